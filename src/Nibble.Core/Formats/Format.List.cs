@@ -1,0 +1,26 @@
+namespace Nibble.Core.Formats;
+
+public abstract partial class Format
+{
+    /// <summary>
+    /// Every format. Adding one is a file in this folder and a line here: the command line, the GGUF type numbers, the
+    /// law tests, the benchmarks and the table in the docs all read this list.
+    /// </summary>
+    public static IReadOnlyList<Format> All { get; } =
+    [
+        FloatFormat.F32,
+        FloatFormat.F16,
+        FloatFormat.BF16,
+        new BlockFormat<Q8_0>(),
+        new BlockFormat<Q4_0>(),
+    ];
+
+    /// <summary>The format of this name, whatever its case.</summary>
+    /// <exception cref="UnusableInputException">No format has the name.</exception>
+    public static Format Parse(string name) =>
+        All.FirstOrDefault(f => f.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+        ?? throw new UnusableInputException($"there is no format '{name}'; 'nibble formats' lists them");
+
+    /// <summary>The format of this GGUF type number, or null.</summary>
+    public static Format? OfGgufType(uint type) => All.FirstOrDefault(f => f.GgufType == type);
+}

@@ -1,0 +1,115 @@
+namespace Nibble.Core.Formats;
+
+/// <summary>
+/// How the numbers of a block are stored, and what the bits mean. A row of a matrix is a run of blocks; a block is
+/// <see cref="BlockSize"/> weights in <see cref="BlockBytes"/> bytes. A method reaches a format through two operations:
+/// <see cref="Fit"/> chooses a block's parameters, <see cref="Put"/> rounds weights at a place and says what they became.
+/// </summary>
+/// <remarks>
+/// Formats whose parameters reach further than a fixed block are bound before use: <see cref="ForColumns"/> binds one
+/// whose block is the whole row, <see cref="Learn"/> one that shares a table (a codebook, a range) in the whole tensor.
+/// </remarks>
+public abstract partial class Format
+{
+    /// <summary>The public name: <c>Q4_0</c>, <c>Linear4</c>.</summary>
+    public abstract string Name { get; }
+
+    public abstract FormatFamily Family { get; }
+
+    /// <summary>The type number in a GGUF file, or null where GGUF has none.</summary>
+    public virtual uint? GgufType => null;
+
+    /// <summary>Weights a block, along the row.</summary>
+    public abstract int BlockSize { get; }
+
+    /// <summary>Bytes a block.</summary>
+    public abstract int BlockBytes { get; }
+
+    /// <summary>Weights that one code holds, and that <see cref="Put"/> therefore rounds together.</summary>
+    public virtual int Stride => 1;
+
+    /// <summary>
+    /// The most that nearest rounding of Gaussian weights may lose: mean-square error over mean square. The law tests
+    /// hold every format to it.
+    /// </summary>
+    public abstract double ErrorBudget { get; }
+
+    /// <summary>Bits a weight, scales and all; a table shared by the tensor is counted where the tensor is known.</summary>
+    public double BitsPerWeight => 8.0 * BlockBytes / BlockSize;
+
+    /// <summary>Bytes of a row. Throws <see cref="UnusableInputException"/> if the block does not divide it.</summary>
+    public long RowBytes(long columns)
+    {
+        if (columns % BlockSize != 0)
+            throw new UnusableInputException($"{Name} stores blocks of {BlockSize} weights, which do not divide a row of {columns}");
+        return columns / BlockSize * BlockBytes;
+    }
+
+    /// <summary>The format bound to rows of this length; itself where the block is fixed.</summary>
+    public virtual Format ForColumns(int columns) => this;
+
+    /// <summary>
+    /// The format with the table that this tensor shares, learned from its weights; itself where nothing is shared.
+    /// </summary>
+    public virtual Format Learn(IWeightSource source, LearnOptions options) => this;
+
+    /// <summary>The bytes of the table that a tensor shares (a codebook, a range); empty where nothing is shared.</summary>
+    public virtual ReadOnlyMemory<byte> Shared => default;
+
+    /// <summary>The format with a stored table; the inverse of <see cref="Shared"/>.</summary>
+    public virtual Format WithShared(ReadOnlyMemory<byte> shared) => this;
+
+    /// <summary>Chooses the parameters (scale, minimum, ...) of one block and writes them; the codes are left unspecified.</summary>
+    /// <param name="weights"><see cref="BlockSize"/> weights, finite.</param>
+    /// <param name="options">Importance and range.</param>
+    /// <param name="block"><see cref="BlockBytes"/> bytes.</param>
+    public abstract void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block);
+
+    /// <summary>
+    /// Rounds <see cref="Stride"/> weights at place <paramref name="at"/> of a block that was fitted, stores their codes,
+    /// and says what they became. The places of a block are put in any order, each once or more.
+    /// </summary>
+    public abstract void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, Span<float> rounded);
+
+    /// <summary>Quantizes a whole row by nearest rounding: fit, then put along every block.</summary>
+    public abstract void Encode(ReadOnlySpan<float> row, in FitOptions options, Span<byte> bytes);
+
+    /// <summary>The weights of a run of blocks: the meaning of the format, in float32.</summary>
+    public abstract void Decode(ReadOnlySpan<byte> bytes, Span<float> weights);
+
+    /// <summary>
+    /// Weights that share a scale in <see cref="Unpack"/> (a divisor of <see cref="BlockSize"/>, at least 8), or 0 for a
+    /// format whose values are not a scale times a signed byte; such a format is computed in float32.
+    /// </summary>
+    public virtual int Group => 0;
+
+    /// <summary>
+    /// The weights of one block as the integer kernels want them:
+    /// <c>weight[i] = scales[i / Group] * codes[i] + offsets[i / Group]</c>.
+    /// </summary>
+    public virtual void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
+        throw new NotSupportedException($"{Name} has no integer form.");
+
+    public override string ToString() => Name;
+}
+
+/// <summary>What a format may know when it learns a table for a whole tensor.</summary>
+public sealed record LearnOptions
+{
+    /// <summary>Mean square of each input column, as long as a row, or empty.</summary>
+    public ReadOnlyMemory<float> Importance { get; init; }
+    public DynamicRange? Range { get; init; }
+    /// <summary>The same seed gives the same table, on one thread or many.</summary>
+    public ulong Seed { get; init; }
+    public Action<double>? Progress { get; init; }
+}
+
+/// <summary>A matrix of weights, read row by row as float32.</summary>
+public interface IWeightSource
+{
+    int Rows { get; }
+    int Columns { get; }
+
+    /// <summary>Writes a row's weights; safe to call from several threads at once.</summary>
+    void ReadRow(int row, Span<float> weights);
+}

@@ -1,0 +1,44 @@
+namespace Nibble.Core.Formats;
+
+/// <summary>
+/// All facts of a block format, stated by the struct that has the block's exact layout.
+/// <see cref="BlockFormat{TBlock}"/> is its erased face; see <see cref="Format"/> for what the members mean.
+/// </summary>
+public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
+{
+    static abstract string Name { get; }
+    static abstract FormatFamily Family { get; }
+    static abstract uint? GgufType { get; }
+
+    /// <summary>Weights a block.</summary>
+    static abstract int Size { get; }
+
+    /// <summary>Weights rounded together: 1 for a scalar format, 8 for E8.</summary>
+    static virtual int Stride => 1;
+
+    static abstract double ErrorBudget { get; }
+
+    static abstract void Fit(ref TSelf block, ReadOnlySpan<float> weights, in FitOptions options);
+
+    static abstract void Put(ref TSelf block, int at, ReadOnlySpan<float> weights, Span<float> rounded);
+
+    static abstract void Decode(in TSelf block, Span<float> weights);
+
+    /// <summary>
+    /// Nearest rounding of a block. Overridden where the reference implementation does not round against the stored
+    /// parameters, or where scale and codes are searched together.
+    /// </summary>
+    static virtual void Encode(ref TSelf block, ReadOnlySpan<float> weights, in FitOptions options)
+    {
+        TSelf.Fit(ref block, weights, options);
+        Span<float> rounded = stackalloc float[TSelf.Stride];
+        for (int at = 0; at < TSelf.Size; at += TSelf.Stride)
+            TSelf.Put(ref block, at, weights.Slice(at, TSelf.Stride), rounded);
+    }
+
+    /// <summary>Weights that share a scale in <see cref="Unpack"/>; 0 for a format without an integer form.</summary>
+    static virtual int Group => 0;
+
+    static virtual void Unpack(in TSelf block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
+        throw new NotSupportedException($"{TSelf.Name} has no integer form.");
+}

@@ -1,0 +1,61 @@
+using Nibble.Core.Formats;
+
+namespace Nibble.Core.Memory;
+
+/// <summary>
+/// A matrix in any format, in mapped or native memory, reached by rows: a span cannot pass 2 GiB, a tensor may.
+/// The weight keeps its memory's owner alive.
+/// </summary>
+public sealed unsafe class Weight : IWeightSource
+{
+    private readonly object? _owner;
+
+    /// <param name="name">The tensor's name, for messages.</param>
+    /// <param name="format">Bound to the columns, with its shared table.</param>
+    /// <param name="rows">Output features.</param>
+    /// <param name="columns">Input features.</param>
+    /// <param name="data">The first byte of row 0; rows follow each other without gaps.</param>
+    /// <param name="owner">Whatever must live as long as the memory.</param>
+    public Weight(string name, Format format, int rows, int columns, byte* data, object? owner)
+    {
+        Name = name;
+        Format = format.ForColumns(columns);
+        Rows = rows;
+        Columns = columns;
+        Data = data;
+        RowBytes = (nint)Format.RowBytes(columns);
+        _owner = owner;
+    }
+
+    /// <summary>A new matrix of zeros in native memory.</summary>
+    public static Weight Allocate(string name, Format format, int rows, int columns)
+    {
+        Format bound = format.ForColumns(columns);
+        var buffer = new NativeBuffer((nint)(bound.RowBytes(columns) * rows));
+        return new Weight(name, bound, rows, columns, buffer.Pointer, buffer);
+    }
+
+    public string Name { get; }
+    public Format Format { get; }
+    public int Rows { get; }
+    public int Columns { get; }
+    public nint RowBytes { get; }
+    public byte* Data { get; }
+    public long Bytes => (long)RowBytes * Rows;
+
+    /// <summary>The stored bytes of one row.</summary>
+    public Span<byte> Row(int row)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)row, (uint)Rows);
+        return new Span<byte>(Data + row * RowBytes, checked((int)RowBytes));
+    }
+
+    public void ReadRow(int row, Span<float> weights) => Format.Decode(Row(row), weights[..Columns]);
+
+    /// <summary>Some of the rows, as a weight that shares the memory (one expert of many, one part of a fused tensor).</summary>
+    public Weight Slice(string name, int firstRow, int rows)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)(firstRow + rows), (uint)Rows);
+        return new Weight(name, Format, rows, Columns, Data + firstRow * RowBytes, _owner);
+    }
+}

@@ -1,0 +1,124 @@
+using System.Runtime.CompilerServices;
+
+namespace Nibble.Core.Threading;
+
+/// <summary>A piece of work that every worker runs its share of.</summary>
+public interface IParallelJob
+{
+    /// <param name="worker">0 to workers - 1.</param>
+    /// <param name="workers">The number of workers that take part.</param>
+    void Run(int worker, int workers);
+}
+
+/// <summary>
+/// Threads of our own, so that a parallel region costs less than a small matrix product: workers spin for a bounded time,
+/// then park. Nothing is allocated when a job runs. The caller is worker 0.
+/// </summary>
+public sealed unsafe class WorkerPool : IDisposable
+{
+    private const int SpinRounds = 2000;
+
+    private readonly Thread[] _threads;
+    private readonly SemaphoreSlim _wake = new(0);
+    private delegate*<void*, int, int, void> _run;
+    private void* _job;
+    private Exception? _failure;
+    private volatile bool _stopping;
+    private volatile int _generation;
+    private int _running;
+    private int _parked;
+
+    /// <param name="workers">Threads that take part, the caller included; 0 means one a core.</param>
+    public WorkerPool(int workers = 0)
+    {
+        Workers = workers > 0 ? workers : Environment.ProcessorCount;
+        _threads = new Thread[Workers - 1];
+        for (int i = 0; i < _threads.Length; i++)
+        {
+            int worker = i + 1;
+            _threads[i] = new Thread(() => Work(worker)) { IsBackground = true, Name = $"nibble worker {worker}" };
+            _threads[i].Start();
+        }
+    }
+
+    public int Workers { get; }
+
+    /// <summary>Runs the job on every worker and returns when all are done. Not for use from two threads at once.</summary>
+    /// <exception cref="Exception">What a worker threw, the first of them.</exception>
+    public void Run<TJob>(ref TJob job) where TJob : struct, IParallelJob
+    {
+        if (Workers == 1)
+        {
+            job.Run(0, 1);
+            return;
+        }
+        fixed (byte* pinned = &Unsafe.As<TJob, byte>(ref job))
+        {
+            _job = pinned;
+            _run = &Invoke<TJob>;
+            Volatile.Write(ref _running, _threads.Length);
+            Interlocked.Increment(ref _generation);
+            int parked = Volatile.Read(ref _parked);
+            if (parked > 0) _wake.Release(parked);
+            RunShare(0);
+            var spin = new SpinWait();
+            while (Volatile.Read(ref _running) > 0) spin.SpinOnce(-1);
+        }
+        if (_failure is { } failure)
+        {
+            _failure = null;
+            throw new InvalidOperationException(failure.Message, failure);
+        }
+    }
+
+    private static void Invoke<TJob>(void* job, int worker, int workers) where TJob : struct, IParallelJob =>
+        Unsafe.AsRef<TJob>(job).Run(worker, workers);
+
+    private void RunShare(int worker)
+    {
+        try
+        {
+            _run(_job, worker, Workers);
+        }
+        catch (Exception e)
+        {
+            Interlocked.CompareExchange(ref _failure, e, null);
+        }
+    }
+
+    private void Work(int worker)
+    {
+        int seen = 0;
+        while (true)
+        {
+            WaitForWork(seen);
+            if (_stopping) return;
+            seen = _generation;
+            RunShare(worker);
+            Interlocked.Decrement(ref _running);
+        }
+    }
+
+    private void WaitForWork(int seen)
+    {
+        for (int round = 0; round < SpinRounds; round++)
+        {
+            if (_generation != seen || _stopping) return;
+            Thread.SpinWait(20);
+        }
+        while (_generation == seen && !_stopping)
+        {
+            Interlocked.Increment(ref _parked);
+            if (_generation == seen && !_stopping) _wake.Wait(50);
+            Interlocked.Decrement(ref _parked);
+        }
+    }
+
+    public void Dispose()
+    {
+        _stopping = true;
+        if (_threads.Length > 0) _wake.Release(_threads.Length);
+        foreach (Thread thread in _threads) thread.Join();
+        _wake.Dispose();
+    }
+}
