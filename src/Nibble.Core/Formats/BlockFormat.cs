@@ -14,6 +14,9 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
     public override int Stride => TBlock.Stride;
     public override double ErrorBudget => TBlock.ErrorBudget;
     public override int Group => TBlock.Group;
+    public override ReadOnlySpan<sbyte> Levels => TBlock.Levels;
+    public override bool HalfScales => TBlock.HalfScales;
+    public override bool HasOffsets => TBlock.HasOffsets;
 
     public override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block) =>
         TBlock.Fit(ref MemoryMarshal.AsRef<TBlock>(block), weights, options);

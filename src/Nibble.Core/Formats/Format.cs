@@ -83,6 +83,15 @@ public abstract partial class Format
     /// </summary>
     public virtual int Group => 0;
 
+    /// <summary>Every code that <see cref="Unpack"/> can give, ascending; empty if it may give any signed byte.</summary>
+    public virtual ReadOnlySpan<sbyte> Levels => [];
+
+    /// <summary>True if every scale and offset of <see cref="Unpack"/> is exact in 16 bits.</summary>
+    public virtual bool HalfScales => false;
+
+    /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
+    public virtual bool HasOffsets => false;
+
     /// <summary>
     /// The weights of one block as the integer kernels want them:
     /// <c>weight[i] = scales[i / Group] * codes[i] + offsets[i / Group]</c>.

@@ -39,6 +39,18 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// <summary>Weights that share a scale in <see cref="Unpack"/>; 0 for a format without an integer form.</summary>
     static virtual int Group => 0;
 
+    /// <summary>
+    /// Every code that <see cref="Unpack"/> can give, ascending; empty if it may give any signed byte. The kernels keep a
+    /// weight's place in this list, in as few bits as it takes.
+    /// </summary>
+    static virtual ReadOnlySpan<sbyte> Levels => [];
+
+    /// <summary>True if every scale and offset of <see cref="Unpack"/> is exact in 16 bits.</summary>
+    static virtual bool HalfScales => false;
+
+    /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
+    static virtual bool HasOffsets => false;
+
     static virtual void Unpack(in TSelf block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
         throw new NotSupportedException($"{TSelf.Name} has no integer form.");
 }
