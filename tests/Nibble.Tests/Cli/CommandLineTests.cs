@@ -1,0 +1,59 @@
+using System.Text.Json;
+using Nibble.Core.Formats;
+
+namespace Nibble.Tests.Cli;
+
+public class CommandLineTests
+{
+    [Theory]
+    [InlineData("frobnicate", "'frobnicate'")]
+    [InlineData("formats --frobnicate", "'--frobnicate'")]
+    [InlineData("formats --threads", "--threads")]
+    [InlineData("formats --threads many", "many")]
+    [InlineData("formats --threads -1", "--threads")]
+    public void Unusable_arguments_give_exit_code_2_and_one_line_that_names_them(string arguments, string named)
+    {
+        Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void No_verb_at_all_shows_the_help()
+    {
+        CommandRun run = CommandRun.Of();
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains("formats", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Help_of_a_verb_shows_examples()
+    {
+        CommandRun run = CommandRun.Of("formats", "--help");
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains("nibble formats --json", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Formats_lists_every_format_with_the_documented_fields()
+    {
+        JsonElement formats = CommandRun.Of("formats", "--json").Json.GetProperty("formats");
+        Assert.Equal(Format.All.Count, formats.GetArrayLength());
+        JsonElement q4 = formats.EnumerateArray().Single(f => f.GetProperty("name").GetString() == "Q4_0");
+        Assert.Equal(4.5, q4.GetProperty("bits_per_weight").GetDouble());
+        Assert.Equal(32, q4.GetProperty("block_size").GetInt32());
+        Assert.Equal(18, q4.GetProperty("block_bytes").GetInt32());
+        Assert.Equal("linear", q4.GetProperty("family").GetString());
+        Assert.Equal(2, q4.GetProperty("gguf_type").GetInt32());
+    }
+
+    [Fact]
+    public void Doctor_names_the_processor_and_the_instruction_sets_in_use()
+    {
+        JsonElement doctor = CommandRun.Of("doctor", "--json", "--threads", "3").Json;
+        Assert.NotEqual("", doctor.GetProperty("processor").GetString());
+        Assert.Equal(System.Runtime.Intrinsics.X86.Avx2.IsSupported,
+            doctor.GetProperty("instruction_sets").EnumerateArray().Any(s => s.GetString() == "AVX2"));
+        Assert.True(doctor.GetProperty("memory_bytes").GetInt64() > 0);
+        Assert.Equal(3, doctor.GetProperty("threads").GetInt32());
+        Assert.False(doctor.GetProperty("native_aot").GetBoolean());
+    }
+}
