@@ -1,10 +1,13 @@
-using System.Numerics.Tensors;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
 
 /// <summary>y = x Wᵀ, for a weight in any format.</summary>
+/// <remarks>
+/// A weight with an integer form is packed by its first product and computed with 8-bit inputs; others are computed in
+/// float32 from the bytes as they are stored.
+/// </remarks>
 public static unsafe class MatrixProduct
 {
     /// <param name="weight">[rows, columns].</param>
@@ -13,11 +16,35 @@ public static unsafe class MatrixProduct
     /// <param name="pool">The workers that share the rows.</param>
     public static void Multiply(Weight weight, Activation x, float* y, WorkerPool pool)
     {
-        var job = new Job { Weight = weight, X = x, Y = y };
-        pool.Run(ref job);
+        if (x.Columns != weight.Columns)
+            throw new ArgumentException($"'{weight.Name}' has {weight.Columns} columns, its input {x.Columns}.", nameof(x));
+        if (PackedMatrix.CanPack(weight))
+        {
+            x.MakeCodes(pool);
+            var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
+            pool.Run(ref packed);
+        }
+        else
+        {
+            var job = new FloatJob { Weight = weight, X = x, Y = y };
+            pool.Run(ref job);
+        }
     }
 
-    private struct Job : IParallelJob
+    private struct PackedJob : IParallelJob
+    {
+        public PackedMatrix Matrix;
+        public Activation X;
+        public float* Y;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
+            Matrix.Kernel.Multiply(Matrix, X, Y, from, to);
+        }
+    }
+
+    private struct FloatJob : IParallelJob
     {
         public Weight Weight;
         public Activation X;
@@ -25,14 +52,8 @@ public static unsafe class MatrixProduct
 
         public readonly void Run(int worker, int workers)
         {
-            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, 4);
-            var row = new float[Weight.Columns];
-            for (int r = from; r < to; r++)
-            {
-                Weight.ReadRow(r, row);
-                for (int t = 0; t < X.Tokens; t++)
-                    Y[(nint)t * Weight.Rows + r] = TensorPrimitives.Dot(row, X.Row(t));
-            }
+            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, 16);
+            FloatKernel.Multiply(Weight, X, Y, from, to);
         }
     }
 }

@@ -1,4 +1,6 @@
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
+using Nibble.Core.Threading;
 
 namespace Nibble.Core.Memory;
 
@@ -9,6 +11,7 @@ namespace Nibble.Core.Memory;
 public sealed unsafe class Weight : IWeightSource
 {
     private readonly object? _owner;
+    private PackedMatrix? _packed;
 
     /// <param name="name">The tensor's name, for messages.</param>
     /// <param name="format">Bound to the columns, with its shared table.</param>
@@ -51,6 +54,9 @@ public sealed unsafe class Weight : IWeightSource
     }
 
     public void ReadRow(int row, Span<float> weights) => Format.Decode(Row(row), weights[..Columns]);
+
+    /// <summary>The weight in the kernels' layout, made at the first call.</summary>
+    internal PackedMatrix Packed(WorkerPool pool) => _packed ??= PackedMatrix.Pack(this, pool);
 
     /// <summary>Some of the rows, as a weight that shares the memory (one expert of many, one part of a fused tensor).</summary>
     public Weight Slice(string name, int firstRow, int rows)

@@ -1,0 +1,183 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Nibble.Core.Kernels;
+
+/// <summary>
+/// How the codes of a tile's chunk (16 rows by 32 columns) lie in memory. A code is a weight's place in its format's list
+/// of levels. Columns are taken four at a time in 8 steps; the 32 bytes of a step for one half of the rows (8 rows) hold
+/// lane r = row r, byte k = column 4 * step + k, which is what the dot-product instructions want.
+/// </summary>
+public unsafe interface ICodeLayout
+{
+    /// <summary>Bits a code.</summary>
+    static abstract int Bits { get; }
+
+    /// <summary>The largest byte that <see cref="Step"/> gives.</summary>
+    static abstract int MaxCode { get; }
+
+    /// <summary>The codes of 8 rows and 4 columns, a byte each.</summary>
+    /// <param name="chunk">The chunk's codes, 64 * <see cref="Bits"/> bytes.</param>
+    /// <param name="half">0 for rows 0 to 7, 1 for rows 8 to 15.</param>
+    /// <param name="step">0 to 7.</param>
+    /// <param name="table">The level of each code, plus 128, in both 128-bit lanes; only <see cref="Table4"/> reads it.</param>
+    static abstract Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table);
+
+    /// <summary>Packs codes given a byte each, step by step (8 steps of 64 bytes).</summary>
+    static abstract void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk);
+}
+
+/// <summary>A byte a code: step s at byte 64 s.</summary>
+public unsafe struct Bits8 : ICodeLayout
+{
+    public static int Bits => 8;
+    public static int MaxCode => 255;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table) => Vector256.Load(chunk + step * 64 + half * 32);
+
+    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk) => codes.CopyTo(chunk);
+}
+
+/// <summary>Half a byte a code: step s in the low half of bytes 64 s and on, step s + 4 in their high half.</summary>
+public unsafe struct Bits4 : ICodeLayout
+{
+    public static int Bits => 4;
+    public static int MaxCode => 15;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
+    {
+        Vector256<byte> pair = Vector256.Load(chunk + (step & 3) * 64 + half * 32);
+        return (step < 4 ? pair : (pair.AsUInt16() >>> 4).AsByte()) & Vector256.Create((byte)15);
+    }
+
+    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    {
+        for (int i = 0; i < 256; i++) chunk[i] = (byte)(codes[i] | (codes[i + 256] << 4));
+    }
+}
+
+/// <summary>As <see cref="Bits4"/>, each code then looked up in a table of 16 levels.</summary>
+public unsafe struct Table4 : ICodeLayout
+{
+    public static int Bits => 4;
+    public static int MaxCode => 255;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
+    {
+        Vector256<byte> codes = Bits4.Step(chunk, half, step, table);
+        return Avx2.IsSupported
+            ? Avx2.Shuffle(table, codes)
+            : Vector256.Create(Vector128.Shuffle(table.GetLower(), codes.GetLower()), Vector128.Shuffle(table.GetLower(), codes.GetUpper()));
+    }
+
+    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk) => Bits4.Pack(codes, chunk);
+}
+
+/// <summary>A quarter of a byte a code: step s in bits 2 (s mod 4) of bytes 64 (s / 4) and on.</summary>
+public unsafe struct Bits2 : ICodeLayout
+{
+    public static int Bits => 2;
+    public static int MaxCode => 3;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
+    {
+        Vector256<byte> four = Vector256.Load(chunk + (step >> 2) * 64 + half * 32);
+        return (four.AsUInt16() >>> (2 * (step & 3))).AsByte() & Vector256.Create((byte)3);
+    }
+
+    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    {
+        for (int group = 0; group < 2; group++)
+            for (int i = 0; i < 64; i++)
+            {
+                ReadOnlySpan<byte> at = codes[(group * 256 + i)..];
+                chunk[group * 64 + i] = (byte)(at[0] | (at[64] << 2) | (at[128] << 4) | (at[192] << 6));
+            }
+    }
+}
+
+/// <summary>The low four bits as <see cref="Bits4"/>, then the fifth: step s in bit s of 64 bytes.</summary>
+public unsafe struct Bits5 : ICodeLayout
+{
+    public static int Bits => 5;
+    public static int MaxCode => 31;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
+    {
+        Vector256<ushort> fifth = Vector256.Load(chunk + 256 + half * 32).AsUInt16();
+        Vector256<ushort> shifted = step < 4 ? fifth << (4 - step) : fifth >>> (step - 4);
+        return Bits4.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)16));
+    }
+
+    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    {
+        Span<byte> low = stackalloc byte[512];
+        for (int i = 0; i < 512; i++) low[i] = (byte)(codes[i] & 15);
+        Bits4.Pack(low, chunk);
+        for (int i = 0; i < 64; i++)
+        {
+            int fifth = 0;
+            for (int step = 0; step < 8; step++) fifth |= (codes[step * 64 + i] >> 4) << step;
+            chunk[256 + i] = (byte)fifth;
+        }
+    }
+}
+
+/// <summary>The low four bits as <see cref="Bits4"/>, then the high two as <see cref="Bits2"/>.</summary>
+public unsafe struct Bits6 : ICodeLayout
+{
+    public static int Bits => 6;
+    public static int MaxCode => 63;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
+    {
+        Vector256<ushort> high = Vector256.Load(chunk + 256 + (step >> 2) * 64 + half * 32).AsUInt16();
+        int from = 2 * (step & 3);
+        Vector256<ushort> shifted = from <= 4 ? high << (4 - from) : high >>> (from - 4);
+        return Bits4.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)0x30));
+    }
+
+    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    {
+        Span<byte> part = stackalloc byte[512];
+        for (int i = 0; i < 512; i++) part[i] = (byte)(codes[i] & 15);
+        Bits4.Pack(part, chunk);
+        for (int i = 0; i < 512; i++) part[i] = (byte)(codes[i] >> 4);
+        Bits2.Pack(part, chunk[256..]);
+    }
+}
+
+/// <summary>The low two bits as <see cref="Bits2"/>, then the third: step s in bit s of 64 bytes.</summary>
+public unsafe struct Bits3 : ICodeLayout
+{
+    public static int Bits => 3;
+    public static int MaxCode => 7;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
+    {
+        Vector256<ushort> third = Vector256.Load(chunk + 128 + half * 32).AsUInt16();
+        Vector256<ushort> shifted = step < 2 ? third << (2 - step) : third >>> (step - 2);
+        return Bits2.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)4));
+    }
+
+    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    {
+        Span<byte> low = stackalloc byte[512];
+        for (int i = 0; i < 512; i++) low[i] = (byte)(codes[i] & 3);
+        Bits2.Pack(low, chunk);
+        for (int i = 0; i < 64; i++)
+        {
+            int third = 0;
+            for (int step = 0; step < 8; step++) third |= (codes[step * 64 + i] >> 2) << step;
+            chunk[128 + i] = (byte)third;
+        }
+    }
+}

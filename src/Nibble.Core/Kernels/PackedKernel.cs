@@ -1,0 +1,73 @@
+using Nibble.Core.Formats;
+
+namespace Nibble.Core.Kernels;
+
+/// <summary>
+/// The integer kernel for one packed layout. Products are summed over a chunk in integers, so
+/// y = sum over chunks of (scale_w scale_x (sum of code_w code_x + bias sum of code_x) + offset_w scale_x sum of code_x).
+/// </summary>
+public abstract unsafe class PackedKernel
+{
+    /// <summary>Bytes of a chunk of a tile: scales, offsets, codes.</summary>
+    public abstract int ChunkBytes { get; }
+
+    /// <summary>Scales a row has in a chunk: 1 or 2.</summary>
+    public abstract int Parts { get; }
+
+    /// <summary>Writes a chunk.</summary>
+    /// <param name="codes">512 codes a byte each, in the order of <see cref="ICodeLayout"/>.</param>
+    /// <param name="scales">[parts, 16].</param>
+    /// <param name="offsets">[parts, 16].</param>
+    /// <param name="chunk"><see cref="ChunkBytes"/> bytes.</param>
+    public abstract void PackChunk(ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, byte* chunk);
+
+    /// <summary>Writes columns [16 fromTile, 16 toTile) of y = x Wᵀ, y being [tokens, rows].</summary>
+    public abstract void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile);
+
+    /// <summary>The kernel for a format on this processor.</summary>
+    public static PackedKernel For(Format format) =>
+        VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
+
+    /// <summary>The kernel for a format on a named instruction set, for tests.</summary>
+    public static PackedKernel WithDot<TDot>(Format format) where TDot : struct, IIntegerDot => format.Levels.Length switch
+    {
+        0 or > 64 => WithCodes<TDot, Bits8>(format),
+        <= 4 when IsRun(format.Levels) => WithCodes<TDot, Bits2>(format),
+        <= 8 when IsRun(format.Levels) => WithCodes<TDot, Bits3>(format),
+        <= 16 when IsRun(format.Levels) => WithCodes<TDot, Bits4>(format),
+        <= 16 => WithCodes<TDot, Table4>(format),
+        <= 32 when IsRun(format.Levels) => WithCodes<TDot, Bits5>(format),
+        _ when IsRun(format.Levels) => WithCodes<TDot, Bits6>(format),
+        _ => WithCodes<TDot, Bits8>(format),
+    };
+
+    private static PackedKernel WithCodes<TDot, TCodes>(Format format) where TDot : struct, IIntegerDot where TCodes : struct, ICodeLayout =>
+        format.HalfScales ? WithNumber<TDot, TCodes, Half16>(format) : WithNumber<TDot, TCodes, Single32>(format);
+
+    private static PackedKernel WithNumber<TDot, TCodes, TNumber>(Format format)
+        where TDot : struct, IIntegerDot where TCodes : struct, ICodeLayout where TNumber : struct, IScaleNumber =>
+        (format.Group < Activation.Chunk, format.HasOffsets) switch
+        {
+            (false, false) => new PackedKernel<TDot, TCodes, TNumber, ScaleOf32>(format),
+            (false, true) => new PackedKernel<TDot, TCodes, TNumber, ScaleOffsetOf32>(format),
+            (true, false) => new PackedKernel<TDot, TCodes, TNumber, ScaleOf16>(format),
+            (true, true) => new PackedKernel<TDot, TCodes, TNumber, ScaleOffsetOf16>(format),
+        };
+
+    /// <summary>The packed code of a level (+ 128): its place in the list of levels, or the level + 128 where any may come.</summary>
+    internal static byte[] CodeOfLevel(Format format)
+    {
+        var codes = new byte[256];
+        ReadOnlySpan<sbyte> levels = format.Levels;
+        bool any = levels.IsEmpty || levels.Length > 64 || (levels.Length > 16 && !IsRun(levels));
+        for (int level = -128; level < 128; level++)
+        {
+            int place = any ? level + 128 : levels.IndexOf((sbyte)level);
+            codes[level + 128] = (byte)Math.Max(place, 0);
+        }
+        return codes;
+    }
+
+    /// <summary>True if the levels are consecutive integers.</summary>
+    protected static bool IsRun(ReadOnlySpan<sbyte> levels) => levels.Length > 0 && levels[^1] - levels[0] == levels.Length - 1;
+}

@@ -1,0 +1,87 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Nibble.Core.Kernels;
+
+/// <summary>How one scale or offset is stored.</summary>
+public unsafe interface IScaleNumber
+{
+    /// <summary>Bytes.</summary>
+    static abstract int Size { get; }
+
+    /// <summary>Eight of them as floats.</summary>
+    static abstract Vector256<float> Load(byte* numbers);
+
+    static abstract void Store(float number, byte* at);
+}
+
+/// <summary>IEEE half precision.</summary>
+public unsafe struct Half16 : IScaleNumber
+{
+    public static int Size => 2;
+
+    /// <summary>
+    /// Half to single by shifting the bits into place and rescaling the exponent: exact for all finite values. The word is
+    /// sign-extended first, so one mask keeps the sign bit and drops its copies.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* numbers)
+    {
+        Vector128<short> halves = Vector128.Load((short*)numbers);
+        Vector256<int> bits = Vector256.WidenLower(halves.ToVector256Unsafe()) << 13;
+        return (bits & Vector256.Create(unchecked((int)0x8FFFE000))).AsSingle() * Vector256.Create(5.192296858534828e33f);
+    }
+
+    public static void Store(float number, byte* at) => *(Half*)at = (Half)number;
+}
+
+/// <summary>IEEE single precision.</summary>
+public unsafe struct Single32 : IScaleNumber
+{
+    public static int Size => 4;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* numbers) => Vector256.Load((float*)numbers);
+
+    public static void Store(float number, byte* at) => *(float*)at = number;
+}
+
+/// <summary>
+/// Which scales a tile's chunk has, ahead of its codes: for each part of its 32 columns 16 scales, one a row, then 16
+/// offsets if the format has them.
+/// </summary>
+public interface IScaleShape
+{
+    /// <summary>1 if the 32 columns share a scale, 2 if only 16 do.</summary>
+    static abstract int Parts { get; }
+
+    static abstract bool HasOffsets { get; }
+}
+
+/// <summary>One scale a row.</summary>
+public struct ScaleOf32 : IScaleShape
+{
+    public static int Parts => 1;
+    public static bool HasOffsets => false;
+}
+
+/// <summary>One scale and offset a row.</summary>
+public struct ScaleOffsetOf32 : IScaleShape
+{
+    public static int Parts => 1;
+    public static bool HasOffsets => true;
+}
+
+/// <summary>Two scales a row, for 16 columns each.</summary>
+public struct ScaleOf16 : IScaleShape
+{
+    public static int Parts => 2;
+    public static bool HasOffsets => false;
+}
+
+/// <summary>Two scales and offsets a row, for 16 columns each.</summary>
+public struct ScaleOffsetOf16 : IScaleShape
+{
+    public static int Parts => 2;
+    public static bool HasOffsets => true;
+}

@@ -1,0 +1,116 @@
+using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+
+namespace Nibble.Tests.Kernels;
+
+/// <summary>Every kernel against decode-and-multiply in float64.</summary>
+public sealed unsafe class MatrixProductTests
+{
+    public static TheoryData<string> Formats => new(Format.All.Select(f => f.Name));
+
+    [Theory, MemberData(nameof(Formats))]
+    public void The_product_is_decode_and_multiply(string name)
+    {
+        using var pool = new WorkerPool(2);
+        foreach (Case c in Case.All(Format.Parse(name)))
+        {
+            using Problem problem = new(c);
+            var y = new float[c.Tokens * c.Rows];
+            fixed (float* p = y) MatrixProduct.Multiply(problem.Weight, problem.X, p, pool);
+            problem.Check(y, PackedMatrix.CanPack(problem.Weight), $"{c}");
+        }
+    }
+
+    [Theory, MemberData(nameof(Formats))]
+    public void Every_instruction_set_gives_the_same(string name)
+    {
+        using var pool = new WorkerPool(1);
+        foreach (Case c in Case.All(Format.Parse(name)))
+        {
+            using Problem problem = new(c);
+            if (!PackedMatrix.CanPack(problem.Weight)) continue;
+            problem.X.MakeCodes(pool);
+            Run<PortableDot>(problem, pool);
+            if (Avx2Dot.IsSupported) Run<Avx2Dot>(problem, pool);
+            if (VnniDot.IsSupported) Run<VnniDot>(problem, pool);
+        }
+    }
+
+    private static void Run<TDot>(Problem problem, WorkerPool pool) where TDot : struct, IIntegerDot
+    {
+        PackedKernel kernel = PackedKernel.WithDot<TDot>(problem.Weight.Format);
+        PackedMatrix packed = PackedMatrix.Pack(problem.Weight, pool, kernel);
+        var y = new float[problem.Case.Tokens * problem.Case.Rows];
+        fixed (float* p = y) kernel.Multiply(packed, problem.X, p, 0, packed.Tiles);
+        problem.Check(y, packed: true, $"{typeof(TDot).Name}, {problem.Case}");
+    }
+
+    private readonly record struct Case(Format Format, int Rows, int Columns, int Tokens)
+    {
+        public static IEnumerable<Case> All(Format format)
+        {
+            int block = format.BlockSize;
+            int unit = block % 16 == 0 ? block : 16;
+            foreach (int rows in (int[])[1, 15, 48])
+                foreach (int columns in (int[])[unit, 3 * unit, (1100 / unit + 1) * unit])
+                    foreach (int tokens in (int[])[1, 2, 7])
+                        yield return new(format, rows, columns, tokens);
+        }
+    }
+
+    /// <summary>Random weights in a format and random inputs, with the answer in float64.</summary>
+    private sealed class Problem : IDisposable
+    {
+        public Problem(Case c)
+        {
+            Case = c;
+            var random = new Random(c.GetHashCode());
+            Weight = Weight.Allocate("w", c.Format, c.Rows, c.Columns);
+            var row = new float[c.Columns];
+            for (int r = 0; r < c.Rows; r++)
+            {
+                for (int i = 0; i < row.Length; i++) row[i] = (float)(random.NextDouble() - 0.5) * (1 + r % 3);
+                c.Format.Encode(row, default, Weight.Row(r));
+            }
+            X.Resize(c.Tokens, c.Columns);
+            for (int t = 0; t < c.Tokens; t++)
+                foreach (ref float v in X.Row(t)) v = (float)(random.NextDouble() - 0.5) * (1 + t);
+        }
+
+        public Case Case { get; }
+        public Weight Weight { get; }
+        public Activation X { get; } = new();
+
+        /// <param name="y">The product to check.</param>
+        /// <param name="packed">True if it was computed from the inputs' 8-bit codes.</param>
+        /// <param name="message">Said on failure.</param>
+        public void Check(float[] y, bool packed, string message)
+        {
+            var w = new float[Case.Columns];
+            for (int r = 0; r < Case.Rows; r++)
+            {
+                Weight.ReadRow(r, w);
+                for (int t = 0; t < Case.Tokens; t++)
+                {
+                    double sum = 0, size = 0;
+                    for (int i = 0; i < w.Length; i++)
+                    {
+                        double term = (double)w[i] * Input(t, i, packed);
+                        sum += term;
+                        size += Math.Abs(term);
+                    }
+                    double error = Math.Abs(sum - y[t * Case.Rows + r]);
+                    Assert.True(error <= 2e-6 * size + 1e-30, $"{message}: row {r}, token {t}: {y[t * Case.Rows + r]} for {sum}");
+                }
+            }
+        }
+
+        private double Input(int token, int column, bool packed) => packed
+            ? (double)X.Scales[token * X.Chunks + column / 32] * X.Codes[token * X.Chunks * 32 + column]
+            : X.Row(token)[column];
+
+        public void Dispose() => X.Dispose();
+    }
+}
