@@ -1,21 +1,35 @@
-using System.Buffers.Binary;
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
 /// <summary>Numbers stored one by one as floats. Rounding is to nearest, ties to even; there is nothing to fit.</summary>
 public sealed class FloatFormat : Format
 {
-    private readonly Func<float, uint> _encode;
-    private readonly Func<uint, float> _decode;
+    private delegate void RowEncoder(ReadOnlySpan<float> row, Span<byte> bytes);
+    private delegate void RowDecoder(ReadOnlySpan<byte> bytes, Span<float> row);
 
-    public static readonly FloatFormat F32 = new("F32", 4, 0, 0, BitConverter.SingleToUInt32Bits, BitConverter.UInt32BitsToSingle);
+    private readonly RowEncoder _encode;
+    private readonly RowDecoder _decode;
+
+    public static readonly FloatFormat F64 = new("F64", 8, 28, 0,
+        (row, bytes) => TensorPrimitives.ConvertChecked<float, double>(row, MemoryMarshal.Cast<byte, double>(bytes)),
+        (bytes, row) => TensorPrimitives.ConvertTruncating<double, float>(MemoryMarshal.Cast<byte, double>(bytes)[..row.Length], row));
+
+    public static readonly FloatFormat F32 = new("F32", 4, 0, 0,
+        (row, bytes) => MemoryMarshal.AsBytes(row).CopyTo(bytes),
+        (bytes, row) => bytes[..(4 * row.Length)].CopyTo(MemoryMarshal.AsBytes(row)));
 
     public static readonly FloatFormat F16 = new("F16", 2, 1, 1e-6,
-        w => BitConverter.HalfToUInt16Bits((Half)w), bits => (float)BitConverter.UInt16BitsToHalf((ushort)bits));
+        (row, bytes) => TensorPrimitives.ConvertToHalf(row, MemoryMarshal.Cast<byte, Half>(bytes)),
+        (bytes, row) => TensorPrimitives.ConvertToSingle(MemoryMarshal.Cast<byte, Half>(bytes)[..row.Length], row));
 
-    public static readonly FloatFormat BF16 = new("BF16", 2, 30, 1e-5, RoundToBFloat16, bits => BitConverter.UInt32BitsToSingle(bits << 16));
+    public static readonly FloatFormat BF16 = new("BF16", 2, 30, 1e-5,
+        (row, bytes) => ToBFloat16(row, MemoryMarshal.Cast<byte, ushort>(bytes)),
+        (bytes, row) => FromBFloat16(MemoryMarshal.Cast<byte, ushort>(bytes), row));
 
-    private FloatFormat(string name, int bytes, uint ggufType, double errorBudget, Func<float, uint> encode, Func<uint, float> decode)
+    private FloatFormat(string name, int bytes, uint ggufType, double errorBudget, RowEncoder encode, RowDecoder decode)
     {
         Name = name;
         BlockBytes = bytes;
@@ -36,31 +50,42 @@ public sealed class FloatFormat : Format
 
     public override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, Span<float> rounded)
     {
-        Encode(weights[..1], default, block);
-        Decode(block, rounded[..1]);
+        _encode(weights[..1], block);
+        _decode(block, rounded[..1]);
     }
 
-    public override void Encode(ReadOnlySpan<float> row, in FitOptions options, Span<byte> bytes)
+    public override void Encode(ReadOnlySpan<float> row, in FitOptions options, Span<byte> bytes) => _encode(row, bytes);
+
+    public override void Decode(ReadOnlySpan<byte> bytes, Span<float> weights) => _decode(bytes, weights);
+
+    private static void ToBFloat16(ReadOnlySpan<float> row, Span<ushort> bits)
     {
-        for (int i = 0; i < row.Length; i++)
+        int i = 0;
+        for (; i <= row.Length - 16; i += 16)
         {
-            uint bits = _encode(row[i]);
-            if (BlockBytes == 4) BinaryPrimitives.WriteUInt32LittleEndian(bytes[(4 * i)..], bits);
-            else BinaryPrimitives.WriteUInt16LittleEndian(bytes[(2 * i)..], (ushort)bits);
+            Vector256.Narrow(ToBFloat16(Vector256.Create(row.Slice(i, 8))), ToBFloat16(Vector256.Create(row.Slice(i + 8, 8))))
+                .CopyTo(bits[i..]);
         }
+        for (; i < row.Length; i++) bits[i] = (ushort)ToBFloat16(Vector256.Create(row[i]))[0];
     }
 
-    public override void Decode(ReadOnlySpan<byte> bytes, Span<float> weights)
+    /// <summary>The upper half of each float's bits, rounded; NaN stays NaN, made quiet.</summary>
+    private static Vector256<uint> ToBFloat16(Vector256<float> weights)
     {
-        for (int i = 0; i < weights.Length; i++)
-            weights[i] = _decode(BlockBytes == 4
-                ? BinaryPrimitives.ReadUInt32LittleEndian(bytes[(4 * i)..])
-                : BinaryPrimitives.ReadUInt16LittleEndian(bytes[(2 * i)..]));
+        Vector256<uint> bits = weights.AsUInt32(), upper = bits >>> 16;
+        Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + (upper & Vector256<uint>.One)) >>> 16;
+        return Vector256.ConditionalSelect(Vector256.IsNaN(weights).AsUInt32(), upper | Vector256.Create(64u), rounded);
     }
 
-    private static uint RoundToBFloat16(float weight)
+    private static void FromBFloat16(ReadOnlySpan<ushort> bits, Span<float> row)
     {
-        uint bits = BitConverter.SingleToUInt32Bits(weight);
-        return (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+        int i = 0;
+        for (; i <= row.Length - 16; i += 16)
+        {
+            Vector256<ushort> upper = Vector256.Create(bits.Slice(i, 16));
+            (Vector256.WidenLower(upper) << 16).AsSingle().CopyTo(row[i..]);
+            (Vector256.WidenUpper(upper) << 16).AsSingle().CopyTo(row[(i + 8)..]);
+        }
+        for (; i < row.Length; i++) row[i] = BitConverter.UInt32BitsToSingle((uint)bits[i] << 16);
     }
 }

@@ -8,11 +8,24 @@ public abstract partial class Format
     /// </summary>
     public static IReadOnlyList<Format> All { get; } =
     [
+        FloatFormat.F64,
         FloatFormat.F32,
         FloatFormat.F16,
         FloatFormat.BF16,
         new BlockFormat<Q8_0>(),
+        new BlockFormat<Q6_K>(),
+        new BlockFormat<Q5_K>(),
+        new BlockFormat<Q5_1>(),
+        new BlockFormat<Q5_0>(),
+        new BlockFormat<Q4_K>(),
+        new BlockFormat<Q4_1>(),
         new BlockFormat<Q4_0>(),
+        new BlockFormat<Q3_K>(),
+        new BlockFormat<Q2_K>(),
+        new BlockFormat<Q2_0>(),
+        new BlockFormat<TQ2_0>(),
+        new BlockFormat<TQ1_0>(),
+        new BlockFormat<Q1_0>(),
     ];
 
     /// <summary>The format of this name, whatever its case.</summary>

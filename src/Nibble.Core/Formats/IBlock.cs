@@ -22,7 +22,8 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
 
     static abstract void Put(ref TSelf block, int at, ReadOnlySpan<float> weights, Span<float> rounded);
 
-    static abstract void Decode(in TSelf block, Span<float> weights);
+    /// <summary>The weights. A format with an integer form need not say more than <see cref="Unpack"/> says.</summary>
+    static virtual void Decode(in TSelf block, Span<float> weights) => IntegerCodes.Decode(in block, weights);
 
     /// <summary>
     /// Nearest rounding of a block. Overridden where the reference implementation does not round against the stored

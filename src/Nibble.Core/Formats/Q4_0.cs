@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Nibble.Core.Formats;
@@ -11,10 +10,7 @@ namespace Nibble.Core.Formats;
 public struct Q4_0 : IBlock<Q4_0>
 {
     public Half D;
-    public Nibbles Q;
-
-    [InlineArray(16)]
-    public struct Nibbles { private byte _first; }
+    public Bytes16 Q;
 
     public static string Name => "Q4_0";
     public static FormatFamily Family => FormatFamily.Linear;
@@ -26,58 +22,29 @@ public struct Q4_0 : IBlock<Q4_0>
     public static double ErrorBudget => 0.012;
 
     public static void Fit(ref Q4_0 block, ReadOnlySpan<float> weights, in FitOptions options) =>
-        block.D = (Half)(Extreme(weights) / -8);
+        block.D = ScaleFit.Fit(weights, options, ScaleGrid.Bits4);
 
     public static void Put(ref Q4_0 block, int at, ReadOnlySpan<float> weights, Span<float> rounded)
     {
         float d = (float)block.D;
-        int code = d == 0 ? 8 : (int)Math.Clamp(MathF.Round(weights[0] / d) + 8, 0, 15);
-        int shift = at < 16 ? 0 : 4;
-        block.Q[at & 15] = (byte)((block.Q[at & 15] & (0xF0 >> shift)) | (code << shift));
-        rounded[0] = d * (code - 8);
+        int code = IntegerCodes.Round(weights[0], d, 0, -8, 7);
+        BitPlanes.Set(block.Q, 4, at, code + 8);
+        rounded[0] = d * code;
     }
 
-    /// <summary>As ggml rounds: by the scale before it is stored in 16 bits.</summary>
     public static void Encode(ref Q4_0 block, ReadOnlySpan<float> weights, in FitOptions options)
     {
-        float d = Extreme(weights) / -8;
-        float inverse = d == 0 ? 0 : 1 / d;
-        block.D = (Half)d;
-        for (int i = 0; i < 16; i++)
-        {
-            int low = Math.Min(15, (int)(weights[i] * inverse + 8.5f));
-            int high = Math.Min(15, (int)(weights[i + 16] * inverse + 8.5f));
-            block.Q[i] = (byte)(low | (high << 4));
-        }
-    }
-
-    public static void Decode(in Q4_0 block, Span<float> weights)
-    {
-        float d = (float)block.D;
-        for (int i = 0; i < 16; i++)
-        {
-            weights[i] = d * ((block.Q[i] & 15) - 8);
-            weights[i + 16] = d * ((block.Q[i] >> 4) - 8);
-        }
+        Span<sbyte> codes = stackalloc sbyte[32];
+        block.D = ScaleFit.Encode(weights, options, ScaleGrid.Bits4, codes);
+        IntegerCodes.Shift(codes, 8);
+        BitPlanes.Pack(codes, 4, block.Q);
     }
 
     public static void Unpack(in Q4_0 block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
-        for (int i = 0; i < 16; i++)
-        {
-            codes[i] = (sbyte)((block.Q[i] & 15) - 8);
-            codes[i + 16] = (sbyte)((block.Q[i] >> 4) - 8);
-        }
+        BitPlanes.Unpack(block.Q, 4, codes);
+        IntegerCodes.Shift(codes, -8);
         scales[0] = (float)block.D;
         offsets[0] = 0;
-    }
-
-    /// <summary>The weight of largest magnitude, with its sign: it lands on code 0, so all 16 codes are used.</summary>
-    private static float Extreme(ReadOnlySpan<float> weights)
-    {
-        float extreme = 0;
-        foreach (float w in weights)
-            if (MathF.Abs(w) > MathF.Abs(extreme)) extreme = w;
-        return extreme;
     }
 }

@@ -1,0 +1,64 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace Nibble.Core.Formats;
+
+/// <summary>
+/// 128 signs under one 16-bit scale: weight = d where the bit is set, -d where it is not; bit j % 8 of byte j / 8 is that
+/// of weight j. Layout: ggml's block_q1_0.
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+public struct Q1_0 : IBlock<Q1_0>
+{
+    public Half D;
+    public Bytes16 Q;
+
+    public static string Name => "Q1_0";
+    public static FormatFamily Family => FormatFamily.Linear;
+    public static uint? GgufType => 41;
+    public static int Size => 128;
+    public static int Group => 128;
+    public static ReadOnlySpan<sbyte> Levels => [-1, 1];
+    public static bool HalfScales => true;
+    public static double ErrorBudget => 0.38;
+
+    /// <summary>The mean magnitude: the least squares scale of signs. With importance, the weighted mean.</summary>
+    public static void Fit(ref Q1_0 block, ReadOnlySpan<float> weights, in FitOptions options)
+    {
+        bool weighted = options.Range != DynamicRange.Reference && options.Importance.ContainsAnyExcept(0);
+        float sum = 0, total = 0;
+        for (int i = 0; i < weights.Length; i++)
+        {
+            float w = weighted ? options.Importance[i] : 1;
+            sum += w * MathF.Abs(weights[i]);
+            total += w;
+        }
+        block.D = IntegerCodes.ToHalf(sum / total);
+    }
+
+    public static void Put(ref Q1_0 block, int at, ReadOnlySpan<float> weights, Span<float> rounded)
+    {
+        bool positive = weights[0] >= 0;
+        int bit = 1 << (at & 7);
+        block.Q[at >> 3] = (byte)(positive ? block.Q[at >> 3] | bit : block.Q[at >> 3] & ~bit);
+        rounded[0] = positive ? (float)block.D : -(float)block.D;
+    }
+
+    public static void Encode(ref Q1_0 block, ReadOnlySpan<float> weights, in FitOptions options)
+    {
+        Fit(ref block, weights, options);
+        for (int i = 0; i < 16; i++)
+        {
+            Vector256<float> positive = Vector256.GreaterThanOrEqual(Vector256.Create(weights.Slice(8 * i, 8)), Vector256<float>.Zero);
+            block.Q[i] = (byte)positive.ExtractMostSignificantBits();
+        }
+    }
+
+    public static void Unpack(in Q1_0 block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
+    {
+        for (int i = 0; i < 128; i++)
+            codes[i] = (sbyte)((((block.Q[i >> 3] >> (i & 7)) & 1) << 1) - 1);
+        scales[0] = (float)block.D;
+        offsets[0] = 0;
+    }
+}

@@ -1,0 +1,30 @@
+namespace Nibble.Core.Formats;
+
+/// <summary>Chooses the scales and minima of a block of groups, and the 16-bit numbers that they are multiples of.</summary>
+internal static class SuperAffineFit
+{
+    public static (Half D, Half DMin) Fit(ReadOnlySpan<float> weights, in FitOptions options, SuperAffineGrid grid,
+        Span<byte> scales, Span<byte> minima)
+    {
+        Span<float> exactScales = stackalloc float[scales.Length], exactMinima = stackalloc float[scales.Length];
+        DynamicRange range = options.Range ?? DynamicRange.Reference;
+        for (int g = 0; g < scales.Length; g++)
+        {
+            ReadOnlySpan<float> group = weights.Slice(g * grid.GroupSize, grid.GroupSize);
+            FitOptions part = options.Slice(g * grid.GroupSize, grid.GroupSize);
+            (float low, float high) = range.Choose(group, part.Importance, grid);
+            low = MathF.Min(low, 0);
+            exactScales[g] = grid.ScaleOf(low, high);
+            exactMinima[g] = -low;
+        }
+        return (Store(exactScales, grid, scales), Store(exactMinima, grid, minima));
+    }
+
+    private static Half Store(ReadOnlySpan<float> exact, SuperAffineGrid grid, Span<byte> stored)
+    {
+        Half d = IntegerCodes.ToHalf(IntegerCodes.LargestMagnitude(exact) / grid.HighestScale);
+        for (int g = 0; g < exact.Length; g++)
+            stored[g] = (byte)IntegerCodes.Round(exact[g], (float)d, 0, 0, grid.HighestScale);
+        return d;
+    }
+}

@@ -1,0 +1,36 @@
+namespace Nibble.Core.Formats;
+
+/// <summary>
+/// What the two-level affine formats store: weight = d * scale * code - dmin * minimum, with an integer scale and minimum
+/// a group.
+/// </summary>
+internal sealed class SuperAffineGrid : IQuantizerLevels
+{
+    public static readonly SuperAffineGrid Q2_K = new(groupSize: 16, highest: 3, highestScale: 15);
+    public static readonly SuperAffineGrid Q4_K = new(groupSize: 32, highest: 15, highestScale: 63);
+    public static readonly SuperAffineGrid Q5_K = new(groupSize: 32, highest: 31, highestScale: 63);
+
+    private SuperAffineGrid(int groupSize, int highest, int highestScale) =>
+        (GroupSize, Highest, HighestScale) = (groupSize, highest, highestScale);
+
+    public int GroupSize { get; }
+
+    /// <summary>Codes reach from 0 to here.</summary>
+    public int Highest { get; }
+
+    /// <summary>Scales and minima reach from 0 to here.</summary>
+    public int HighestScale { get; }
+
+    public int Count => Highest + 1;
+    public bool Symmetric => false;
+
+    public float Round(float weight, float low, float high)
+    {
+        low = MathF.Min(low, 0);
+        float scale = ScaleOf(low, high);
+        return scale * IntegerCodes.Round(weight, scale, low, 0, Highest) + low;
+    }
+
+    /// <summary>The scale that lays the codes over a range that begins at or below zero.</summary>
+    public float ScaleOf(float low, float high) => (MathF.Max(high, 0) - low) / Highest;
+}
