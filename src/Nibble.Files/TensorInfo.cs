@@ -1,3 +1,4 @@
+using Nibble.Core;
 using Nibble.Core.Formats;
 
 namespace Nibble.Files;
@@ -10,6 +11,14 @@ namespace Nibble.Files;
 /// <param name="Bytes">The length of its data.</param>
 public sealed record TensorInfo(string Name, string Type, Format? Format, IReadOnlyList<long> Shape, long Bytes)
 {
+    /// <summary>A tensor of weights that is still to be written.</summary>
+    /// <exception cref="UnusableInputException">The format's block does not divide the row.</exception>
+    public static TensorInfo Of(string name, Format format, IReadOnlyList<long> shape)
+    {
+        var tensor = new TensorInfo(name, format.Name, format, shape, 0);
+        return tensor with { Bytes = checked(format.RowBytes(tensor.Columns) * tensor.Rows) };
+    }
+
     /// <summary>The number of elements.</summary>
     public long Elements => Shape.Aggregate(1L, (product, n) => product * n);
 
@@ -18,4 +27,16 @@ public sealed record TensorInfo(string Name, string Type, Format? Format, IReadO
 
     /// <summary>All dimensions but the innermost, multiplied.</summary>
     public long Rows => Columns == 0 ? 0 : Elements / Columns;
+
+    /// <summary>The product of the dimensions, or null if one is negative or the product passes 2^63.</summary>
+    internal static long? Product(ReadOnlySpan<long> shape)
+    {
+        long product = 1;
+        foreach (long n in shape)
+        {
+            if (n < 0 || (n > 0 && product > long.MaxValue / n)) return null;
+            product *= n;
+        }
+        return product;
+    }
 }

@@ -1,0 +1,32 @@
+using Nibble.Core;
+
+namespace Nibble.Files.Gguf;
+
+/// <summary>A GGUF file of version 2 or 3, little-endian; the first shard of a model opens all of them.</summary>
+public sealed unsafe class GgufFile : MappedTensors
+{
+    /// <exception cref="UnusableInputException">The file or a shard is missing or damaged, or not the first shard.</exception>
+    public GgufFile(string path) : this(path, GgufShards.Open(path)) { }
+
+    private GgufFile(string path, List<GgufHeader> shards)
+        : base(path, [.. shards.Select(s => s.File)], [.. shards.SelectMany(s => s.Places)])
+    {
+        Metadata = shards[0].Metadata;
+        Version = shards[0].Version;
+        Alignment = shards[0].Alignment;
+        Shards = [.. shards.Select(s => s.File.Path)];
+    }
+
+    /// <summary>That of the first shard.</summary>
+    public GgufMetadata Metadata { get; }
+
+    public uint Version { get; }
+
+    /// <summary>The alignment of every tensor's data, in bytes.</summary>
+    public uint Alignment { get; }
+
+    /// <summary>The paths of all files, this one first.</summary>
+    public IReadOnlyList<string> Shards { get; }
+
+    internal static bool IsOne(MappedFile file) => file.Length >= 4 && *(uint*)file.Pointer == GgufHeader.Magic;
+}

@@ -1,0 +1,106 @@
+using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+using Nibble.Core;
+
+namespace Nibble.Files;
+
+/// <summary>
+/// A whole file, mapped for reading. The memory stays until the file is disposed and every object that
+/// <see cref="Share"/> handed out is collected, so a view of it never dangles.
+/// </summary>
+public sealed unsafe partial class MappedFile : IDisposable
+{
+    private readonly SafeFileHandle _file;
+    private readonly MemoryMappedViewAccessor _view;
+    private readonly byte* _pointer;
+    private bool _disposed;
+
+    /// <exception cref="UnusableInputException">The file is missing, empty, a folder, or may not be read.</exception>
+    public MappedFile(string path)
+    {
+        Path = path;
+        var info = new FileInfo(path);
+        if (Directory.Exists(path)) throw new UnusableInputException($"{path}: is a folder, not a file");
+        if (!info.Exists) throw new UnusableInputException($"{path}: there is no such file");
+        // Asked before opening: a pipe, whose length is 0 too, would make the opening wait for a writer.
+        if (info.Length == 0) throw new UnusableInputException($"{path}: the file is empty; download or write it again");
+        try
+        {
+            _file = File.OpenHandle(path);
+            Length = RandomAccess.GetLength(_file);
+            using var mapping = MemoryMappedFile.CreateFromFile(
+                _file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            _view = mapping.CreateViewAccessor(0, Length, MemoryMappedFileAccess.Read);
+            _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _pointer);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            _file?.Dispose();
+            throw new UnusableInputException($"{path}: cannot be read: {e.Message.ReplaceLineEndings(" ")}", e);
+        }
+    }
+
+    public string Path { get; }
+
+    /// <summary>Bytes, when the file was opened.</summary>
+    public long Length { get; }
+
+    /// <summary>The first byte.</summary>
+    /// <exception cref="UnusableInputException">
+    /// The file has become shorter, so that reading its end would kill the process.
+    /// </exception>
+    public byte* Pointer
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            long now = RandomAccess.GetLength(_file);
+            if (now < Length)
+                throw new UnusableInputException($"{Path}: shrank from {Length} to {now} bytes while it was being read; something else writes to it");
+            return _pointer;
+        }
+    }
+
+    /// <summary>Something that keeps the memory mapped for as long as it is reachable, whether this is disposed or not.</summary>
+    public object Share() => new Hold(_view.SafeMemoryMappedViewHandle);
+
+    /// <summary>Tells the operating system what will happen to a part of the file. Does nothing where it cannot be told.</summary>
+    public void Advise(long offset, long bytes, MemoryAdvice advice)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (!OperatingSystem.IsLinux() || bytes <= 0) return;
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((ulong)offset, (ulong)Length);
+        long start = offset / Environment.SystemPageSize * Environment.SystemPageSize;
+        long end = Math.Min(offset + bytes, Length);
+        int code = advice switch { MemoryAdvice.Sequential => 2, MemoryAdvice.WillNeed => 3, _ => 4 };
+        _ = MAdvise(_pointer + start, (nuint)(end - start), code);
+    }
+
+    public void Dispose()
+    {
+        if (_disposed) return;
+        _disposed = true;
+        _view.SafeMemoryMappedViewHandle.ReleasePointer();
+        _view.Dispose();
+        _file.Dispose();
+    }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int MAdvise(void* address, nuint length, int advice);
+
+    /// <summary>One count of the view's references, given back when this is collected.</summary>
+    private sealed class Hold
+    {
+        private readonly SafeMemoryMappedViewHandle _view;
+
+        public Hold(SafeMemoryMappedViewHandle view)
+        {
+            byte* pointer = null;
+            view.AcquirePointer(ref pointer);
+            _view = view;
+        }
+
+        ~Hold() => _view?.ReleasePointer();
+    }
+}

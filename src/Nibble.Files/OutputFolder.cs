@@ -1,0 +1,77 @@
+using Nibble.Core;
+
+namespace Nibble.Files;
+
+/// <summary>
+/// A folder of files that is written beside its place, as <c>NAME.partial</c>, and takes its place at the end. Disposed
+/// without <see cref="Commit"/>, it is deleted.
+/// </summary>
+public sealed class OutputFolder : IDisposable
+{
+    private readonly bool _force;
+    private bool _done;
+
+    /// <param name="path">Where the folder shall be.</param>
+    /// <param name="force">Whether an existing folder may be replaced, if it is a model and nothing else.</param>
+    /// <exception cref="UnusableInputException">The folder exists, or it cannot be written there.</exception>
+    public OutputFolder(string path, bool force = false)
+    {
+        Path = System.IO.Path.TrimEndingDirectorySeparator(path);
+        _force = force;
+        CheckFree(Path, force);
+        try
+        {
+            if (Directory.Exists(PartialPath)) Directory.Delete(PartialPath, recursive: true);
+            Directory.CreateDirectory(PartialPath);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UnusableInputException($"{path}: cannot be written: {e.Message.ReplaceLineEndings(" ")}", e);
+        }
+    }
+
+    public string Path { get; }
+
+    public string PartialPath => Path + ".partial";
+
+    /// <summary>Where to write a file of the folder until it is committed.</summary>
+    public string PathOf(string file) => System.IO.Path.Combine(PartialPath, file);
+
+    /// <summary>Copies a file into the folder, under its own name.</summary>
+    public void Copy(string file) => File.Copy(file, PathOf(System.IO.Path.GetFileName(file)), overwrite: true);
+
+    /// <summary>Says whether a path is free for an output folder, before any work is done for it.</summary>
+    /// <exception cref="UnusableInputException">Something is there that may not be replaced.</exception>
+    public static void CheckFree(string path, bool force)
+    {
+        if (path.Length == 0) throw new UnusableInputException("the output has no name; give one with -o");
+        if (File.Exists(path)) throw new UnusableInputException($"{path}: is a file; name a folder to write");
+        string parent = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path)) ?? path;
+        if (!Directory.Exists(parent)) throw new UnusableInputException($"{path}: the folder {parent} does not exist; create it first");
+        if (!Directory.Exists(path)) return;
+        if (!force) throw new UnusableInputException($"{path}: exists already; --force replaces it");
+        // Replacing deletes: never a home folder, whatever was typed.
+        if (!File.Exists(System.IO.Path.Combine(path, "config.json")) || Directory.EnumerateDirectories(path).Any())
+            throw new UnusableInputException($"{path}: holds more than a model; --force replaces only a folder with a config.json and no folders in it");
+    }
+
+    /// <summary>Puts the folder in its place. The files in it must be closed.</summary>
+    public void Commit()
+    {
+        ObjectDisposedException.ThrowIf(_done, this);
+        string old = Path + ".replaced";
+        CheckFree(Path, _force);
+        if (Directory.Exists(old)) Directory.Delete(old, recursive: true);
+        if (Directory.Exists(Path)) Directory.Move(Path, old);
+        Directory.Move(PartialPath, Path);
+        _done = true;
+        if (Directory.Exists(old)) Directory.Delete(old, recursive: true);
+    }
+
+    public void Dispose()
+    {
+        if (_done) return;
+        _done = true;
+        if (Directory.Exists(PartialPath)) Directory.Delete(PartialPath, recursive: true);
+    }
+}

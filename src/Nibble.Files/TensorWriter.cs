@@ -1,0 +1,105 @@
+using Nibble.Core;
+
+namespace Nibble.Files;
+
+/// <summary>
+/// Writes a file of tensors as a stream: the tensors are declared first, then the bytes of each follow in order, in pieces
+/// of any length. Nothing of a tensor is kept in memory. The file takes its place at <see cref="Commit"/>.
+/// </summary>
+public abstract unsafe class TensorWriter : IDisposable
+{
+    private const int CopyBytes = 1 << 22;
+
+    private readonly OutputFile _output;
+    private readonly int _alignment;
+    private int _current;
+    private long _written;
+
+    /// <param name="output">An empty file, disposed with this.</param>
+    /// <param name="header">All that comes before the first tensor's first byte.</param>
+    /// <param name="tensors">In the order of their data.</param>
+    /// <param name="alignment">What every tensor is padded to, with zeros.</param>
+    private protected TensorWriter(OutputFile output, byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment)
+    {
+        _output = output;
+        _alignment = alignment;
+        Tensors = tensors;
+        _output.Stream.Write(header);
+        SkipEmpty();
+    }
+
+    public string Path => _output.Path;
+
+    public IReadOnlyList<TensorInfo> Tensors { get; }
+
+    /// <summary>The tensor whose bytes come next, or null when all are written.</summary>
+    public TensorInfo? Current => _current < Tensors.Count ? Tensors[_current] : null;
+
+    /// <summary>The next bytes of <see cref="Current"/>; they may not reach into the tensor behind it.</summary>
+    public void Write(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.IsEmpty) return;
+        if (Current is not { } tensor || bytes.Length > tensor.Bytes - _written)
+            throw new InvalidOperationException($"More bytes than were declared for tensor '{Current?.Name}'.");
+        _output.Stream.Write(bytes);
+        _written += bytes.Length;
+        if (_written == tensor.Bytes) Next();
+    }
+
+    /// <summary>Copies a tensor from another file, unchanged; it must be <see cref="Current"/> and as long as declared.</summary>
+    public void Copy(TensorFile source, TensorInfo tensor)
+    {
+        if (tensor.Bytes == 0) return;
+        if (_written != 0 || Current?.Bytes != tensor.Bytes)
+            throw new InvalidOperationException($"Tensor '{tensor.Name}' is not the next that was declared.");
+        byte* data = source.Data(tensor);
+        for (long at = 0; at < tensor.Bytes; at += CopyBytes)
+        {
+            int count = (int)Math.Min(CopyBytes, tensor.Bytes - at);
+            Write(new ReadOnlySpan<byte>(data + at, count));
+            source.Advise(tensor, at, count, MemoryAdvice.DontNeed);
+        }
+    }
+
+    /// <summary>Puts the finished file in its place.</summary>
+    /// <exception cref="InvalidOperationException">A tensor was declared and not written.</exception>
+    public void Commit()
+    {
+        if (Current is { } tensor)
+            throw new InvalidOperationException($"Tensor '{tensor.Name}' was declared and not written.");
+        _output.Commit();
+    }
+
+    /// <summary>Deletes what was written, unless it was committed.</summary>
+    public void Dispose()
+    {
+        _output.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
+    private static int Padding(long bytes, int alignment) => (int)((alignment - bytes % alignment) % alignment);
+
+    /// <summary>The length of a file of such tensors.</summary>
+    private protected static long Length(byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment)
+    {
+        long length = header.Length;
+        foreach (TensorInfo tensor in tensors) length = checked(length + tensor.Bytes + Padding(tensor.Bytes, alignment));
+        return length;
+    }
+
+    private void Next()
+    {
+        Span<byte> zeros = stackalloc byte[256];
+        zeros.Clear();
+        for (int padding = Padding(_written, _alignment); padding > 0; padding -= zeros.Length)
+            _output.Stream.Write(zeros[..Math.Min(padding, zeros.Length)]);
+        _written = 0;
+        _current++;
+        SkipEmpty();
+    }
+
+    private void SkipEmpty()
+    {
+        while (Current is { Bytes: 0 }) _current++;
+    }
+}
