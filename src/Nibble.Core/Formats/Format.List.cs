@@ -26,6 +26,10 @@ public abstract partial class Format
         new BlockFormat<TQ2_0>(),
         new BlockFormat<TQ1_0>(),
         new BlockFormat<Q1_0>(),
+        new BlockFormat<IQ4_NL>(),
+        new BlockFormat<IQ4_XS>(),
+        new BlockFormat<MXFP4>(),
+        new BlockFormat<NVFP4>(),
     ];
 
     /// <summary>The format of this name, whatever its case.</summary>
