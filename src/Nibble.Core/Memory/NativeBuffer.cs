@@ -2,14 +2,15 @@ using System.Runtime.InteropServices;
 
 namespace Nibble.Core.Memory;
 
-/// <summary>Native memory, aligned to 64 bytes, zeroed, and freed when disposed or collected.</summary>
+/// <summary>Native memory, aligned to 64 bytes, and freed when disposed or collected.</summary>
 public sealed unsafe class NativeBuffer : SafeHandle
 {
-    public NativeBuffer(nint bytes) : base(0, ownsHandle: true)
+    /// <param name="clear">False leaves the contents unspecified and large memory untouched until it is written.</param>
+    public NativeBuffer(nint bytes, bool clear = true) : base(0, ownsHandle: true)
     {
         Length = bytes;
         SetHandle((nint)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1), 64));
-        NativeMemory.Clear((void*)handle, (nuint)bytes);
+        if (clear) NativeMemory.Clear((void*)handle, (nuint)bytes);
         GC.AddMemoryPressure(Math.Max(bytes, 1));
     }
 

@@ -1,0 +1,74 @@
+using Nibble.Core.Formats;
+using Nibble.Core.Memory;
+
+namespace Nibble.Core.Kernels;
+
+/// <summary>
+/// The keys and values of one layer, rows of any format: [head, slot, size]. Position p lies in slot p modulo
+/// <see cref="Slots"/>, so a layer that looks back over a window needs no more slots than the window and a batch.
+/// </summary>
+public sealed unsafe class KeyValueRows : IDisposable
+{
+    private readonly NativeBuffer _keys;
+    private readonly NativeBuffer? _values;
+
+    /// <param name="valueSize">0 if a value is the beginning of its key (latent attention).</param>
+    public KeyValueRows(Format format, int heads, int slots, int keySize, int valueSize)
+    {
+        KeyFormat = format.ForColumns(keySize);
+        KeyBytes = (nint)KeyFormat.RowBytes(keySize);
+        _keys = new NativeBuffer(KeyBytes * heads * slots, clear: false);
+        if (valueSize > 0)
+        {
+            ValueFormat = format.ForColumns(valueSize);
+            ValueBytes = (nint)ValueFormat.RowBytes(valueSize);
+            _values = new NativeBuffer(ValueBytes * heads * slots, clear: false);
+        }
+        (Heads, Slots, KeySize, ValueSize) = (heads, slots, keySize, valueSize);
+    }
+
+    public int Heads { get; }
+    public int Slots { get; }
+    public int KeySize { get; }
+    public int ValueSize { get; }
+    public long Bytes => _keys.Length + (_values?.Length ?? 0);
+
+    internal Format KeyFormat { get; }
+    internal Format? ValueFormat { get; }
+    internal nint KeyBytes { get; }
+    internal nint ValueBytes { get; }
+
+    /// <summary>Stores a head's key and value of one position.</summary>
+    public void Store(int head, int position, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
+    {
+        nint row = (nint)head * Slots + position % Slots;
+        Store(KeyFormat, _keys.Pointer + row * KeyBytes, KeyBytes, key);
+        if (ValueFormat is not null) Store(ValueFormat, _values!.Pointer + row * ValueBytes, ValueBytes, value);
+    }
+
+    /// <summary>Rows of keys from a slot on: in place where they are float32, else decoded into the scratch.</summary>
+    internal float* Keys(int head, int slot, int count, float* scratch) =>
+        Read(KeyFormat, _keys.Pointer + ((nint)head * Slots + slot) * KeyBytes, KeyBytes, count, KeySize, scratch);
+
+    internal float* Values(int head, int slot, int count, float* scratch) =>
+        Read(ValueFormat!, _values!.Pointer + ((nint)head * Slots + slot) * ValueBytes, ValueBytes, count, ValueSize, scratch);
+
+    private static void Store(Format format, byte* to, nint bytes, ReadOnlySpan<float> row)
+    {
+        if (format == FloatFormat.F32) row.CopyTo(new Span<float>(to, row.Length));
+        else format.Encode(row, default, new Span<byte>(to, (int)bytes));
+    }
+
+    private static float* Read(Format format, byte* from, nint bytes, int count, int size, float* scratch)
+    {
+        if (format == FloatFormat.F32) return (float*)from;
+        format.Decode(new ReadOnlySpan<byte>(from, checked((int)(bytes * count))), new Span<float>(scratch, count * size));
+        return scratch;
+    }
+
+    public void Dispose()
+    {
+        _keys.Dispose();
+        _values?.Dispose();
+    }
+}

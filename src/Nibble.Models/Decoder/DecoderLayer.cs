@@ -1,0 +1,85 @@
+using System.Numerics.Tensors;
+using Nibble.Core.Kernels;
+
+namespace Nibble.Models.Decoder;
+
+/// <summary>
+/// Attention and feed-forward with their norms and residual connections. Which norms there are decides the order: before
+/// a block, after it, both, or after the addition as in BERT.
+/// </summary>
+internal sealed unsafe class DecoderLayer
+{
+    private readonly ModelConfig _config;
+    private readonly SelfAttention _attention;
+    private readonly FeedForward _feedForward;
+    private readonly Norm? _attentionNorm, _attentionPostNorm, _attentionSumNorm;
+    private readonly Norm? _feedForwardNorm, _feedForwardPostNorm, _feedForwardSumNorm;
+
+    public DecoderLayer(LayerParts parts, int layer, RotaryTable? rotary)
+    {
+        _config = parts.Config;
+        string block = $"blk.{layer}.";
+        _attentionNorm = parts.Norm($"{block}attn_norm");
+        _attentionPostNorm = parts.Norm($"{block}post_attention_norm");
+        _attentionSumNorm = parts.Norm($"{block}attn_output_norm");
+        _feedForwardNorm = parts.Norm($"{block}ffn_norm");
+        _feedForwardPostNorm = parts.Norm($"{block}post_ffw_norm");
+        _feedForwardSumNorm = parts.Norm($"{block}layer_output_norm");
+        _attention = new SelfAttention(parts, layer, rotary);
+        _feedForward = new FeedForward(parts, layer);
+    }
+
+    /// <summary>Takes the residual stream through the layer.</summary>
+    /// <param name="x">[tokens, hidden], changed in place.</param>
+    public void Run(Workspace work, float* x, KeyValueRows stored)
+    {
+        nint count = (nint)work.Tokens * _config.Hidden;
+        float* added = work.Added.Of(count);
+        Load(work, x, _attentionNorm);
+        _attention.Run(work, work.Input, stored, added);
+        _attentionPostNorm?.Apply(added, work.Tokens, added, work.Pool);
+        if (_config.ParallelResidual)
+        {
+            float* addedToo = work.AddedToo.Of(count);
+            if (_feedForwardNorm is not null) Load(work, x, _feedForwardNorm);
+            RunFeedForward(work, addedToo);
+            Add(x, added, count);
+            Add(x, addedToo, count);
+            return;
+        }
+        Add(x, added, count);
+        _attentionSumNorm?.Apply(x, work.Tokens, x, work.Pool);
+        Load(work, x, _feedForwardNorm);
+        RunFeedForward(work, added);
+        Add(x, added, count);
+        _feedForwardSumNorm?.Apply(x, work.Tokens, x, work.Pool);
+    }
+
+    private void RunFeedForward(Workspace work, float* added)
+    {
+        _feedForward.Run(work, work.Input, added);
+        _feedForwardPostNorm?.Apply(added, work.Tokens, added, work.Pool);
+    }
+
+    /// <summary>The input of a block: the stream, normalized where there is a norm before the block.</summary>
+    private void Load(Workspace work, float* x, Norm? norm)
+    {
+        work.Input.Resize(work.Tokens, _config.Hidden);
+        if (norm is not null) norm.Apply(x, work.Tokens, work.Input.Floats, work.Pool);
+        else Buffer.MemoryCopy(x, work.Input.Floats, (long)work.Tokens * _config.Hidden * sizeof(float), (long)work.Tokens * _config.Hidden * sizeof(float));
+        work.Input.Changed();
+    }
+
+    private void Add(float* x, float* added, nint count)
+    {
+        const int Piece = 1 << 20;
+        for (nint at = 0; at < count; at += Piece)
+        {
+            int n = (int)Math.Min(Piece, count - at);
+            var sum = new Span<float>(x + at, n);
+            var term = new ReadOnlySpan<float>(added + at, n);
+            if (_config.ResidualScale == 1) TensorPrimitives.Add(sum, term, sum);
+            else TensorPrimitives.MultiplyAdd(term, _config.ResidualScale, sum, sum);
+        }
+    }
+}

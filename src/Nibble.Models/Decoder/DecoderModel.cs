@@ -1,0 +1,192 @@
+using System.Numerics.Tensors;
+using Nibble.Core;
+using Nibble.Core.Kernels;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+
+namespace Nibble.Models.Decoder;
+
+/// <summary>
+/// The forward pass: tokens to logits, for every architecture, driven by its <see cref="ModelConfig"/>. Activations are
+/// float32; working memory is taken once and used for every batch. Not for use from two threads at once.
+/// </summary>
+public sealed unsafe class DecoderModel : IDisposable
+{
+    private readonly DecoderOptions _options;
+    private readonly Workspace _work;
+    private readonly Weight _embedding;
+    private readonly Weight? _positions;
+    private readonly float[] _tokenType;
+    private readonly Norm? _embeddingNorm, _outputNorm;
+    private readonly DecoderLayer[] _layers;
+    private readonly RotaryTable[] _rotaries;
+    private readonly Linear? _head;
+    private bool _warned;
+
+    /// <param name="source">Must outlive the decoder.</param>
+    /// <param name="pool">Must outlive the decoder.</param>
+    /// <exception cref="UnusableInputException">A weight cannot be used.</exception>
+    public DecoderModel(ModelSource source, WorkerPool pool, DecoderOptions? options = null)
+    {
+        _options = options ?? new DecoderOptions();
+        _work = new Workspace(pool);
+        Config = source.Config;
+        var parts = new LayerParts(source);
+        _embedding = source.Tensors["token_embd.weight"].Load();
+        _positions = source.Tensors.GetValueOrDefault("position_embd.weight")?.Load();
+        _tokenType = FirstTokenType(source);
+        _embeddingNorm = parts.Norm("token_embd_norm");
+        _rotaries = [.. Config.Layers.Select(l => l.Rotary).OfType<RotaryConfig>().Distinct().Select(r => new RotaryTable(r))];
+        _layers = [.. Config.Layers.Select((layer, l) => new DecoderLayer(parts, l, _rotaries.FirstOrDefault(r => r.Config == layer.Rotary)))];
+        _outputNorm = parts.Norm("output_norm");
+        if (Config.Causal) _head = Config.TiedHead ? new Linear("output", _embedding, []) : parts.Linear("output");
+        Linears = parts.Linears;
+    }
+
+    public ModelConfig Config { get; }
+
+    /// <summary>
+    /// Every linear layer, in the order they run; a head tied to the embedding is not among them, for it is quantized as
+    /// the embedding.
+    /// </summary>
+    public IReadOnlyList<Linear> Linears { get; }
+
+    /// <summary>An empty cache for at most so many tokens.</summary>
+    /// <exception cref="UnusableInputException">The format of the cache does not divide a head.</exception>
+    public KvCache NewCache(int capacity) => new(Config, capacity, _options);
+
+    /// <summary>Appends tokens to the cache and computes logits.</summary>
+    /// <param name="tokens">At least one.</param>
+    /// <param name="logits">[vocabulary] for the last token, [tokens, vocabulary] for all, empty for none.</param>
+    /// <exception cref="UnusableInputException">A token is not in the vocabulary.</exception>
+    /// <exception cref="ArgumentException">The cache is full, or the logits are too short.</exception>
+    public void Forward(ReadOnlySpan<int> tokens, KvCache cache, Span<float> logits, LogitPositions which, IProbe? probe = null)
+    {
+        Check(tokens, cache);
+        int wanted = which switch { LogitPositions.None => 0, LogitPositions.Last => 1, _ => tokens.Length };
+        if (_head is null && wanted > 0) throw new InvalidOperationException($"{Config.Architecture} is an encoder and has no logits");
+        if ((long)logits.Length < (long)wanted * Config.Vocabulary)
+            throw new ArgumentException($"{logits.Length} floats are too few for {wanted} x {Config.Vocabulary} logits", nameof(logits));
+        int length = cache.Length + tokens.Length;
+        if (SwitchesBetween(cache.Length, length)) Repeat(cache, length);
+        int batchSize = Config.Causal ? _options.BatchSize : tokens.Length;
+        for (int start = 0; start < tokens.Length; start += batchSize)
+        {
+            int count = Math.Min(batchSize, tokens.Length - start);
+            RunLayers(tokens.Slice(start, count), length, cache, probe);
+            if (which == LogitPositions.All)
+                Head(0, count, logits.Slice(start * Config.Vocabulary, count * Config.Vocabulary), probe);
+            else if (which == LogitPositions.Last && start + count == tokens.Length)
+                Head(count - 1, 1, logits[..Config.Vocabulary], probe);
+        }
+    }
+
+    /// <summary>The last hidden states of a text by itself, normalized: what an encoder is for.</summary>
+    /// <param name="states">[tokens, hidden], overwritten.</param>
+    public void Encode(ReadOnlySpan<int> tokens, Span<float> states, IProbe? probe = null)
+    {
+        using KvCache cache = new(Config, Math.Max(1, tokens.Length), _options with { BatchSize = Math.Max(1, tokens.Length) });
+        Check(tokens, cache);
+        RunLayers(tokens, tokens.Length, cache, probe);
+        float* x = _work.Stream.Of(0);
+        _outputNorm?.Apply(x, tokens.Length, x, _work.Pool);
+        new ReadOnlySpan<float>(x, tokens.Length * Config.Hidden).CopyTo(states);
+    }
+
+    private void Check(ReadOnlySpan<int> tokens, KvCache cache)
+    {
+        if (tokens.IsEmpty) throw new ArgumentException("there must be at least one token", nameof(tokens));
+        if (tokens.Length > cache.Capacity - cache.Length)
+            throw new ArgumentException($"the cache holds {cache.Length} of {cache.Capacity} tokens; {tokens.Length} more do not fit", nameof(cache));
+        foreach (int token in tokens)
+            if ((uint)token >= (uint)Config.Vocabulary)
+                throw new UnusableInputException($"token {token} is not in the model's vocabulary of {Config.Vocabulary}");
+        int length = cache.Length + tokens.Length;
+        if (Config.LearnedPositions > 0 && length > Config.LearnedPositions)
+            throw new UnusableInputException($"the text is {length} tokens long, but the model has positions for {Config.LearnedPositions} only");
+        if (length > Config.ContextLength && !_warned)
+        {
+            _warned = true;
+            _options.Warn?.Invoke($"the text is longer than the {Config.ContextLength} tokens the model was trained for; expect worse predictions");
+        }
+    }
+
+    /// <summary>True if the text passes the length where all angles change, so that no stored key fits any more.</summary>
+    private bool SwitchesBetween(int before, int after)
+    {
+        foreach (RotaryTable rotary in _rotaries)
+            if (rotary.Config.SwitchLength is { } at && before > 0 && before <= at && after > at) return true;
+        return false;
+    }
+
+    /// <summary>Computes the stored tokens again, with the angles of a longer text.</summary>
+    private void Repeat(KvCache cache, int length)
+    {
+        int[] tokens = [.. cache.Tokens];
+        cache.Clear();
+        for (int start = 0; start < tokens.Length; start += _options.BatchSize)
+            RunLayers(tokens.AsSpan(start, Math.Min(_options.BatchSize, tokens.Length - start)), length, cache, null);
+    }
+
+    /// <param name="length">Of the whole text, of which these tokens may be the middle.</param>
+    private void RunLayers(ReadOnlySpan<int> tokens, int length, KvCache cache, IProbe? probe)
+    {
+        (_work.Tokens, _work.Position, _work.Probe) = (tokens.Length, cache.Length, probe);
+        float* x = _work.Stream.Of((nint)tokens.Length * Config.Hidden);
+        Embed(tokens, x);
+        foreach (RotaryTable rotary in _rotaries) rotary.Prepare(cache.Length, tokens.Length, length);
+        cache.Append(tokens);
+        for (int l = 0; l < _layers.Length; l++)
+        {
+            _layers[l].Run(_work, x, cache.Layers[l]);
+            probe?.Hidden(l, new ReadOnlySpan<float>(x, checked(tokens.Length * Config.Hidden)));
+        }
+    }
+
+    private void Embed(ReadOnlySpan<int> tokens, float* x)
+    {
+        Span<float> position = _positions is null ? default : new Span<float>(_work.Added.Of(Config.Hidden), Config.Hidden);
+        for (int t = 0; t < tokens.Length; t++)
+        {
+            var row = new Span<float>(x + (nint)t * Config.Hidden, Config.Hidden);
+            _embedding.ReadRow(tokens[t], row);
+            if (Config.EmbeddingScale != 1) TensorPrimitives.Multiply(row, Config.EmbeddingScale, row);
+            if (_tokenType.Length > 0) TensorPrimitives.Add(row, _tokenType, row);
+            if (_positions is null) continue;
+            _positions.ReadRow(_work.Position + t, position);
+            TensorPrimitives.Add(row, position, row);
+        }
+        _embeddingNorm?.Apply(x, tokens.Length, x, _work.Pool);
+    }
+
+    /// <summary>Logits of some tokens of the batch that has just passed through the layers.</summary>
+    private void Head(int first, int count, Span<float> logits, IProbe? probe)
+    {
+        float* x = _work.Stream.Of(0) + (nint)first * Config.Hidden;
+        _work.Input.Resize(count, Config.Hidden);
+        if (_outputNorm is not null) _outputNorm.Apply(x, count, _work.Input.Floats, _work.Pool);
+        else new ReadOnlySpan<float>(x, count * Config.Hidden).CopyTo(new Span<float>(_work.Input.Floats, count * Config.Hidden));
+        _work.Input.Changed();
+        probe?.LinearInput(_head!.Name, _work.Input);
+        fixed (float* y = logits) _head!.Apply(_work.Input, y, _work.Pool);
+        if (Config.LogitScale != 1) TensorPrimitives.Multiply(logits, Config.LogitScale, logits);
+        if (Config.LogitSoftCap == 0) return;
+        TensorPrimitives.Multiply(logits, 1 / Config.LogitSoftCap, logits);
+        TensorPrimitives.Tanh(logits, logits);
+        TensorPrimitives.Multiply(logits, Config.LogitSoftCap, logits);
+    }
+
+    private static float[] FirstTokenType(ModelSource source)
+    {
+        if (source.Tensors.GetValueOrDefault("token_types.weight") is not { } types) return [];
+        var row = new float[types.Columns];
+        types.Load().ReadRow(0, row);
+        return row;
+    }
+
+    public void Dispose()
+    {
+        _work.Dispose();
+        foreach (RotaryTable rotary in _rotaries) rotary.Dispose();
+    }
+}

@@ -1,0 +1,43 @@
+using Nibble.Core.Kernels;
+
+namespace Nibble.Models.Decoder;
+
+/// <summary>Makes the parts of a decoder from the tensors of a source, and keeps count of its linear layers.</summary>
+internal sealed class LayerParts(ModelSource source)
+{
+    public ModelConfig Config { get; } = source.Config;
+
+    public List<Linear> Linears { get; } = [];
+
+    public bool Has(string module) => source.Tensors.ContainsKey($"{module}.weight");
+
+    public Linear Linear(string module)
+    {
+        var linear = new Linear(module, source.Tensors[$"{module}.weight"].Load(), Bias(module));
+        Linears.Add(linear);
+        return linear;
+    }
+
+    public Linear? LinearOrNull(string module) => Has(module) ? Linear(module) : null;
+
+    /// <summary>The linear layers of all experts.</summary>
+    public Linear[] Experts(string module)
+    {
+        ModelTensor weights = source.Tensors[$"{module}.weight"];
+        ModelTensor? biases = source.Tensors.GetValueOrDefault($"{module}.bias");
+        var experts = new Linear[weights.Experts];
+        for (int e = 0; e < experts.Length; e++)
+            experts[e] = new Linear($"{module}[{e}]", weights.Load(e), biases?.LoadVector(e) ?? []);
+        Linears.AddRange(experts);
+        return experts;
+    }
+
+    public float[] Vector(string tensor) => source.Tensors.TryGetValue(tensor, out ModelTensor? found) ? found.LoadVector() : [];
+
+    public Norm? Norm(string module) => Norm(module, Config.Norm);
+
+    public Norm? Norm(string module, NormKind kind) =>
+        Has(module) ? new Norm(kind, Config.NormEpsilon, Vector($"{module}.weight"), Bias(module)) : null;
+
+    private float[] Bias(string module) => Vector($"{module}.bias");
+}

@@ -1,0 +1,49 @@
+using System.Numerics.Tensors;
+using Nibble.Core.Kernels;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+
+namespace Nibble.Models.Decoder;
+
+/// <summary>A linear layer, whatever the format of its weight: y = x Wᵀ + b.</summary>
+public sealed unsafe class Linear
+{
+    private readonly float[] _bias;
+
+    internal Linear(string name, Weight weight, float[] bias)
+    {
+        Name = name;
+        Weight = weight;
+        _bias = bias;
+    }
+
+    /// <summary>The canonical name, without <c>.weight</c>: <c>blk.0.attn_q</c>, of an expert <c>blk.0.ffn_up_exps[3]</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>[rows, columns]: outputs by inputs.</summary>
+    public Weight Weight { get; private set; }
+
+    /// <summary>One number an output, or empty.</summary>
+    public ReadOnlySpan<float> Bias => _bias;
+
+    /// <summary>Puts another weight of the same shape in place of this one.</summary>
+    public void Replace(Weight weight)
+    {
+        if (weight.Rows != Weight.Rows || weight.Columns != Weight.Columns)
+            throw new ArgumentException($"{Name} is [{Weight.Rows}, {Weight.Columns}], not [{weight.Rows}, {weight.Columns}]", nameof(weight));
+        Weight = weight;
+    }
+
+    /// <param name="x">[tokens, columns].</param>
+    /// <param name="y">[tokens, rows], overwritten.</param>
+    internal void Apply(Activation x, float* y, WorkerPool pool)
+    {
+        MatrixProduct.Multiply(Weight, x, y, pool);
+        if (_bias.Length == 0) return;
+        for (int t = 0; t < x.Tokens; t++)
+        {
+            var row = new Span<float>(y + (nint)t * _bias.Length, _bias.Length);
+            TensorPrimitives.Add(row, _bias, row);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using Nibble.Core.Kernels;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+
+namespace Nibble.Models.Decoder;
+
+/// <summary>A buffer of floats that grows to the largest batch and is used again by every layer.</summary>
+internal sealed unsafe class FloatBuffer : IDisposable
+{
+    private NativeBuffer _memory = new(0);
+
+    /// <summary>Room for so many floats, their values unspecified.</summary>
+    public float* Of(nint count)
+    {
+        nint bytes = count * sizeof(float);
+        if (_memory.Length < bytes)
+        {
+            _memory.Dispose();
+            _memory = new NativeBuffer(bytes, clear: false);
+        }
+        return (float*)_memory.Pointer;
+    }
+
+    public void Dispose() => _memory.Dispose();
+}
+
+/// <summary>What the layers of a decoder share while a batch of tokens passes through them.</summary>
+internal sealed unsafe class Workspace(WorkerPool pool) : IDisposable
+{
+    public WorkerPool Pool { get; } = pool;
+
+    /// <summary>Tokens of the batch.</summary>
+    public int Tokens { get; set; }
+
+    /// <summary>The position of the batch's first token.</summary>
+    public int Position { get; set; }
+
+    public IProbe? Probe { get; set; }
+
+    /// <summary>The residual stream: [tokens, hidden].</summary>
+    public FloatBuffer Stream { get; } = new();
+
+    /// <summary>The input of a block: normalized, [tokens, hidden].</summary>
+    public Activation Input { get; } = new();
+
+    /// <summary>What a block adds: [tokens, hidden].</summary>
+    public FloatBuffer Added { get; } = new();
+
+    /// <summary>What the second of two parallel blocks adds.</summary>
+    public FloatBuffer AddedToo { get; } = new();
+
+    public FloatBuffer Queries { get; } = new();
+    public FloatBuffer Keys { get; } = new();
+    public FloatBuffer Values { get; } = new();
+
+    /// <summary>The output of attention, and the middle of a feed-forward block.</summary>
+    public Activation Middle { get; } = new();
+
+    public FloatBuffer Gate { get; } = new();
+    public FloatBuffer Up { get; } = new();
+
+    /// <summary>Says to the probe, if there is one, that linear layers are about to read this.</summary>
+    public void Tell(Linear? linear, Activation x)
+    {
+        if (linear is not null) Probe?.LinearInput(linear.Name, x);
+    }
+
+    public void Dispose()
+    {
+        Stream.Dispose();
+        Input.Dispose();
+        Added.Dispose();
+        AddedToo.Dispose();
+        Queries.Dispose();
+        Keys.Dispose();
+        Values.Dispose();
+        Middle.Dispose();
+        Gate.Dispose();
+        Up.Dispose();
+    }
+}

@@ -1,0 +1,60 @@
+using Nibble.Core;
+using Nibble.Files;
+using Nibble.Files.Gguf;
+using Nibble.Models.Architectures;
+
+namespace Nibble.Models;
+
+/// <summary>
+/// A model that was opened and understood, but not made ready to run: its configuration is known and each of its tensors
+/// was found with the right shape, while no weight was read. To inspect, to quantize, and to make a decoder of.
+/// </summary>
+public sealed class ModelSource : IDisposable
+{
+    private ModelSource(TensorFile file, Architecture architecture, ModelConfig config, bool fromHuggingFace)
+    {
+        (File, Architecture, Config) = (file, architecture, config);
+        Tensors = TensorTable.Resolve(file, architecture, config, fromHuggingFace);
+    }
+
+    /// <summary>Opens a Hugging Face folder, a safetensors file with config.json beside it, or a GGUF file.</summary>
+    /// <exception cref="UnusableInputException">One line names the key or tensor that stops it.</exception>
+    public static ModelSource Open(string path)
+    {
+        TensorFile file = TensorFile.Open(path);
+        try
+        {
+            return OpenHuggingFace(path, file);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The path as the user gave it.</summary>
+    public string Path => File.Path;
+
+    public ModelConfig Config { get; }
+
+    public TensorFile File { get; }
+
+    public Architecture Architecture { get; }
+
+    /// <summary>The tensors of the model by name: llama.cpp's, but for a few.</summary>
+    public IReadOnlyDictionary<string, ModelTensor> Tensors { get; }
+
+    private static ModelSource OpenHuggingFace(string path, TensorFile file)
+    {
+        string folder = Directory.Exists(path) ? path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
+        JsonConfig json = JsonConfig.Read(folder, file.Tensors.Count);
+        Architecture architecture = Architecture.Of(json);
+        ModelConfig config = architecture.Configure(json);
+        json.Complete();
+        config.Check(System.IO.Path.Combine(folder, "config.json"));
+        return new ModelSource(file, architecture, config, fromHuggingFace: true);
+    }
+
+    public void Dispose() => File.Dispose();
+}
