@@ -25,7 +25,7 @@ public unsafe interface ICodeLayout
     static abstract Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table);
 
     /// <summary>Packs codes given a byte each, step by step (8 steps of 64 bytes).</summary>
-    static abstract void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk);
+    static abstract void Pack(byte* codes, byte* chunk);
 }
 
 /// <summary>A byte a code: step s at byte 64 s.</summary>
@@ -37,7 +37,7 @@ public unsafe struct Bits8 : ICodeLayout
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table) => Vector256.Load(chunk + step * 64 + half * 32);
 
-    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk) => codes.CopyTo(chunk);
+    public static void Pack(byte* codes, byte* chunk) => new ReadOnlySpan<byte>(codes, 512).CopyTo(new Span<byte>(chunk, 512));
 }
 
 /// <summary>Half a byte a code: step s in the low half of bytes 64 s and on, step s + 4 in their high half.</summary>
@@ -53,9 +53,13 @@ public unsafe struct Bits4 : ICodeLayout
         return (step < 4 ? pair : (pair.AsUInt16() >>> 4).AsByte()) & Vector256.Create((byte)15);
     }
 
-    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    public static void Pack(byte* codes, byte* chunk)
     {
-        for (int i = 0; i < 256; i++) chunk[i] = (byte)(codes[i] | (codes[i + 256] << 4));
+        for (int i = 0; i < 256; i += 32)
+        {
+            Vector256<byte> low = Vector256.Load(codes + i), high = Vector256.Load(codes + i + 256);
+            (low | (high.AsUInt16() << 4).AsByte()).Store(chunk + i);
+        }
     }
 }
 
@@ -74,7 +78,7 @@ public unsafe struct Table4 : ICodeLayout
             : Vector256.Create(Vector128.Shuffle(table.GetLower(), codes.GetLower()), Vector128.Shuffle(table.GetLower(), codes.GetUpper()));
     }
 
-    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk) => Bits4.Pack(codes, chunk);
+    public static void Pack(byte* codes, byte* chunk) => Bits4.Pack(codes, chunk);
 }
 
 /// <summary>A quarter of a byte a code: step s in bits 2 (s mod 4) of bytes 64 (s / 4) and on.</summary>
@@ -90,14 +94,15 @@ public unsafe struct Bits2 : ICodeLayout
         return (four.AsUInt16() >>> (2 * (step & 3))).AsByte() & Vector256.Create((byte)3);
     }
 
-    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    public static void Pack(byte* codes, byte* chunk)
     {
-        for (int group = 0; group < 2; group++)
-            for (int i = 0; i < 64; i++)
-            {
-                ReadOnlySpan<byte> at = codes[(group * 256 + i)..];
-                chunk[group * 64 + i] = (byte)(at[0] | (at[64] << 2) | (at[128] << 4) | (at[192] << 6));
-            }
+        for (int i = 0; i < 128; i += 32)
+        {
+            byte* at = codes + (i >> 6) * 256 + (i & 63);
+            Vector256<ushort> a = Vector256.Load(at).AsUInt16(), b = Vector256.Load(at + 64).AsUInt16();
+            Vector256<ushort> c = Vector256.Load(at + 128).AsUInt16(), d = Vector256.Load(at + 192).AsUInt16();
+            (a | (b << 2) | (c << 4) | (d << 6)).AsByte().Store(chunk + i);
+        }
     }
 }
 
@@ -115,17 +120,12 @@ public unsafe struct Bits5 : ICodeLayout
         return Bits4.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)16));
     }
 
-    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    public static void Pack(byte* codes, byte* chunk)
     {
-        Span<byte> low = stackalloc byte[512];
-        for (int i = 0; i < 512; i++) low[i] = (byte)(codes[i] & 15);
+        byte* low = stackalloc byte[512];
+        for (int i = 0; i < 512; i += 32) (Vector256.Load(codes + i) & Vector256.Create((byte)15)).Store(low + i);
         Bits4.Pack(low, chunk);
-        for (int i = 0; i < 64; i++)
-        {
-            int fifth = 0;
-            for (int step = 0; step < 8; step++) fifth |= (codes[step * 64 + i] >> 4) << step;
-            chunk[256 + i] = (byte)fifth;
-        }
+        BitPlane.Pack(codes, 4, chunk + 256);
     }
 }
 
@@ -144,13 +144,14 @@ public unsafe struct Bits6 : ICodeLayout
         return Bits4.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)0x30));
     }
 
-    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    public static void Pack(byte* codes, byte* chunk)
     {
-        Span<byte> part = stackalloc byte[512];
-        for (int i = 0; i < 512; i++) part[i] = (byte)(codes[i] & 15);
+        byte* part = stackalloc byte[512];
+        for (int i = 0; i < 512; i += 32) (Vector256.Load(codes + i) & Vector256.Create((byte)15)).Store(part + i);
         Bits4.Pack(part, chunk);
-        for (int i = 0; i < 512; i++) part[i] = (byte)(codes[i] >> 4);
-        Bits2.Pack(part, chunk[256..]);
+        for (int i = 0; i < 512; i += 32)
+            ((Vector256.Load(codes + i).AsUInt16() >>> 4).AsByte() & Vector256.Create((byte)3)).Store(part + i);
+        Bits2.Pack(part, chunk + 256);
     }
 }
 
@@ -168,16 +169,29 @@ public unsafe struct Bits3 : ICodeLayout
         return Bits2.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)4));
     }
 
-    public static void Pack(ReadOnlySpan<byte> codes, Span<byte> chunk)
+    public static void Pack(byte* codes, byte* chunk)
     {
-        Span<byte> low = stackalloc byte[512];
-        for (int i = 0; i < 512; i++) low[i] = (byte)(codes[i] & 3);
+        byte* low = stackalloc byte[512];
+        for (int i = 0; i < 512; i += 32) (Vector256.Load(codes + i) & Vector256.Create((byte)3)).Store(low + i);
         Bits2.Pack(low, chunk);
-        for (int i = 0; i < 64; i++)
+        BitPlane.Pack(codes, 2, chunk + 128);
+    }
+}
+
+/// <summary>One bit of every code: step s in bit s of 64 bytes.</summary>
+internal static unsafe class BitPlane
+{
+    public static void Pack(byte* codes, int bit, byte* plane)
+    {
+        for (int i = 0; i < 64; i += 32)
         {
-            int third = 0;
-            for (int step = 0; step < 8; step++) third |= (codes[step * 64 + i] >> 2) << step;
-            chunk[128 + i] = (byte)third;
+            Vector256<ushort> all = Vector256<ushort>.Zero;
+            for (int step = 0; step < 8; step++)
+            {
+                Vector256<ushort> code = Vector256.Load(codes + step * 64 + i).AsUInt16() >>> bit;
+                all |= (code & Vector256.Create((ushort)0x0101)) << step;
+            }
+            all.AsByte().Store(plane + i);
         }
     }
 }

@@ -49,7 +49,7 @@ internal sealed unsafe class PackedKernel<TDot, TCodes, TNumber, TShape> : Packe
             TNumber.Store(scales[i], chunk + i * TNumber.Size);
             if (TShape.HasOffsets) TNumber.Store(offsets[i], chunk + NumbersBytes + i * TNumber.Size);
         }
-        TCodes.Pack(codes, new Span<byte>(chunk + CodesAt, 64 * TCodes.Bits));
+        fixed (byte* source = codes) TCodes.Pack(source, chunk + CodesAt);
     }
 
     public override void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)

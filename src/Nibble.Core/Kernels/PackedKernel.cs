@@ -54,17 +54,17 @@ public abstract unsafe class PackedKernel
             (true, true) => new PackedKernel<TDot, TCodes, TNumber, ScaleOffsetOf16>(format),
         };
 
-    /// <summary>The packed code of a level (+ 128): its place in the list of levels, or the level + 128 where any may come.</summary>
-    internal static byte[] CodeOfLevel(Format format)
+    /// <summary>The packed code of each level (+ 128): its place in the list of levels, or the level + 128 where any may come.</summary>
+    /// <param name="format">A format with an integer form.</param>
+    /// <param name="first">The level of code 0 where codes are levels less that, or null.</param>
+    internal static byte[] CodeOfLevel(Format format, out sbyte? first)
     {
-        var codes = new byte[256];
         ReadOnlySpan<sbyte> levels = format.Levels;
-        bool any = levels.IsEmpty || levels.Length > 64 || (levels.Length > 16 && !IsRun(levels));
+        bool table = levels.Length is > 0 and <= 16 && !IsRun(levels);
+        first = table ? null : IsRun(levels) && levels.Length <= 64 ? levels[0] : sbyte.MinValue;
+        var codes = new byte[256];
         for (int level = -128; level < 128; level++)
-        {
-            int place = any ? level + 128 : levels.IndexOf((sbyte)level);
-            codes[level + 128] = (byte)Math.Max(place, 0);
-        }
+            codes[level + 128] = (byte)Math.Max(table ? levels.IndexOf((sbyte)level) : level - first!.Value, 0);
         return codes;
     }
 

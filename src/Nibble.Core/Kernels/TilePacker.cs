@@ -1,86 +1,118 @@
+using System.Runtime.Intrinsics;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
 
-/// <summary>Turns rows of a stored weight into tiles of a packed one, through the format's integer form.</summary>
+/// <summary>
+/// Turns rows of a stored weight into tiles of a packed one, through the format's integer form: a stretch of columns at a
+/// time, so that its 16 rows stay in the first cache.
+/// </summary>
 internal sealed unsafe class TilePacker
 {
     private const int Chunk = Activation.Chunk;
+    private const int TileRows = PackedMatrix.TileRows;
+    private const int StretchColumns = 256;
 
     private readonly Weight _weight;
     private readonly PackedMatrix _matrix;
     private readonly Format _format;
+    private readonly int _stretch;
+    private readonly int _partWidth;
     private readonly byte[] _codeOfLevel;
+    private readonly sbyte? _firstLevel;
 
-    // One tile: its codes a byte each, chunk by chunk in the order of ICodeLayout, and its scales and offsets [chunk, part, row].
+    // A stretch of a row as the format unpacks it.
+    private readonly sbyte[] _levels;
+    private readonly float[] _rowScales;
+    private readonly float[] _rowOffsets;
+
+    // A stretch of the tile: codes a byte each, chunk by chunk in the order of ICodeLayout; scales and offsets [chunk, part, row].
     private readonly byte[] _codes;
     private readonly float[] _scales;
     private readonly float[] _offsets;
-
-    private readonly sbyte[] _blockLevels;
-    private readonly float[] _blockScales;
-    private readonly float[] _blockOffsets;
 
     public TilePacker(Weight weight, PackedMatrix matrix)
     {
         _weight = weight;
         _matrix = matrix;
         _format = weight.Format;
-        _codeOfLevel = PackedKernel.CodeOfLevel(_format);
-        _codes = new byte[matrix.Chunks * Chunk * PackedMatrix.TileRows];
-        _scales = new float[matrix.Chunks * matrix.Kernel.Parts * PackedMatrix.TileRows];
+        _codeOfLevel = PackedKernel.CodeOfLevel(_format, out _firstLevel);
+        _partWidth = Chunk / matrix.Kernel.Parts;
+        int unit = _format.BlockSize % Chunk == 0 ? _format.BlockSize : _format.BlockSize * 2;
+        _stretch = Math.Max(unit, StretchColumns / unit * unit);
+        _levels = new sbyte[_stretch];
+        _rowScales = new float[_stretch / _format.Group];
+        _rowOffsets = new float[_rowScales.Length];
+        _codes = new byte[_stretch * TileRows];
+        _scales = new float[_stretch / _partWidth * TileRows];
         _offsets = new float[_scales.Length];
-        _blockLevels = new sbyte[_format.BlockSize];
-        _blockScales = new float[_format.BlockSize / _format.Group];
-        _blockOffsets = new float[_blockScales.Length];
     }
 
     public void Pack(int tile)
     {
-        // Rows and columns beyond the matrix have scale 0; their codes are level 0's where the format has that level.
-        Array.Fill(_codes, _codeOfLevel[128]);
+        int first = tile * TileRows;
+        int rows = Math.Min(TileRows, _weight.Rows - first);
+        if (rows < TileRows || _matrix.Columns % _stretch != 0) Clear();
+        byte* at = _matrix.Tile(tile);
+        for (int column = 0; column < _matrix.Columns; column += _stretch)
+        {
+            int columns = Math.Min(_stretch, _matrix.Columns - column);
+            if (columns < _stretch) Clear();
+            for (int r = 0; r < rows; r++) ReadRow(first + r, r, column, columns);
+            at = Write(at, (columns + Chunk - 1) / Chunk);
+        }
+    }
+
+    /// <summary>Rows and columns beyond the matrix have scale 0, so their codes do not matter.</summary>
+    private void Clear()
+    {
+        Array.Clear(_codes);
         Array.Clear(_scales);
         Array.Clear(_offsets);
-        int first = tile * PackedMatrix.TileRows;
-        int rows = Math.Min(PackedMatrix.TileRows, _weight.Rows - first);
-        for (int r = 0; r < rows; r++) ReadRow(_weight.Row(first + r), r);
-        byte* at = _matrix.Tile(tile);
-        int numbers = _matrix.Kernel.Parts * PackedMatrix.TileRows;
-        for (int chunk = 0; chunk < _matrix.Chunks; chunk++, at += _matrix.Kernel.ChunkBytes)
+    }
+
+    private byte* Write(byte* at, int chunks)
+    {
+        int numbers = _matrix.Kernel.Parts * TileRows;
+        for (int chunk = 0; chunk < chunks; chunk++, at += _matrix.Kernel.ChunkBytes)
             _matrix.Kernel.PackChunk(
                 _codes.AsSpan(chunk * 512, 512), _scales.AsSpan(chunk * numbers, numbers), _offsets.AsSpan(chunk * numbers, numbers), at);
+        return at;
     }
 
-    private void ReadRow(ReadOnlySpan<byte> row, int r)
+    private void ReadRow(int row, int r, int column, int columns)
     {
-        int blockBytes = _format.BlockBytes, blockSize = _format.BlockSize;
-        for (int column = 0, at = 0; column < _matrix.Columns; column += blockSize, at += blockBytes)
+        int blocks = columns / _format.BlockSize, groups = _format.BlockSize / _format.Group;
+        byte* at = _weight.Data + row * _weight.RowBytes + (nint)(column / _format.BlockSize) * _format.BlockBytes;
+        for (int b = 0; b < blocks; b++, at += _format.BlockBytes)
+            _format.Unpack(
+                new ReadOnlySpan<byte>(at, _format.BlockBytes), _levels.AsSpan(b * _format.BlockSize, _format.BlockSize),
+                _rowScales.AsSpan(b * groups, groups), _rowOffsets.AsSpan(b * groups, groups));
+        PutCodes(r, columns);
+        for (int i = 0, part = 0; i < columns; i += _partWidth, part++)
         {
-            _format.Unpack(row.Slice(at, blockBytes), _blockLevels, _blockScales, _blockOffsets);
-            PutCodes(column, r);
-            PutScales(column, r);
+            _scales[part * TileRows + r] = _rowScales[i / _format.Group];
+            _offsets[part * TileRows + r] = _rowOffsets[i / _format.Group];
         }
     }
 
-    private void PutCodes(int column, int r)
+    /// <summary>Step c / 4 of the tile is 64 bytes; row r's four columns are bytes 4 r to 4 r + 3 of it.</summary>
+    private void PutCodes(int r, int columns)
     {
-        for (int i = 0; i < _blockLevels.Length; i++)
+        var levels = (Span<sbyte>)_levels.AsSpan(0, (columns + Chunk - 1) / Chunk * Chunk);
+        fixed (sbyte* source = levels)
+        fixed (byte* codes = _codes)
         {
-            int c = column + i;
-            // Step (c / 4) is 64 bytes, row r's four columns are bytes 4 r to 4 r + 3 of it.
-            _codes[(c >> 2) * 64 + r * 4 + (c & 3)] = _codeOfLevel[_blockLevels[i] + 128];
-        }
-    }
-
-    private void PutScales(int column, int r)
-    {
-        int parts = _matrix.Kernel.Parts, width = Chunk / parts;
-        for (int i = 0; i < _blockLevels.Length; i += Math.Min(width, _format.Group))
-        {
-            int at = (column + i) / width * PackedMatrix.TileRows + r;
-            _scales[at] = _blockScales[i / _format.Group];
-            _offsets[at] = _blockOffsets[i / _format.Group];
+            if (_firstLevel is { } level)
+                for (int i = 0; i < levels.Length; i += 32)
+                    (Vector256.Load(source + i) - Vector256.Create(level)).Store(source + i);
+            else
+                for (int i = 0; i < levels.Length; i++)
+                    source[i] = (sbyte)_codeOfLevel[source[i] + 128];
+            var fours = (uint*)source;
+            var target = (uint*)codes + r;
+            for (int step = 0; step < levels.Length / 4; step++) target[step * TileRows] = fours[step];
         }
     }
 }
