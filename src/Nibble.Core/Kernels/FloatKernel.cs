@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
@@ -10,10 +9,13 @@ namespace Nibble.Core.Kernels;
 /// </summary>
 internal static unsafe class FloatKernel
 {
+    /// <summary>Rows that are decoded at once, a stretch of columns of each: 32 KiB in all.</summary>
     private const int TileRows = 16;
+    private const int StretchColumns = 512;
 
-    /// <summary>Columns that are decoded at once: 16 rows of them are 32 KiB.</summary>
-    private const int PanelColumns = 512;
+    // A step multiplies 4 rows by 3 tokens: 12 sums stay in registers.
+    private const int StepRows = 4;
+    private const int StepTokens = 3;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
@@ -96,14 +98,10 @@ internal static unsafe class FloatKernel
     private static void MultiplyTile(Weight w, Activation x, float* y, int row, int rows)
     {
         int block = w.Format.BlockSize;
-        int width = Math.Min(Math.Max(block, PanelColumns / block * block), w.Columns);
-        int tokens = (x.Tokens + 3) & ~3;
+        int width = Math.Min(Math.Max(block, StretchColumns / block * block), w.Columns);
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        scratch.Reserve(((nint)TileRows * 2 * width + (nint)tokens * TileRows) * sizeof(float));
+        scratch.Reserve((nint)TileRows * width * sizeof(float));
         var decoded = (float*)scratch.Pointer;
-        float* panel = decoded + (nint)TileRows * width;
-        float* sums = panel + (nint)TileRows * width;
-        new Span<float>(sums, tokens * TileRows).Clear();
         new Span<float>(decoded, TileRows * width).Clear();
         for (int column = 0; column < w.Columns; column += width)
         {
@@ -111,57 +109,58 @@ internal static unsafe class FloatKernel
             for (int r = 0; r < rows; r++)
                 w.Format.Decode(
                     w.Row(row + r).Slice(column / block * w.Format.BlockBytes, count / block * w.Format.BlockBytes),
-                    new Span<float>(decoded + r * count, count));
-            Transpose(decoded, panel, count);
-            for (int token = 0; token < x.Tokens; token += 4)
-                MultiplyPanel(panel, count, x, column, token, sums + token * TileRows);
+                    new Span<float>(decoded + r * width, count));
+            for (int token = 0; token < x.Tokens; token += StepTokens)
+                for (int r = 0; r < rows; r += StepRows)
+                    MultiplyStep(
+                        decoded + r * width, width, count, x.Floats + (nint)token * x.Columns + column, x.Columns,
+                        y + (nint)token * w.Rows + row + r, w.Rows,
+                        Math.Min(StepRows, rows - r), Math.Min(StepTokens, x.Tokens - token), column > 0);
         }
-        for (int token = 0; token < x.Tokens; token++)
-            new ReadOnlySpan<float>(sums + token * TileRows, rows).CopyTo(new Span<float>(y + (nint)token * w.Rows + row, rows));
     }
 
-    /// <summary>[16, columns] to [columns, 16].</summary>
-    private static void Transpose(float* rows, float* panel, int columns)
+    /// <summary>Writes (or adds) up to 4 rows times up to 3 tokens; lanes are columns, summed at the end.</summary>
+    private static void MultiplyStep(
+        float* w, int wStride, int columns, float* x, int xStride, float* y, int yStride, int rows, int tokens, bool add)
     {
-        for (int c = 0; c < columns; c++)
-            for (int r = 0; r < TileRows; r++)
-                panel[c * TileRows + r] = rows[r * columns + c];
-    }
-
-    /// <summary>Adds 16 rows of a panel times four tokens to the sums [4, 16]; lanes are rows.</summary>
-    private static void MultiplyPanel(float* panel, int columns, Activation x, int column, int token, float* sums)
-    {
-        int last = x.Tokens - 1;
-        float* x0 = At(x, token, column), x1 = At(x, Math.Min(token + 1, last), column);
-        float* x2 = At(x, Math.Min(token + 2, last), column), x3 = At(x, Math.Min(token + 3, last), column);
-        Vector256<float> a0 = Vector256.Load(sums), a1 = Vector256.Load(sums + 8), b0 = Vector256.Load(sums + 16), b1 = Vector256.Load(sums + 24);
-        Vector256<float> c0 = Vector256.Load(sums + 32), c1 = Vector256.Load(sums + 40), d0 = Vector256.Load(sums + 48), d1 = Vector256.Load(sums + 56);
-        for (int c = 0; c < columns; c++)
+        // Rows beyond the matrix are zeros in the scratch; tokens beyond the last repeat it. Neither is stored.
+        float* x0 = x, x1 = x + Math.Min(1, tokens - 1) * (nint)xStride, x2 = x + Math.Min(2, tokens - 1) * (nint)xStride;
+        float* w0 = w, w1 = w + wStride, w2 = w + 2 * wStride, w3 = w + 3 * wStride;
+        Vector256<float> a0 = default, a1 = default, a2 = default, b0 = default, b1 = default, b2 = default;
+        Vector256<float> c0 = default, c1 = default, c2 = default, d0 = default, d1 = default, d2 = default;
+        int i = 0;
+        for (; i <= columns - 8; i += 8)
         {
-            Vector256<float> w0 = Vector256.Load(panel + c * TileRows), w1 = Vector256.Load(panel + c * TileRows + 8);
-            Vector256<float> v = Vector256.Create(x0[c]);
-            a0 = Vector256.FusedMultiplyAdd(w0, v, a0);
-            a1 = Vector256.FusedMultiplyAdd(w1, v, a1);
-            v = Vector256.Create(x1[c]);
-            b0 = Vector256.FusedMultiplyAdd(w0, v, b0);
-            b1 = Vector256.FusedMultiplyAdd(w1, v, b1);
-            v = Vector256.Create(x2[c]);
-            c0 = Vector256.FusedMultiplyAdd(w0, v, c0);
-            c1 = Vector256.FusedMultiplyAdd(w1, v, c1);
-            v = Vector256.Create(x3[c]);
-            d0 = Vector256.FusedMultiplyAdd(w0, v, d0);
-            d1 = Vector256.FusedMultiplyAdd(w1, v, d1);
+            Vector256<float> v0 = Vector256.Load(x0 + i), v1 = Vector256.Load(x1 + i), v2 = Vector256.Load(x2 + i);
+            Vector256<float> weights = Vector256.Load(w0 + i);
+            a0 = Vector256.FusedMultiplyAdd(weights, v0, a0);
+            a1 = Vector256.FusedMultiplyAdd(weights, v1, a1);
+            a2 = Vector256.FusedMultiplyAdd(weights, v2, a2);
+            weights = Vector256.Load(w1 + i);
+            b0 = Vector256.FusedMultiplyAdd(weights, v0, b0);
+            b1 = Vector256.FusedMultiplyAdd(weights, v1, b1);
+            b2 = Vector256.FusedMultiplyAdd(weights, v2, b2);
+            weights = Vector256.Load(w2 + i);
+            c0 = Vector256.FusedMultiplyAdd(weights, v0, c0);
+            c1 = Vector256.FusedMultiplyAdd(weights, v1, c1);
+            c2 = Vector256.FusedMultiplyAdd(weights, v2, c2);
+            weights = Vector256.Load(w3 + i);
+            d0 = Vector256.FusedMultiplyAdd(weights, v0, d0);
+            d1 = Vector256.FusedMultiplyAdd(weights, v1, d1);
+            d2 = Vector256.FusedMultiplyAdd(weights, v2, d2);
         }
-        a0.Store(sums);
-        a1.Store(sums + 8);
-        b0.Store(sums + 16);
-        b1.Store(sums + 24);
-        c0.Store(sums + 32);
-        c1.Store(sums + 40);
-        d0.Store(sums + 48);
-        d1.Store(sums + 56);
+        float* sums = stackalloc float[StepRows * StepTokens]
+        {
+            Vector256.Sum(a0), Vector256.Sum(a1), Vector256.Sum(a2), Vector256.Sum(b0), Vector256.Sum(b1), Vector256.Sum(b2),
+            Vector256.Sum(c0), Vector256.Sum(c1), Vector256.Sum(c2), Vector256.Sum(d0), Vector256.Sum(d1), Vector256.Sum(d2),
+        };
+        for (int r = 0; r < rows; r++)
+            for (int t = 0; t < tokens; t++)
+            {
+                float sum = sums[r * StepTokens + t];
+                for (int tail = i; tail < columns; tail++) sum += w[r * wStride + tail] * x[t * (nint)xStride + tail];
+                float* at = y + t * (nint)yStride + r;
+                *at = add ? *at + sum : sum;
+            }
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float* At(Activation x, int token, int column) => x.Floats + (nint)token * x.Columns + column;
 }
