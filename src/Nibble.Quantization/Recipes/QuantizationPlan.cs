@@ -34,10 +34,22 @@ public sealed record QuantizationPlan(Recipe Recipe, IReadOnlyList<PlannedTensor
     /// <summary>llama.cpp's choice where a row's length is no multiple of the block (src/llama-quant.cpp).</summary>
     private static readonly Dictionary<string, string> Fallbacks = new()
     {
-        ["IQ1_S"] = "IQ4_NL", ["IQ1_M"] = "IQ4_NL", ["IQ2_XXS"] = "IQ4_NL", ["IQ2_XS"] = "IQ4_NL", ["IQ2_S"] = "IQ4_NL",
-        ["IQ3_XXS"] = "IQ4_NL", ["IQ3_S"] = "IQ4_NL", ["IQ4_XS"] = "IQ4_NL",
-        ["Q2_0"] = "Q4_0", ["Q2_K"] = "Q4_0", ["Q3_K"] = "Q4_0", ["TQ1_0"] = "Q4_0", ["TQ2_0"] = "Q4_0",
-        ["Q4_K"] = "Q5_0", ["Q5_K"] = "Q5_1", ["Q6_K"] = "Q8_0",
+        ["IQ1_S"] = "IQ4_NL",
+        ["IQ1_M"] = "IQ4_NL",
+        ["IQ2_XXS"] = "IQ4_NL",
+        ["IQ2_XS"] = "IQ4_NL",
+        ["IQ2_S"] = "IQ4_NL",
+        ["IQ3_XXS"] = "IQ4_NL",
+        ["IQ3_S"] = "IQ4_NL",
+        ["IQ4_XS"] = "IQ4_NL",
+        ["Q2_0"] = "Q4_0",
+        ["Q2_K"] = "Q4_0",
+        ["Q3_K"] = "Q4_0",
+        ["TQ1_0"] = "Q4_0",
+        ["TQ2_0"] = "Q4_0",
+        ["Q4_K"] = "Q5_0",
+        ["Q5_K"] = "Q5_1",
+        ["Q6_K"] = "Q8_0",
     };
 
     public long Bytes => Tensors.Sum(t => t.Bytes);

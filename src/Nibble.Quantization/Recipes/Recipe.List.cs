@@ -64,7 +64,9 @@ public sealed partial record Recipe
 
     private static readonly Dictionary<string, string> Aliases = new(StringComparer.OrdinalIgnoreCase)
     {
-        ["Q3_K"] = "Q3_K_M", ["Q4_K"] = "Q4_K_M", ["Q5_K"] = "Q5_K_M",
+        ["Q3_K"] = "Q3_K_M",
+        ["Q4_K"] = "Q4_K_M",
+        ["Q5_K"] = "Q5_K_M",
     };
 
     /// <summary>Mixtures of eight experts: their shared attention is small beside the experts.</summary>
