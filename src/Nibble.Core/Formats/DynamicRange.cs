@@ -51,4 +51,19 @@ public interface IQuantizerLevels
 
     /// <summary>The value that a weight becomes when the levels are laid over [low, high].</summary>
     float Round(float weight, float low, float high);
+
+    /// <summary>
+    /// The sum of the squared errors of rounding when the levels are laid over [low, high], each times its importance
+    /// unless that is empty. A search asks this of every candidate.
+    /// </summary>
+    double Error(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, float low, float high)
+    {
+        double sum = 0;
+        for (int i = 0; i < weights.Length; i++)
+        {
+            double error = weights[i] - Round(weights[i], low, high);
+            sum += importance.IsEmpty ? error * error : error * error * importance[i];
+        }
+        return sum;
+    }
 }

@@ -30,12 +30,21 @@ public abstract partial class Format
         new BlockFormat<IQ4_XS>(),
         new BlockFormat<MXFP4>(),
         new BlockFormat<NVFP4>(),
+        LinearFormat.OfBits(1),
+        LinearFormat.OfBits(2),
+        LinearFormat.OfBits(3),
+        LinearFormat.OfBits(4),
+        LinearFormat.OfBits(5),
+        LinearFormat.OfBits(6),
+        LinearFormat.OfBits(7),
+        LinearFormat.OfBits(8),
     ];
 
-    /// <summary>The format of this name, whatever its case.</summary>
+    /// <summary>The format of this name, whatever its case: one of the list, or a variant that a family's grammar describes.</summary>
     /// <exception cref="UnusableInputException">No format has the name.</exception>
     public static Format Parse(string name) =>
         All.FirstOrDefault(f => f.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+        ?? LinearFormat.TryParse(name)
         ?? throw new UnusableInputException($"there is no format '{name}'; 'nibble formats' lists them");
 
     /// <summary>The format of this GGUF type number, or null.</summary>

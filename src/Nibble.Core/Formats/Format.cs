@@ -19,7 +19,7 @@ public abstract partial class Format
     /// <summary>The type number in a GGUF file, or null where GGUF has none.</summary>
     public virtual uint? GgufType => null;
 
-    /// <summary>Weights a block, along the row.</summary>
+    /// <summary>Weights a block, along the row; 0 if that is the whole row and <see cref="ForColumns"/> has not bound it.</summary>
     public abstract int BlockSize { get; }
 
     /// <summary>Bytes a block.</summary>
@@ -35,11 +35,15 @@ public abstract partial class Format
     public abstract double ErrorBudget { get; }
 
     /// <summary>Bits a weight, scales and all; a table shared by the tensor is counted where the tensor is known.</summary>
-    public double BitsPerWeight => 8.0 * BlockBytes / BlockSize;
+    public double BitsPerWeight => BlockSize == 0 ? ForColumns(NominalRow).BitsPerWeight : 8.0 * BlockBytes / BlockSize;
+
+    /// <summary>The row that bits a weight are stated for where the block is a row of any length.</summary>
+    private const int NominalRow = 4096;
 
     /// <summary>Bytes of a row. Throws <see cref="UnusableInputException"/> if the block does not divide it.</summary>
     public long RowBytes(long columns)
     {
+        if (BlockSize == 0) return columns == 0 ? 0 : ForColumns(checked((int)columns)).RowBytes(columns);
         if (columns % BlockSize != 0)
             throw new UnusableInputException($"{Name} stores blocks of {BlockSize} weights, which do not divide a row of {columns}");
         return columns / BlockSize * BlockBytes;
@@ -55,6 +59,9 @@ public abstract partial class Format
 
     /// <summary>The bytes of the table that a tensor shares (a codebook, a range); empty where nothing is shared.</summary>
     public virtual ReadOnlyMemory<byte> Shared => default;
+
+    /// <summary>Bytes of <see cref="Shared"/>, to be counted once a tensor.</summary>
+    public long SharedBytes => Shared.Length;
 
     /// <summary>The format with a stored table; the inverse of <see cref="Shared"/>.</summary>
     public virtual Format WithShared(ReadOnlyMemory<byte> shared) => this;
@@ -98,6 +105,19 @@ public abstract partial class Format
     /// </summary>
     public virtual void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
         throw new NotSupportedException($"{Name} has no integer form.");
+
+    /// <summary>How many different codes a stride of weights may have, at most 65,536; 0 where they cannot be told apart.</summary>
+    public virtual int CodeCount => Group == 0 ? 0 : Levels.IsEmpty ? 256 : Levels.Length;
+
+    /// <summary>The codes of a block, one for each stride of weights, each below <see cref="CodeCount"/>; for statistics.</summary>
+    public virtual void ReadCodes(ReadOnlySpan<byte> block, Span<ushort> codes)
+    {
+        var signed = new sbyte[BlockSize];
+        Unpack(block, signed, new float[BlockSize / Group], new float[BlockSize / Group]);
+        ReadOnlySpan<sbyte> levels = Levels;
+        for (int i = 0; i < signed.Length; i++)
+            codes[i] = (ushort)(levels.IsEmpty ? signed[i] + 128 : levels.BinarySearch(signed[i]));
+    }
 
     public override string ToString() => Name;
 }

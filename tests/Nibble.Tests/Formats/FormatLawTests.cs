@@ -31,6 +31,7 @@ public class FormatLawTests
         Format format = Bound(name);
         int size = format.BlockSize;
         float[] row = Rows.Gaussian(Columns, seed: 3);
+        format = format.Learn(new TestMatrix(row), new LearnOptions());
         var bytes = new byte[format.BlockBytes];
         float[] decoded = new float[size], said = new float[size];
         for (int block = 0; block + size <= Math.Min(Columns, 4 * size); block += size)
@@ -120,6 +121,7 @@ public class FormatLawTests
 
     private static float[] RoundTrip(Format format, float[] row, float[]? importance = null)
     {
+        format = format.Learn(new TestMatrix(row), new LearnOptions { Importance = importance });
         var bytes = new byte[format.RowBytes(row.Length)];
         format.Encode(row, new FitOptions { Importance = importance }, bytes);
         var decoded = new float[row.Length];

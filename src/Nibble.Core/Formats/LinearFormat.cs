@@ -1,0 +1,154 @@
+namespace Nibble.Core.Formats;
+
+/// <summary>
+/// Equal steps at 1 to 8 bits: symmetric, with a whole zero point, or with a minimum; the parameters for a group, a row or
+/// a tensor. With power-of-two scales it is fixed point.
+/// </summary>
+/// <remarks>
+/// The parameters of a block's groups: the scales (<see cref="ScaleArray"/>); then, with zero points, those in
+/// <see cref="GroupedFormat.Bits"/> bits each in a dense run; with minimums, those in a second array like the first.
+/// docs/format.md gives the bytes.
+/// </remarks>
+public sealed partial class LinearFormat : GroupedFormat
+{
+    private readonly LinearLevels _levels, _negative;
+    private readonly sbyte[] _codes;
+
+    /// <param name="bits">1 to 8; one bit has no code to spare for a zero point.</param>
+    /// <param name="kind">Where zero lies.</param>
+    /// <param name="granularity">Which weights share a scale.</param>
+    /// <param name="scale">How scales are stored; a power of two only for symmetric steps.</param>
+    /// <exception cref="ArgumentException">The choices do not go together.</exception>
+    public LinearFormat(int bits, LinearKind kind, Granularity granularity, ScaleType scale)
+        : this(bits, kind, granularity, scale, 0, default) { }
+
+    /// <summary>The member of the family that <c>LinearN</c> names.</summary>
+    public static LinearFormat OfBits(int bits) => new(bits, DefaultKind(bits), DefaultGranularity, ScaleType.F16);
+
+    private LinearFormat(int bits, LinearKind kind, Granularity granularity, ScaleType scale, int columns, ReadOnlyMemory<byte> shared)
+        : base(bits, granularity, scale, columns, shared)
+    {
+        if (bits == 1 && kind == LinearKind.ZeroPoint)
+            throw new ArgumentException("one bit has no code to spare for a zero point", nameof(kind));
+        if (scale == ScaleType.PowerOfTwo && kind != LinearKind.Symmetric)
+            throw new ArgumentException("fixed point is symmetric", nameof(scale));
+        Kind = kind;
+        _levels = new LinearLevels(bits, kind, negative: false, IsFixedPoint);
+        _negative = new LinearLevels(bits, kind, negative: true, IsFixedPoint);
+        _codes = bits == 8 ? [] : bits == 1 && kind == LinearKind.Symmetric ? [-1, 1]
+            : [.. Enumerable.Range(-(1 << bits >> 1), 1 << bits).Select(code => (sbyte)code)];
+        Name = MakeName();
+    }
+
+    public LinearKind Kind { get; }
+    private bool IsFixedPoint => Scale == ScaleType.PowerOfTwo;
+    private int Top => (1 << Bits) - 1;
+
+    public override string Name { get; }
+    public override FormatFamily Family => FormatFamily.Linear;
+
+    protected override GroupedFormat Bind(int columns, ReadOnlyMemory<byte> shared) =>
+        new LinearFormat(Bits, Kind, Granularity, Scale, columns, shared);
+
+    private ScaleArray Scales(int groups) => new(Scale, groups, Kind == LinearKind.Symmetric);
+    private ScaleArray Minimums(int groups) => new(Scale, groups, Signed: true);
+
+    protected override int ParameterBytes(int groups) => Scales(groups).Bytes + Kind switch
+    {
+        LinearKind.ZeroPoint => BitPacking.Bytes(groups, Bits),
+        LinearKind.Minimum => Minimums(groups).Bytes,
+        _ => 0,
+    };
+
+    /// <summary>The grid that stored parameters mean.</summary>
+    private LinearGrid Grid(ReadOnlySpan<byte> parameters, int group)
+    {
+        int groups = Granularity.Reach == Reach.Tensor ? 1 : Groups;
+        if (groups == 1) group = 0;
+        ScaleArray scales = Scales(groups);
+        float scale = scales.Read(parameters, group);
+        return Kind switch
+        {
+            LinearKind.Symmetric => _levels.OfScale(scale),
+            LinearKind.ZeroPoint => new LinearGrid(scale, BitPacking.Read(parameters[scales.Bytes..], group, Bits), 0),
+            _ => new LinearGrid(scale, 0, Minimums(groups).Read(parameters[scales.Bytes..], group)),
+        };
+    }
+
+    protected override void FitGroups(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> parameters)
+    {
+        int groups = Granularity.Reach == Reach.Tensor ? 1 : Groups, size = weights.Length / groups;
+        Span<float> scales = groups <= 64 ? stackalloc float[groups] : new float[groups];
+        Span<float> lows = groups <= 64 ? stackalloc float[groups] : new float[groups];
+        for (int g = 0; g < groups; g++)
+        {
+            LinearGrid grid = FitGroup(weights.Slice(g * size, size), options.Slice(g * size, size), out lows[g]);
+            scales[g] = Bits == 1 && Kind == LinearKind.Symmetric ? grid.Step / 2 : grid.Step;
+        }
+        ScaleArray stored = Scales(groups);
+        stored.Write(parameters, scales);
+        if (Kind == LinearKind.Minimum) Minimums(groups).Write(parameters[stored.Bytes..], lows);
+        if (Kind != LinearKind.ZeroPoint) return;
+        Span<byte> zeros = parameters[stored.Bytes..];
+        for (int g = 0; g < groups; g++)
+            BitPacking.Write(zeros, g, Bits, _levels.ZeroPoint(lows[g], stored.Read(parameters, g)));
+    }
+
+    private LinearGrid FitGroup(ReadOnlySpan<float> weights, in FitOptions options, out float low)
+    {
+        LinearLevels levels = Kind == LinearKind.Symmetric && !IsFixedPoint && SpareLevelLiesAbove(weights) ? _negative : _levels;
+        (low, float high) = options.Range is { } range ? range.Choose(weights, options.Importance, levels)
+            : Bits <= SearchedBits ? RangeSearch.LeastSquares(weights, options.Importance, levels)
+            : RangeSearch.Extremes(weights, levels);
+        return levels.Lay(low, high);
+    }
+
+    /// <summary>Formats of more bits take the extremes: from there on the search gains less than it costs.</summary>
+    private const int SearchedBits = 6;
+
+    /// <summary>The spare level of a symmetric grid goes to the side of the largest magnitude, as in Q4_0.</summary>
+    private static bool SpareLevelLiesAbove(ReadOnlySpan<float> weights)
+    {
+        (float low, float high) = RangeSearch.Extremes(weights);
+        return high > -low;
+    }
+
+    protected override void Quantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<float> weights, Span<byte> codes) =>
+        Grid(parameters, group).Quantize(weights, Top, codes);
+
+    protected override void Dequantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> codes, Span<float> weights) =>
+        Grid(parameters, group).Dequantize(codes, weights);
+
+    public override int Group => IntegerGroup;
+    public override ReadOnlySpan<sbyte> Levels => _codes;
+    public override bool HalfScales => Scale == ScaleType.F16 && Kind == LinearKind.Symmetric;
+    public override bool HasOffsets => Kind != LinearKind.Symmetric;
+
+    /// <summary>Codes around zero, so that they fit a signed byte: code - 2^(N-1), or twice that plus one for plus and minus the scale.</summary>
+    public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
+    {
+        UnpackCodes(block, codes);
+        bool binary = Bits == 1 && Kind == LinearKind.Symmetric;
+        int half = 1 << Bits >> 1;
+        for (int i = 0; i < BlockSize; i++) codes[i] = (sbyte)(binary ? 2 * codes[i] - 1 : (byte)codes[i] - half);
+        ReadOnlySpan<byte> parameters = Parameters(block);
+        for (int i = 0; i < BlockSize; i += Group)
+        {
+            LinearGrid grid = Grid(parameters, i / GroupSize);
+            scales[i / Group] = binary ? grid.Step / 2 : grid.Step;
+            offsets[i / Group] = Kind == LinearKind.Symmetric ? 0 : grid.Decode(half);
+        }
+    }
+
+    public override double ErrorBudget
+    {
+        get
+        {
+            // Granular error of a Gaussian whose range is c deviations, (c/top)^2/12, or the best that so few levels can do.
+            // n Gaussian weights span 1.7 + 0.72 ln n deviations.
+            double range = 1.1 * (1.7 + 0.72 * Math.Log(Granularity.Reach == Reach.Group ? GroupSize : 1 << 16));
+            double budget = Math.Max(range * range / 12 / (Top * Top), Bits switch { 1 => 0.42, 2 => 0.20, 3 => 0.06, _ => 0 });
+            return IsFixedPoint ? 4 * budget : budget;
+        }
+    }
+}

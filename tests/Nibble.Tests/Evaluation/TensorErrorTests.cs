@@ -1,0 +1,48 @@
+using Nibble.Core.Formats;
+using Nibble.Quantization.Evaluation;
+using Nibble.Quantization.Ranges;
+using Nibble.Tests.Formats;
+
+namespace Nibble.Tests.Evaluation;
+
+public class TensorErrorTests
+{
+    [Fact]
+    public void Counts_by_hand()
+    {
+        Format format = Format.Parse("Linear2-min-g8-f32");
+        float[] original = [0, 1, 2, 3, 0.25f, 1, 1, 1];
+        byte[] stored = TestMatrix.Encode(format, original, new MinMaxRange());
+        var error = new TensorError(format);
+        error.Add(original, stored, TestMatrix.Decode(format, stored, 8));
+        Assert.Equal(8, error.Weights);
+        Assert.Equal(0.25, error.MaxError);
+        Assert.Equal(0.0625 / (1 + 4 + 9 + 0.0625 + 3), error.RelativeMse, 1e-12);
+        Assert.Equal(-10 * Math.Log10(error.RelativeMse), error.SqnrDecibel);
+        Assert.Equal(0, error.Clipped);
+        Assert.Equal(1, error.CodesUsed);
+        // Codes 0 1 2 3 0 1 1 1: shares 2/8, 4/8, 1/8, 1/8.
+        Assert.Equal(0.25 * 2 + 0.5 * 1 + 2 * 0.125 * 3, error.CodeEntropy!.Value, 1e-12);
+    }
+
+    [Fact]
+    public void Weights_beyond_the_outermost_level_are_clipped()
+    {
+        float[] original = [-1, -0.5f, 0, 0.5f, 1, 0.25f, 5, -0.75f];
+        Format format = Format.Parse("Linear4-g8-f32");
+        byte[] stored = TestMatrix.Encode(format, [.. original.Select(w => Math.Min(w, 1))], new MinMaxRange());
+        var error = new TensorError(format);
+        error.Add(original, stored, TestMatrix.Decode(format, stored, 8));
+        Assert.Equal(1 / 8.0, error.ClippedShare);
+    }
+
+    [Fact]
+    public void Formats_that_lose_nothing_have_infinite_signal_to_noise()
+    {
+        float[] original = Rows.Gaussian(64, 1);
+        var error = new TensorError(FloatFormat.F32);
+        error.Add(original, TestMatrix.Encode(FloatFormat.F32, original), original);
+        Assert.Equal(double.PositiveInfinity, error.SqnrDecibel);
+        Assert.Null(error.CodeEntropy);
+    }
+}

@@ -1,0 +1,185 @@
+using Nibble.Core;
+using Nibble.Core.Formats;
+using Nibble.Quantization.Ranges;
+
+namespace Nibble.Tests.Formats;
+
+public class LinearFormatTests
+{
+    private static readonly string[] Variants =
+    [
+        .. from bits in Enumerable.Range(1, 8) from kind in new[] { "-sym", "-min" }.Concat(bits > 1 ? ["-zero"] : [])
+           select $"Linear{bits}{kind}",
+        .. from bits in Enumerable.Range(1, 8) select $"Fixed{bits}-row",
+        .. from granularity in new[] { "g32", "g64", "g128", "g256", "g12", "row", "tensor" }
+           from scale in new[] { "f32", "f16", "bf16" } select $"Linear4-{granularity}-{scale}",
+        "Linear3-g32-s8", "Linear3-sym-g32-s8", "Linear2-min-g16-s8", "Linear3-g12-s8row", "Linear5-tensor", "Linear3-sym-row", "Fixed8", "Fixed4-tensor",
+    ];
+
+    public static TheoryData<string> Names => new(Variants);
+
+    [Fact]
+    public void Zero_points_give_these_bytes() => AssertBytes("Linear4-g8",
+        [-5, -4, 0, 1, 2, 3, 9, 10],
+        // step 15/15 = 1 in F16, zero point 5, codes 0 1 5 6 7 8 14 15
+        [0x00, 0x3C, 0x05, 0x10, 0x65, 0x87, 0xFE]);
+
+    [Fact]
+    public void Symmetric_codes_give_these_bytes() => AssertBytes("Linear3-sym-g8-f32",
+        [-4, -3, -2, -1, 0, 1, 2, 3],
+        // scale 1 in F32, codes 0 to 7
+        [0x00, 0x00, 0x80, 0x3F, 0x88, 0xC6, 0xFA]);
+
+    [Fact]
+    public void A_symmetric_block_whose_largest_weight_is_above_zero_has_a_negative_scale() => AssertBytes("Linear4-sym-g8",
+        [8, 4, 0, -1, -7, 2, 1, 3],
+        // scale -1: codes 8 - w
+        [0x00, 0xBC, 0x40, 0x98, 0x6F, 0x57]);
+
+    [Fact]
+    public void One_bit_is_a_sign_and_a_scale() => AssertBytes("Linear1-g8-bf16",
+        [2, -2, -2, 2, 2, 2, -2, 2],
+        // 2.0 in BF16, then a one for each weight above zero
+        [0x00, 0x40, 0b1011_1001]);
+
+    [Fact]
+    public void Minimums_give_these_bytes() => AssertBytes("Linear2-min-g8",
+        [10, 10.5f, 11, 11.5f, 11.5f, 11, 10.5f, 10],
+        // step 0.5, minimum 10, codes 0 1 2 3 3 2 1 0
+        [0x00, 0x38, 0x00, 0x49, 0b11_10_01_00, 0b00_01_10_11]);
+
+    [Fact]
+    public void Fixed_point_stores_the_exponent() => AssertBytes("Fixed8-g8",
+        [-0.5f, 0.25f, 0.0078125f, 0, 0.4921875f, -0.25f, 0.125f, -0.00390625f],
+        // 2^-8 covers 128 steps of 1/256; the codes are 128 + 256 w, the positive end is inside
+        [0xF8, 0, 192, 130, 128, 254, 64, 160, 127]);
+
+    [Fact]
+    public void Eight_bit_scales_share_a_super_scale()
+    {
+        float[] row = new float[256];
+        for (int g = 0; g < 2; g++)
+            for (int i = 0; i < 128; i++) row[128 * g + i] = (i % 16 - 8) * (g == 0 ? 254 : 508);
+        byte[] bytes = TestMatrix.Encode(Format.Parse("Linear4-sym-g128-s8"), row);
+        Assert.Equal(4 + 2 + 128, bytes.Length);
+        // The larger scale, 508, is 127 times the super-scale 4; the smaller is 63.5 times it, rounded to even.
+        Assert.Equal([0x00, 0x00, 0x80, 0x40, 64, 127], bytes[..6]);
+    }
+
+    [Fact]
+    public void The_step_is_the_interval_over_its_number_of_steps_and_the_zero_point_is_whole()
+    {
+        float[] row = Rows.Gaussian(64, seed: 3);
+        for (int bits = 2; bits <= 8; bits++)
+        {
+            byte[] block = TestMatrix.Encode(Format.Parse($"Linear{bits}-f32"), row, new MinMaxRange());
+            double step = BitConverter.ToSingle(block), expected = ((double)row.Max() - row.Min()) / ((1 << bits) - 1);
+            Assert.Equal(expected, step, expected * 1e-7);
+            Assert.Equal((int)Math.Round(-row.Min() / step), block[4]);
+            Assert.All(TestMatrix.Decode(Format.Parse($"Linear{bits}-f32"), block, 64), w => Assert.Equal(Math.Round(w / step), w / step, 1e-4));
+        }
+    }
+
+    [Theory, MemberData(nameof(Names))]
+    public void Names_are_read_back(string name)
+    {
+        string canonical = Format.Parse(name).Name;
+        Assert.Equal(canonical, Format.Parse(canonical).Name);
+        Assert.Equal(canonical, Format.Parse(name.ToUpperInvariant()).Name);
+        Assert.Equal(TestMatrix.Encode(TestMatrix.Learned(name, Rows.Gaussian(768, 1)), Rows.Gaussian(768, 1)),
+            TestMatrix.Encode(TestMatrix.Learned(canonical, Rows.Gaussian(768, 1)), Rows.Gaussian(768, 1)));
+    }
+
+    [Theory]
+    [InlineData("Linear4-g64-f16", "Linear4")]
+    [InlineData("linear4-f32-sym", "Linear4-sym-f32")]
+    [InlineData("Linear8-sym-p2-row", "Fixed8-row")]
+    [InlineData("Linear1", "Linear1")]
+    public void Names_leave_out_what_goes_without_saying(string name, string canonical) => Assert.Equal(canonical, Format.Parse(name).Name);
+
+    [Theory]
+    [InlineData("Linear9")]
+    [InlineData("Linear4-g1")]
+    [InlineData("Linear4-sum")]
+    [InlineData("Linear1-zero")]
+    [InlineData("Linear4-p2")]
+    [InlineData("Linear4-row-s8")]
+    [InlineData("Linear4-g48-s8")]
+    [InlineData("Linear4sym")]
+    public void A_name_that_means_nothing_is_refused_in_one_line(string name) =>
+        Assert.DoesNotContain('\n', Assert.Throws<UnusableInputException>(() => Format.Parse(name)).Message);
+
+    [Theory, MemberData(nameof(Names))]
+    public void Fit_and_put_give_what_encode_and_decode_give(string name)
+    {
+        float[] row = Rows.Gaussian(768, seed: 2);
+        Format format = TestMatrix.Learned(name, row);
+        byte[] encoded = TestMatrix.Encode(format, row), put = new byte[encoded.Length];
+        float[] decoded = TestMatrix.Decode(format, encoded, row.Length), rounded = new float[row.Length];
+        for (int b = 0; b < row.Length / format.BlockSize; b++)
+        {
+            Span<byte> block = put.AsSpan(b * format.BlockBytes, format.BlockBytes);
+            format.Fit(row.AsSpan(b * format.BlockSize, format.BlockSize), default, block);
+            for (int i = format.BlockSize - 1; i >= 0; i--)
+                format.Put(block, i, row.AsSpan(b * format.BlockSize + i, 1), rounded.AsSpan(b * format.BlockSize + i, 1));
+        }
+        Assert.Equal(encoded, put);
+        Assert.Equal(decoded, rounded);
+    }
+
+    [Theory, MemberData(nameof(Names))]
+    public void Integer_codes_times_scales_plus_offsets_are_the_weights(string name)
+    {
+        float[] row = Rows.Gaussian(768, seed: 4);
+        Format format = TestMatrix.Learned(name, row);
+        if (format.Group == 0) return;
+        byte[] encoded = TestMatrix.Encode(format, row);
+        float[] decoded = TestMatrix.Decode(format, encoded, row.Length);
+        var codes = new sbyte[format.BlockSize];
+        float[] scales = new float[format.BlockSize / format.Group], offsets = new float[scales.Length];
+        for (int b = 0; b < row.Length / format.BlockSize; b++)
+        {
+            format.Unpack(encoded.AsSpan(b * format.BlockBytes, format.BlockBytes), codes, scales, offsets);
+            for (int i = 0; i < codes.Length; i++)
+                Assert.Equal(decoded[b * codes.Length + i], scales[i / format.Group] * codes[i] + offsets[i / format.Group], 1e-5f);
+            Assert.True(format.Levels.IsEmpty || codes.All(c => format.Levels.ToArray().Contains(c)));
+            Assert.True(format.HasOffsets || offsets.All(o => o == 0));
+            Assert.True(!format.HalfScales || scales.Concat(offsets).All(s => s == (float)(Half)s));
+        }
+    }
+
+    [Fact]
+    public void A_tensor_shares_one_table_that_can_be_stored()
+    {
+        float[] weights = Rows.Gaussian(4 * 96, seed: 5);
+        Format learned = TestMatrix.Learned("Linear4-tensor", weights, rows: 4);
+        Format stored = Format.Parse("Linear4-tensor").ForColumns(96).WithShared(learned.Shared);
+        Assert.Equal(3, learned.SharedBytes);
+        Assert.Equal(48, learned.RowBytes(96));
+        float[] row = weights[96..192];
+        Assert.Equal(TestMatrix.RoundTrip(learned, row), TestMatrix.RoundTrip(stored, row));
+        Assert.Throws<UnusableInputException>(() => stored.WithShared(new byte[4]));
+    }
+
+    [Theory, MemberData(nameof(Names))]
+    public void Zeros_constants_denormals_and_outliers_stay_finite_and_close(string name)
+    {
+        foreach (float value in new[] { 0f, 1f, -3f, 1e-41f, 1e30f })
+        {
+            float[] row = new float[768];
+            Array.Fill(row, value);
+            Format format = TestMatrix.Learned(name, row);
+            float[] decoded = TestMatrix.RoundTrip(format, row);
+            Assert.All(decoded, d => Assert.True(float.IsFinite(d)));
+            if (value == 0) Assert.All(decoded, d => Assert.Equal(0, d));
+            if (Math.Abs(value) is 1 or 3) Assert.InRange(Rows.RelativeError(row, decoded), 0, format.ErrorBudget);
+        }
+    }
+
+    private static void AssertBytes(string name, float[] row, byte[] expected)
+    {
+        Format format = Format.Parse(name);
+        Assert.Equal(expected, TestMatrix.Encode(format, row));
+        Assert.Equal(row, TestMatrix.Decode(format, expected, row.Length));
+    }
+}
