@@ -104,7 +104,7 @@ public sealed partial class LinearFormat : GroupedFormat
     }
 
     /// <summary>Formats of more bits take the extremes: from there on the search gains less than it costs.</summary>
-    private const int SearchedBits = 6;
+    private const int SearchedBits = 5;
 
     /// <summary>The spare level of a symmetric grid goes to the side of the largest magnitude, as in Q4_0.</summary>
     private static bool SpareLevelLiesAbove(ReadOnlySpan<float> weights)
