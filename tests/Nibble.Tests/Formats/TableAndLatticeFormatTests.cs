@@ -3,10 +3,13 @@ using Nibble.Tests.Golden;
 
 namespace Nibble.Tests.Formats;
 
-/// <summary>The formats with unequal levels: their searches against what ggml's lose on the same weights.</summary>
+/// <summary>The formats with unequal levels or lattices: their searches against what ggml's lose on the same weights.</summary>
 public class TableAndLatticeFormatTests
 {
-    private static readonly string[] Formats = ["IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"];
+    private static readonly string[] Formats = 
+    [
+        "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S",
+    ];
 
     private static IEnumerable<GoldenGgml.Entry> Known => GoldenGgml.Entries.Where(e => Formats.Contains(Format.OfGgufType(e.Id)?.Name));
 
