@@ -1,0 +1,35 @@
+using Nibble.Models.Tokenizers.Decoding;
+using Nibble.Models.Tokenizers.Models;
+using Nibble.Models.Tokenizers.Normalizers;
+using Nibble.Models.Tokenizers.PreTokenizers;
+
+namespace Nibble.Models.Tokenizers;
+
+/// <summary>What a file says a tokenizer is made of.</summary>
+internal sealed record TokenizerParts
+{
+    /// <summary>The algorithm, for a person: BPE, Unigram, WordPiece.</summary>
+    public required string Kind { get; init; }
+
+    public required Vocabulary Vocabulary { get; init; }
+    public required TokenModel Model { get; init; }
+    public required PieceDecoder Decoder { get; init; }
+
+    /// <summary>The merges of a byte-pair vocabulary in order, for writing it again.</summary>
+    public IReadOnlyList<(string Left, string Right)> Merges { get; init; } = [];
+
+    public Normalizer? Normalizer { get; init; }
+    public PreTokenizer? PreTokenizer { get; init; }
+    public IReadOnlyList<AddedToken> Added { get; init; } = [];
+
+    /// <summary>The ids before every text.</summary>
+    public IReadOnlyList<int> Prefix { get; init; } = [];
+
+    /// <summary>The ids after every text.</summary>
+    public IReadOnlyList<int> Suffix { get; init; } = [];
+
+    public int? Bos { get; init; }
+    public int? Eos { get; init; }
+    public IReadOnlyList<int> EndTokens { get; init; } = [];
+    public string? ChatTemplate { get; init; }
+}
