@@ -6,7 +6,7 @@ namespace Nibble.Models.Tokenizers;
 public sealed class StreamingDecoder
 {
     private readonly Tokenizer _tokenizer;
-    private readonly Decoder _utf8 = Encoding.UTF8.GetDecoder();
+    private readonly System.Text.Decoder _utf8 = Encoding.UTF8.GetDecoder();
     private readonly bool _special;
     private bool _first = true;
     private char[] _chars = new char[64];
