@@ -16,6 +16,8 @@ internal sealed class GgufHeader
     // The least that an entry takes: a key of one byte and a value of one; a name of no byte and no dimensions.
     private const int LeastEntryBytes = 8 + 1 + 4 + 1, LeastTensorBytes = 8 + 4 + 4 + 8;
 
+    private readonly HashSet<string> _names = [];
+    private readonly List<TensorInfo> _tensors = [];
     private readonly List<Placed> _places = [];
 
     private GgufHeader(MappedFile file)
@@ -63,9 +65,6 @@ internal sealed class GgufHeader
         for (ulong i = 0; i < tensors; i++) offsets.Add(ReadTensor(ref reader));
         PlaceTensors(ref reader, offsets);
     }
-
-    private readonly HashSet<string> _names = [];
-    private readonly List<TensorInfo> _tensors = [];
 
     private void CheckVersion(ref GgufReader reader)
     {

@@ -115,7 +115,7 @@ public sealed class GgufMetadata : IEnumerable<KeyValuePair<string, object>>
         ulong => GgufValueType.UInt64,
         long => GgufValueType.Int64,
         double => GgufValueType.Float64,
-        Array array => ElementTypeOf(array) is var _ ? GgufValueType.Array : default,
+        Array array when IsArray(array) => GgufValueType.Array,
         _ => throw new ArgumentException($"GGUF has no type for {value.GetType().Name}"),
     };
 
@@ -140,6 +140,12 @@ public sealed class GgufMetadata : IEnumerable<KeyValuePair<string, object>>
             : type == typeof(Array[]) ? GgufValueType.Array
             : throw new ArgumentException($"GGUF has no array of {type.GetElementType()?.Name}");
     }
+
+    private static bool IsArray(Array array) => ElementTypeOf(array) switch
+    {
+        GgufValueType.Array => ((Array[])array).All(IsArray),
+        _ => true,
+    };
 
     private object Get(string key) =>
         Find(key) ?? throw new UnusableInputException($"{Path}: the metadata has no key {Quote.Name(key)}");

@@ -159,13 +159,11 @@ internal sealed unsafe class SafetensorsHeader
 
     private void Place(string name, string type, long[] shape, long begin, long end)
     {
-        int size = SafetensorsType.Size(type);
-        if (size == 0) throw Wrong($"tensor {Quote.Name(name)} is of type {Quote.Name(type)}; known types are {SafetensorsType.Names}");
+        if (!SafetensorsType.Exists(type)) throw Wrong($"tensor {Quote.Name(name)} is of type {Quote.Name(type)}; known types are {SafetensorsType.Names}");
         long available = _file.Length - _dataStart;
         if (begin > end || end > available)
             throw Wrong($"tensor {Quote.Name(name)} claims the bytes {begin} to {end} of {available}; the file is cut short or damaged");
-        long? elements = TensorInfo.Product(shape);
-        if (elements is not { } count || count > long.MaxValue / size || count * size != end - begin)
+        if (SafetensorsType.Bytes(type, shape) != end - begin)
             throw Wrong($"tensor {Quote.Name(name)} of type {type} and shape [{string.Join(", ", shape.Take(8))}] does not fill the {end - begin} bytes it claims");
         _places.Add(new Placed(new TensorInfo(name, type, SafetensorsType.FormatOf(type), shape, end - begin), _file, _dataStart + begin));
     }

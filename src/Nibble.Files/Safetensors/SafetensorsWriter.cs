@@ -57,9 +57,9 @@ public sealed class SafetensorsWriter : TensorWriter
         foreach (TensorInfo tensor in tensors)
         {
             if (!names.Add(tensor.Name)) throw new UnusableInputException($"{path}: two tensors would be named {Quote.Name(tensor.Name)}");
-            int size = SafetensorsType.Size(tensor.Type);
-            if (size == 0) throw new UnusableInputException($"{path}: safetensors has no type {tensor.Type}, in which tensor {Quote.Name(tensor.Name)} shall be stored; it has {SafetensorsType.Names}");
-            if (checked(tensor.Elements * size) != tensor.Bytes)
+            if (!SafetensorsType.Exists(tensor.Type))
+                throw new UnusableInputException($"{path}: safetensors has no type {tensor.Type}, in which tensor {Quote.Name(tensor.Name)} shall be stored; it has {SafetensorsType.Names}");
+            if (SafetensorsType.Bytes(tensor.Type, [.. tensor.Shape]) != tensor.Bytes)
                 throw new ArgumentException($"Tensor '{tensor.Name}' of type {tensor.Type} declares {tensor.Bytes} bytes for {tensor.Elements} elements.");
             json.WriteStartObject(tensor.Name);
             json.WriteString("dtype"u8, tensor.Type);

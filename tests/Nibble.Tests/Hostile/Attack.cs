@@ -1,0 +1,48 @@
+using System.Diagnostics;
+using Nibble.Core;
+using Nibble.Files;
+
+namespace Nibble.Tests.Hostile;
+
+/// <summary>How every hostile file must be met: one line, within a second, and nothing allocated that it merely claims.</summary>
+internal static class Attack
+{
+    private const long MostBytes = 1 << 20;
+
+    /// <summary>Opens what cannot be opened, and returns the message.</summary>
+    public static string Refused(string path) => Refused(path, () => TensorFile.Open(path).Dispose());
+
+    public static string Refused(string path, Action open)
+    {
+        var watch = Stopwatch.StartNew();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        string message = Assert.Throws<UnusableInputException>(open).Message;
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, MostBytes);
+        Assert.InRange(watch.ElapsedMilliseconds, 0, 1000);
+        Assert.DoesNotContain(message, char.IsControl);
+        Assert.Contains(Path.GetFileNameWithoutExtension(path), message, StringComparison.Ordinal);
+        Assert.InRange(message.Length, 10, 600);
+        return message;
+    }
+
+    /// <summary>Reads everything of a file that may or may not be damaged; only <see cref="UnusableInputException"/> is allowed.</summary>
+    public static unsafe bool Survives(string path)
+    {
+        try
+        {
+            using TensorFile file = TensorFile.Open(path);
+            foreach (TensorInfo tensor in file.Tensors)
+            {
+                byte* data = file.Data(tensor);
+                long sum = 0;
+                for (long i = 0; i < tensor.Bytes; i++) sum += data[i];
+                if (tensor.Format is not null) Assert.Equal(tensor.Bytes, file.Load(tensor).Bytes);
+            }
+            return true;
+        }
+        catch (UnusableInputException)
+        {
+            return false;
+        }
+    }
+}
