@@ -81,7 +81,14 @@ public sealed class OutputFile : IDisposable
     {
         if (_done || Stream is null) return;
         _done = true;
-        Stream.Dispose();
+        try
+        {
+            Stream.Dispose();
+        }
+        catch (IOException)
+        {
+            // A full disk fails the last flush too; what it would have saved is deleted next.
+        }
         File.Delete(PartialPath);
     }
 

@@ -15,7 +15,7 @@ public abstract unsafe class TensorWriter : IDisposable
     private int _current;
     private long _written;
 
-    /// <param name="output">An empty file, disposed with this.</param>
+    /// <param name="output">An empty file, or one that a killed run left behind; disposed with this.</param>
     /// <param name="header">All that comes before the first tensor's first byte.</param>
     /// <param name="tensors">In the order of their data.</param>
     /// <param name="alignment">What every tensor is padded to, with zeros.</param>
@@ -24,7 +24,15 @@ public abstract unsafe class TensorWriter : IDisposable
         _output = output;
         _alignment = alignment;
         Tensors = tensors;
-        _output.Stream.Write(header);
+        try
+        {
+            Begin(header);
+        }
+        catch
+        {
+            _output.Keep();
+            throw;
+        }
         SkipEmpty();
     }
 
@@ -32,7 +40,10 @@ public abstract unsafe class TensorWriter : IDisposable
 
     public IReadOnlyList<TensorInfo> Tensors { get; }
 
-    /// <summary>The tensor whose bytes come next, or null when all are written.</summary>
+    /// <summary>
+    /// The tensor whose bytes come next, or null when all are written. A writer that resumes begins behind the last tensor
+    /// that is whole.
+    /// </summary>
     public TensorInfo? Current => _current < Tensors.Count ? Tensors[_current] : null;
 
     /// <summary>The next bytes of <see cref="Current"/>; they may not reach into the tensor behind it.</summary>
@@ -70,7 +81,10 @@ public abstract unsafe class TensorWriter : IDisposable
         _output.Commit();
     }
 
-    /// <summary>Deletes what was written, unless it was committed.</summary>
+    /// <summary>Stops, but leaves what was written beside the file's place, for a later run to resume.</summary>
+    public void Keep() => _output.Keep();
+
+    /// <summary>Deletes what was written, unless it was committed or kept.</summary>
     public void Dispose()
     {
         _output.Dispose();
@@ -85,6 +99,30 @@ public abstract unsafe class TensorWriter : IDisposable
         long length = header.Length;
         foreach (TensorInfo tensor in tensors) length = checked(length + tensor.Bytes + Padding(tensor.Bytes, alignment));
         return length;
+    }
+
+    /// <summary>Writes the header, and keeps what a killed run wrote behind the same one, up to its last whole tensor.</summary>
+    private void Begin(byte[] header)
+    {
+        FileStream stream = _output.Stream;
+        long end = header.Length;
+        // A run killed before its header was whole left nothing worth keeping.
+        if (stream.Length >= header.Length)
+        {
+            var found = new byte[header.Length];
+            stream.ReadExactly(found);
+            if (!found.AsSpan().SequenceEqual(header))
+                throw new UnusableInputException($"{_output.PartialPath}: was begun from another model or with other settings; delete it, or do not resume");
+            while (Current is { } tensor && end + tensor.Bytes + Padding(tensor.Bytes, _alignment) <= stream.Length)
+            {
+                end += tensor.Bytes + Padding(tensor.Bytes, _alignment);
+                _current++;
+            }
+        }
+        stream.SetLength(end);
+        stream.Position = 0;
+        stream.Write(header);
+        stream.Position = end;
     }
 
     private void Next()

@@ -11,6 +11,11 @@ internal static class GgufShards
 {
     public const string CountKey = "split.count", NumberKey = "split.no", TensorsKey = "split.tensors.count";
 
+    /// <summary>The most shards that llama.cpp's 16-bit count can tell.</summary>
+    public const int Most = ushort.MaxValue;
+
+    public static IReadOnlyList<string> Keys { get; } = [NumberKey, CountKey, TensorsKey];
+
     /// <summary>The file of one shard, counted from 0.</summary>
     public static string PathOf(string prefix, int shard, int count) =>
         string.Create(CultureInfo.InvariantCulture, $"{prefix}-{shard + 1:D5}-of-{count:D5}.gguf");
@@ -25,7 +30,10 @@ internal static class GgufShards
             uint count = metadata.GetUInt32(CountKey, 1);
             if (count <= 1) return shards;
             string prefix = PrefixOf(path, metadata.GetUInt32(NumberKey), count);
-            for (int i = 1; i < count; i++) shards.Add(OpenShard(path, PathOf(prefix, i, (int)count), i, count));
+            IEnumerable<string> others = Enumerable.Range(1, (int)count - 1).Select(i => PathOf(prefix, i, (int)count));
+            if (others.FirstOrDefault(p => !File.Exists(p)) is { } missing)
+                throw new UnusableInputException($"{path}: the shard {missing} is missing; put it beside the first");
+            foreach (string other in others) shards.Add(OpenShard(other, shards.Count, count));
             CheckTensors(path, shards);
             return shards;
         }
@@ -38,17 +46,18 @@ internal static class GgufShards
 
     private static string PrefixOf(string path, uint number, uint count)
     {
-        string end = PathOf("", (int)Math.Min(number, 99998), (int)Math.Min(count, 99999));
-        if (number >= count || count > 99999 || !path.EndsWith(end, StringComparison.Ordinal))
-            throw new UnusableInputException($"{path}: says that it is shard {number + 1L} of {count}, so its name must end in {end}");
+        if (number >= count || count > Most)
+            throw new UnusableInputException($"{path}: says that it is shard {number + 1L} of {count}; shards go from 1 to their count, {Most} at most");
+        string end = PathOf("", (int)number, (int)count);
+        if (!path.EndsWith(end, StringComparison.Ordinal))
+            throw new UnusableInputException($"{path}: says that it is shard {number + 1} of {count}, so its name must end in {end}");
         string prefix = path[..^end.Length];
         return number == 0 ? prefix
             : throw new UnusableInputException($"{path}: is shard {number + 1} of {count}; open the first, {PathOf(prefix, 0, (int)count)}");
     }
 
-    private static GgufHeader OpenShard(string first, string path, int number, uint count)
+    private static GgufHeader OpenShard(string path, int number, uint count)
     {
-        if (!File.Exists(path)) throw new UnusableInputException($"{first}: the shard {path} is missing; put it beside the first");
         GgufHeader shard = GgufHeader.Read(new MappedFile(path));
         if (shard.Metadata.Contains(NumberKey) && shard.Metadata.GetUInt32(NumberKey) == number
             && (!shard.Metadata.Contains(CountKey) || shard.Metadata.GetUInt32(CountKey) == count)) return shard;

@@ -17,12 +17,13 @@ public sealed class GgufWriter : TensorWriter
     /// <param name="metadata">Written in its order; <c>general.alignment</c> is obeyed.</param>
     /// <param name="tensors">In the order of their data.</param>
     /// <param name="force">Whether an existing file may be replaced.</param>
+    /// <param name="resume">Whether to go on where a killed run of the same model and settings stopped.</param>
     /// <exception cref="UnusableInputException">The file exists, the disk is too full, or GGUF cannot hold a tensor.</exception>
-    public GgufWriter(string path, GgufMetadata metadata, IReadOnlyList<TensorInfo> tensors, bool force = false)
-        : this(path, Header(path, metadata, tensors), tensors, AlignmentOf(metadata), force) { }
+    public GgufWriter(string path, GgufMetadata metadata, IReadOnlyList<TensorInfo> tensors, bool force = false, bool resume = false)
+        : this(path, Header(path, metadata, tensors), tensors, AlignmentOf(metadata), force, resume) { }
 
-    private GgufWriter(string path, byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment, bool force)
-        : base(new OutputFile(path, force, Length(header, tensors, alignment)), header, tensors, alignment) { }
+    private GgufWriter(string path, byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment, bool force, bool resume)
+        : base(new OutputFile(path, force, Length(header, tensors, alignment), resume), header, tensors, alignment) { }
 
     private static int AlignmentOf(GgufMetadata metadata)
     {

@@ -13,12 +13,14 @@ public sealed class SafetensorsWriter : TensorWriter
     /// <param name="tensors">In the order of their data; <see cref="TensorInfo.Type"/> is the dtype (F32, BF16, I32, U8, ...).</param>
     /// <param name="metadata">Written as <c>__metadata__</c>, in its order; null for none.</param>
     /// <param name="force">Whether an existing file may be replaced.</param>
+    /// <param name="resume">Whether to go on where a killed run of the same model and settings stopped.</param>
     /// <exception cref="UnusableInputException">The file exists, the disk is too full, or safetensors cannot hold a tensor.</exception>
-    public SafetensorsWriter(string path, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null, bool force = false)
-        : this(path, Header(path, tensors, metadata), tensors, force) { }
+    public SafetensorsWriter(
+        string path, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null, bool force = false, bool resume = false)
+        : this(path, Header(path, tensors, metadata), tensors, force, resume) { }
 
-    private SafetensorsWriter(string path, byte[] header, IReadOnlyList<TensorInfo> tensors, bool force)
-        : base(new OutputFile(path, force, Length(header, tensors, 1)), header, tensors, 1) { }
+    private SafetensorsWriter(string path, byte[] header, IReadOnlyList<TensorInfo> tensors, bool force, bool resume)
+        : base(new OutputFile(path, force, Length(header, tensors, 1), resume), header, tensors, 1) { }
 
     private static byte[] Header(string path, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
