@@ -17,6 +17,7 @@ public sealed class Tokenizer
     private readonly TokenizerParts _parts;
     private readonly AddedTokenMatcher _raw, _normalized;
     private readonly Dictionary<int, AddedToken> _added;
+    private readonly Dictionary<int, string> _normalizedContents;
     private readonly byte[]?[] _pieces;
 
     internal Tokenizer(TokenizerParts parts)
@@ -24,7 +25,8 @@ public sealed class Tokenizer
         _parts = parts;
         _added = parts.Added.ToDictionary(t => t.Id);
         _raw = new AddedTokenMatcher(parts.Added.Where(t => !t.Normalized).Select(t => (t, t.Content)));
-        _normalized = new AddedTokenMatcher(parts.Added.Where(t => t.Normalized).Select(t => (t, parts.Normalizer?.Apply(t.Content) ?? t.Content)));
+        _normalizedContents = parts.Added.Where(t => t.Normalized).ToDictionary(t => t.Id, t => parts.Normalizer?.Apply(t.Content) ?? t.Content);
+        _normalized = new AddedTokenMatcher(parts.Added.Where(t => t.Normalized).Select(t => (t, _normalizedContents[t.Id])));
         VocabularySize = Math.Max(parts.Vocabulary.Size, parts.Added.Select(t => t.Id + 1).DefaultIfEmpty().Max());
         _pieces = new byte[VocabularySize][];
     }
@@ -157,7 +159,7 @@ public sealed class Tokenizer
         if ((uint)id >= (uint)_pieces.Length || Token(id) is not { } token) return [];
         // Only tokens of several bytes are kept: whether a token is a lone byte must be said each time.
         if (!first && _pieces[id] is { } known) return known;
-        byte[] piece = _parts.Decoder.Decode(token, first, out isByte);
+        byte[] piece = _parts.Decoder.Decode(_normalizedContents.GetValueOrDefault(id, token), first, out isByte);
         if (!first && !isByte) _pieces[id] = piece;
         return piece;
     }

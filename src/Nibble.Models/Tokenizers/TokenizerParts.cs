@@ -18,6 +18,12 @@ internal sealed record TokenizerParts
     /// <summary>The merges of a byte-pair vocabulary in order, for writing it again.</summary>
     public IReadOnlyList<(string Left, string Right)> Merges { get; init; } = [];
 
+    /// <summary>The log-probability of each token of a unigram vocabulary.</summary>
+    public IReadOnlyList<double> Scores { get; init; } = [];
+
+    /// <summary>The id for what the vocabulary does not have, or -1.</summary>
+    public int Unknown { get; init; } = -1;
+
     public Normalizer? Normalizer { get; init; }
     public PreTokenizer? PreTokenizer { get; init; }
     public IReadOnlyList<AddedToken> Added { get; init; } = [];

@@ -23,6 +23,7 @@ public sealed class Vocabulary
             if (id < 0 || id >= limit)
                 throw new UnusableInputException($"{place}: token '{Shown(token)}' has the id {id}, but there are only {entries.Count} tokens");
             size = Math.Max(size, id + 1);
+            Longest = Math.Max(Longest, token.Length);
         }
         _tokens = new string?[size];
         _ids = new Dictionary<string, int>(entries.Count, StringComparer.Ordinal);
@@ -38,6 +39,9 @@ public sealed class Vocabulary
 
     /// <summary>One more than the largest id.</summary>
     public int Size => _tokens.Length;
+
+    /// <summary>The length of the longest token, in UTF-16 units.</summary>
+    public int Longest { get; }
 
     /// <summary>The token of an id, or null for a gap and for ids outside.</summary>
     public string? this[int id] => (uint)id < (uint)_tokens.Length ? _tokens[id] : null;

@@ -17,7 +17,7 @@ internal static class DecoderReader
         foreach (JsonPlace step in Flatten(root))
         {
             string type = step.Get("type").Text;
-            if ((fused || bytes != PieceBytes.Text) && type is not ("Fuse" or "Strip" or "ByteFallback"))
+            if ((fused || bytes == PieceBytes.Alphabet) && type is not ("Fuse" or "Strip" or "ByteFallback"))
                 throw step.Wrong($"comes after the tokens became text: {type} is not supported there");
             switch (type)
             {

@@ -17,6 +17,9 @@ internal static class ModelReader
         return type switch
         {
             "BPE" => BytePair(model, byteLevel),
+            "Unigram" => Unigram(model),
+            "WordPiece" => WordPiece(model),
+            "WordLevel" => WordLevel(model),
             _ => throw model.Unsupported("model"),
         };
     }
@@ -44,8 +47,60 @@ internal static class ModelReader
             Vocabulary = vocabulary,
             Model = new BytePairModel(vocabulary, pairs, options, merges.Where),
             Merges = pairs,
+            Unknown = options.Unknown,
             Decoder = Plain,
         };
+    }
+
+    private static TokenizerParts Unigram(JsonPlace model)
+    {
+        model.Only("vocab", "unk_id", "byte_fallback");
+        List<(string Token, int Id)> tokens = [];
+        List<double> scores = [];
+        foreach (JsonPlace entry in model.Get("vocab").Items())
+        {
+            if (entry.Items().ToArray() is not [JsonPlace token, JsonPlace score]) throw entry.Wrong("must be a token and its score");
+            tokens.Add((token.Text, tokens.Count));
+            scores.Add(score.Number);
+        }
+        int unknown = model.Find("unk_id")?.Integer ?? -1;
+        if (unknown >= tokens.Count) throw model.Get("unk_id").Wrong($"is {unknown}, but there are only {tokens.Count} tokens");
+        var vocabulary = new Vocabulary(tokens, model.Get("vocab").Where);
+        return new TokenizerParts
+        {
+            Kind = "unigram",
+            Vocabulary = vocabulary,
+            Scores = scores,
+            Unknown = unknown,
+            Model = new UnigramModel(vocabulary, [.. scores], unknown, model.FlagOr("byte_fallback", false)),
+            Decoder = Plain,
+        };
+    }
+
+    private static TokenizerParts WordPiece(JsonPlace model)
+    {
+        model.Only("vocab", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word");
+        Vocabulary vocabulary = ReadVocabulary(model);
+        int unknown = Unknown(model, vocabulary);
+        if (unknown < 0) throw model.Wrong("lacks 'unk_token', the token for unknown words");
+        int longest = model.Find("max_input_chars_per_word")?.Integer ?? 100;
+        return new TokenizerParts
+        {
+            Kind = "WordPiece",
+            Vocabulary = vocabulary,
+            Unknown = unknown,
+            Model = new WordPieceModel(vocabulary, unknown, model.TextOr("continuing_subword_prefix", "##"), longest),
+            Decoder = Plain,
+        };
+    }
+
+    private static TokenizerParts WordLevel(JsonPlace model)
+    {
+        model.Only("vocab", "unk_token");
+        Vocabulary vocabulary = ReadVocabulary(model);
+        int unknown = Unknown(model, vocabulary);
+        if (unknown < 0) throw model.Wrong("lacks 'unk_token', the token for unknown words");
+        return new TokenizerParts { Kind = "words", Vocabulary = vocabulary, Unknown = unknown, Model = new WordLevelModel(vocabulary, unknown), Decoder = Plain };
     }
 
     /// <summary>A merge is a pair of strings, or in older files one string with a space between.</summary>

@@ -10,15 +10,19 @@ internal static class PreTokenizerReader
     {
         if (place is not { } root) return (null, false);
         List<JsonPlace> steps = [.. Flatten(root)];
-        // The bytes are named by the model, so nothing may look at the text after ByteLevel; nothing published does.
-        bool byteLevel = steps.Count > 0 && steps[^1].Get("type").Text == "ByteLevel";
-        foreach (JsonPlace step in steps.SkipLast(1))
-        {
-            if (step.Get("type").Text == "ByteLevel") throw step.Wrong("must be the last pre-tokenizer: ByteLevel in the middle is not supported");
-        }
         List<PreTokenizer> read = [.. steps.SelectMany(ReadStep)];
-        return (read.Count switch { 0 => null, 1 => read[0], _ => new PreTokenizerSequence(read) }, byteLevel);
+        // Where nothing comes after the naming of the bytes, the model does it, and only for pieces it has not seen before.
+        bool byteLevel = read.Count > 0 && read[^1] is ByteNames;
+        if (byteLevel) read.RemoveAt(read.Count - 1);
+        return (Sequence(read), byteLevel);
     }
+
+    public static PreTokenizer? Sequence(IReadOnlyList<PreTokenizer> steps) => steps.Count switch
+    {
+        0 => null,
+        1 => steps[0],
+        _ => new PreTokenizerSequence(steps),
+    };
 
     private static IEnumerable<JsonPlace> Flatten(JsonPlace place) =>
         place.Get("type").Text == "Sequence" ? place.Get("pretokenizers").Items().SelectMany(Flatten) : [place];
@@ -31,6 +35,7 @@ internal static class PreTokenizerReader
                 place.Only("add_prefix_space", "trim_offsets", "use_regex");
                 if (place.FlagOr("add_prefix_space", true)) yield return new PrefixSpace();
                 if (place.FlagOr("use_regex", true)) yield return new PatternSplit(PatternSplit.Gpt2, Delimiters.Isolated, invert: false, place.Where);
+                yield return new ByteNames();
                 break;
             case "Split":
                 yield return Split(place);

@@ -15,8 +15,9 @@ internal sealed class OnigurumaPattern
 
     private readonly string _pattern, _place;
     private readonly StringBuilder _output = new();
-    private readonly Stack<int> _groups = new();
+    private readonly Stack<(int Start, bool IgnoresCase)> _groups = new();
     private int _at;
+    private bool _ignoresCase;
     private int _atom = -1;            // where the last thing that can be repeated begins in the output
 
     private OnigurumaPattern(string pattern, string place) => (_pattern, _place) = (pattern, place);
@@ -42,7 +43,8 @@ internal sealed class OnigurumaPattern
                 case '|': _output.Append(c); _atom = -1; _at++; break;
                 default:
                     if (char.IsSurrogate(c)) throw Unsupported("a character past U+FFFF");
-                    Atom(c.ToString());
+                    // Without case, s is also the long s for Oniguruma, but not for .NET.
+                    Atom(_ignoresCase && c is 's' or 'S' ? @"[s\u017F]" : c.ToString());
                     _at++;
                     break;
             }
@@ -58,7 +60,7 @@ internal sealed class OnigurumaPattern
 
     private void OpenGroup()
     {
-        _groups.Push(_output.Length);
+        _groups.Push((_output.Length, _ignoresCase));
         if (!Next("(?"))
         {
             _output.Append('(');
@@ -79,13 +81,14 @@ internal sealed class OnigurumaPattern
         if (options is not ("i" or "-i" or "m" or "mi" or "im") || (bare && _at > 0)) throw Unsupported($"the group {_pattern.AsSpan(_at, Math.Min(6, _pattern.Length - _at))}");
         _output.Append(CultureInfo.InvariantCulture, $"(?{options.Replace('m', 's')}{(bare ? ')' : ':')}");
         if (bare) _groups.Pop();
+        if (options.Contains('i')) _ignoresCase = options[0] != '-';
         _at += end + 1;
     }
 
     private void CloseGroup()
     {
         if (_groups.Count == 0) throw Wrong("a ')' closes nothing");
-        _atom = _groups.Pop();
+        (_atom, _ignoresCase) = _groups.Pop();
         _output.Append(')');
         _at++;
     }
