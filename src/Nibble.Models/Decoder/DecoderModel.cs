@@ -10,7 +10,7 @@ namespace Nibble.Models.Decoder;
 /// The forward pass: tokens to logits, for every architecture, driven by its <see cref="ModelConfig"/>. Activations are
 /// float32; working memory is taken once and used for every batch. Not for use from two threads at once.
 /// </summary>
-public sealed unsafe class DecoderModel : IDisposable
+public sealed unsafe partial class DecoderModel : IDisposable
 {
     private readonly DecoderOptions _options;
     private readonly Workspace _work;

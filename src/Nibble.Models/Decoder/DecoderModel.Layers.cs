@@ -1,0 +1,52 @@
+using Nibble.Core.Memory;
+
+namespace Nibble.Models.Decoder;
+
+/// <summary>
+/// The forward pass a layer at a time, for methods that stream a model: many independent texts pass through one layer
+/// before any reaches the next, so only one layer need be in memory.
+/// </summary>
+public sealed unsafe partial class DecoderModel
+{
+    /// <summary>The number of layers.</summary>
+    public int LayerCount => _layers.Length;
+
+    /// <summary>Writes the residual stream of a text before the first layer.</summary>
+    /// <param name="tokens">A text by itself, starting at position 0.</param>
+    /// <param name="states">[tokens, hidden], overwritten.</param>
+    public void Embed(ReadOnlySpan<int> tokens, Span<float> states)
+    {
+        fixed (float* x = states)
+        {
+            (_work.Tokens, _work.Position, _work.Probe) = (tokens.Length, 0, null);
+            Embed(tokens, x);
+        }
+    }
+
+    /// <summary>Takes the residual stream of a text through one layer.</summary>
+    /// <param name="layer">0 to <see cref="LayerCount"/> - 1.</param>
+    /// <param name="tokens">The text, for its length and positions.</param>
+    /// <param name="states">[tokens, hidden], changed in place.</param>
+    /// <param name="cache">Cleared first; its contents are then those of this text and layer.</param>
+    public void RunLayer(int layer, ReadOnlySpan<int> tokens, Span<float> states, KvCache cache, IProbe? probe = null)
+    {
+        cache.Clear();
+        (_work.Tokens, _work.Position, _work.Probe) = (tokens.Length, 0, probe);
+        foreach (RotaryTable rotary in _rotaries) rotary.Prepare(0, tokens.Length, tokens.Length);
+        cache.Append(tokens);
+        fixed (float* x = states) _layers[layer].Run(_work, x, cache.Layers[layer]);
+        probe?.Hidden(layer, states);
+    }
+
+    /// <summary>Says to a probe what the head reads, for a text that has passed all layers.</summary>
+    /// <param name="states">[tokens, hidden].</param>
+    public void ProbeHead(ReadOnlySpan<float> states, int tokens, IProbe probe)
+    {
+        if (_head is null) return;
+        _work.Input.Resize(tokens, Config.Hidden);
+        states.CopyTo(new Span<float>(_work.Input.Floats, tokens * Config.Hidden));
+        _outputNorm?.Apply(_work.Input.Floats, tokens, _work.Input.Floats, _work.Pool);
+        _work.Input.Changed();
+        probe.LinearInput(_head.Name, _work.Input);
+    }
+}

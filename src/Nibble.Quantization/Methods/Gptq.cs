@@ -1,0 +1,186 @@
+using System.Numerics.Tensors;
+using Nibble.Core.Formats;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+using Nibble.Quantization.Calibration;
+
+namespace Nibble.Quantization.Methods;
+
+/// <summary>Choices of <see cref="Gptq"/>.</summary>
+public sealed record GptqOptions
+{
+    /// <summary>Share of the mean of the moments' diagonal that is added to it.</summary>
+    public double Damping { get; init; } = 0.01;
+
+    /// <summary>
+    /// Columns with the largest inputs first. All blocks are then fitted beforehand (static groups), so the file's layout
+    /// does not change.
+    /// </summary>
+    public bool LargestFirst { get; init; }
+
+    public DynamicRange? Range { get; init; }
+}
+
+/// <summary>
+/// GPTQ: columns are rounded one after the other, and the error of each is made up for by those still to come, as the
+/// second moments of the inputs tell (Frantar et al., arXiv:2210.17323). It reaches a format through fit and put alone, so
+/// it serves every format: two-level blocks are fitted when their first column is reached, on weights already corrected.
+/// </summary>
+public static class Gptq
+{
+    /// <summary>Rows that one worker takes through the columns together.</summary>
+    private const int BatchRows = 8;
+
+    /// <summary>Columns whose corrections reach the rest of the row together.</summary>
+    private const int LazyColumns = 128;
+
+    /// <summary>Quantizes a matrix.</summary>
+    /// <param name="source">[rows, columns].</param>
+    /// <param name="target">As large; its format's block is fitted and put, row by row.</param>
+    /// <param name="moments">Of the inputs that the matrix will see.</param>
+    /// <returns>The damping that was needed.</returns>
+    public static double Quantize(IWeightSource source, Weight target, InputMoments moments, GptqOptions options, WorkerPool pool)
+    {
+        ErrorFeedback feedback = ErrorFeedback.Of(moments, Order(moments, target.Format, options), options.Damping);
+        var job = new Job { Source = source, Target = target, Feedback = feedback, Importance = Importance(feedback), Options = options };
+        pool.Run(ref job);
+        return feedback.Damping;
+    }
+
+    /// <summary>All columns, in runs as long as the format's stride.</summary>
+    private static int[] Order(InputMoments moments, Format format, GptqOptions options)
+    {
+        int stride = format.Stride;
+        IEnumerable<int> runs = Enumerable.Range(0, moments.Columns / stride);
+        if (options.LargestFirst)
+            runs = runs.OrderByDescending(r => Enumerable.Range(r * stride, stride).Max(c => moments[c, c]));
+        return [.. runs.SelectMany(r => Enumerable.Range(r * stride, stride))];
+    }
+
+    /// <summary>What an error in a column will cost once the later columns have made up for what they can.</summary>
+    private static float[] Importance(ErrorFeedback feedback)
+    {
+        var importance = new float[feedback.Columns];
+        for (int i = 0; i < importance.Length; i++)
+            importance[feedback.Order[i]] = 1 / (feedback.Diagonal(i) * feedback.Diagonal(i));
+        return importance;
+    }
+
+    private struct Job : IParallelJob
+    {
+        public IWeightSource Source;
+        public Weight Target;
+        public ErrorFeedback Feedback;
+        public float[] Importance;
+        public GptqOptions Options;
+        private int _taken;
+
+        public void Run(int worker, int workers)
+        {
+            var batch = new RowBatch(Target, Feedback, Importance, Options);
+            for (int first; (first = Interlocked.Add(ref _taken, BatchRows) - BatchRows) < Source.Rows;)
+                batch.Quantize(Source, first, Math.Min(BatchRows, Source.Rows - first));
+        }
+    }
+
+    /// <summary>Some rows on their way through the columns. Weights are kept in the order of quantizing.</summary>
+    private sealed class RowBatch(Weight target, ErrorFeedback feedback, float[] importance, GptqOptions options)
+    {
+        private readonly Format _format = target.Format;
+        private readonly int _columns = target.Columns;
+        private readonly float[] _weights = new float[BatchRows * target.Columns];
+        private readonly float[] _original = new float[target.Columns];
+        private readonly float[] _block = new float[target.Format.BlockSize];
+
+        // The errors of the columns of one lazy run, each divided by the diagonal of U.
+        private readonly float[] _errors = new float[BatchRows * (LazyColumns + target.Format.Stride)];
+
+        public void Quantize(IWeightSource source, int first, int rows)
+        {
+            for (int r = 0; r < rows; r++) Load(source, first + r, r);
+            int lazy = Math.Max(LazyColumns / _format.Stride, 1) * _format.Stride;
+            for (int start = 0; start < _columns; start += lazy)
+            {
+                int end = Math.Min(start + lazy, _columns);
+                for (int i = start; i < end; i += _format.Stride)
+                    for (int r = 0; r < rows; r++)
+                        Round(first + r, r, i, start, end);
+                for (int r = 0; r < rows; r++) Correct(r, start, end);
+            }
+        }
+
+        private void Load(IWeightSource source, int row, int r)
+        {
+            source.ReadRow(row, _original);
+            Span<float> weights = Weights(r);
+            for (int i = 0; i < _columns; i++) weights[i] = _original[feedback.Order[i]];
+            if (!options.LargestFirst) return;
+            for (int column = 0; column < _columns; column += _format.BlockSize)
+                Fit(row, column, _original.AsSpan(column, _format.BlockSize));
+        }
+
+        private void Fit(int row, int column, ReadOnlySpan<float> weights)
+        {
+            var fit = new FitOptions { Importance = importance.AsSpan(column, _format.BlockSize), Range = options.Range };
+            _format.Fit(weights, fit, Block(row, column));
+        }
+
+        /// <summary>Rounds the weights of a stride, and corrects those after them within the lazy run.</summary>
+        private void Round(int row, int r, int i, int start, int end)
+        {
+            int stride = _format.Stride, column = feedback.Order[i];
+            Span<float> weights = Weights(r);
+            if (!options.LargestFirst && column % _format.BlockSize == 0)
+            {
+                FinishBlock(r, i, start);
+                Fit(row, column, _block);
+            }
+            Span<float> rounded = stackalloc float[stride];
+            _format.Put(Block(row, column), column % _format.BlockSize, weights.Slice(i, stride), rounded);
+            Span<float> errors = Errors(r)[(i - start)..];
+            for (int k = 0; k < stride; k++)
+            {
+                // The stride's own errors are solved through its triangle of U.
+                float e = weights[i + k] - rounded[k];
+                for (int m = 0; m < k; m++) e -= errors[m] * feedback.Row(i + m, i + k, i + k + 1)[0];
+                errors[k] = e / feedback.Diagonal(i + k);
+            }
+            int after = i + stride;
+            for (int k = 0; k < stride && after < end; k++)
+                Subtract(feedback.Row(i + k, after, end), errors[k], weights[after..end]);
+        }
+
+        /// <summary>
+        /// The weights of the block that starts at i as they stand: those beyond the lazy run still lack the corrections of
+        /// the run's columns so far.
+        /// </summary>
+        private void FinishBlock(int r, int i, int start)
+        {
+            Span<float> weights = Weights(r);
+            weights.Slice(i, _format.BlockSize).CopyTo(_block);
+            int end = Math.Min(start + Math.Max(LazyColumns / _format.Stride, 1) * _format.Stride, _columns);
+            if (end >= i + _format.BlockSize) return;
+            Span<float> late = _block.AsSpan(end - i);
+            for (int k = start; k < i; k++) Subtract(feedback.Row(k, end, i + _format.BlockSize), Errors(r)[k - start], late);
+        }
+
+        /// <summary>Carries the errors of a lazy run to the columns after it.</summary>
+        private void Correct(int r, int start, int end)
+        {
+            Span<float> rest = Weights(r)[end..];
+            for (int i = start; i < end; i++) Subtract(feedback.Row(i, end, _columns), Errors(r)[i - start], rest);
+        }
+
+        private static void Subtract(ReadOnlySpan<float> row, float error, Span<float> weights)
+        {
+            if (error != 0) TensorPrimitives.MultiplyAdd(row, -error, weights, weights);
+        }
+
+        private Span<float> Weights(int r) => _weights.AsSpan(r * _columns, _columns);
+
+        private Span<float> Errors(int r) => _errors.AsSpan(r * (_errors.Length / BatchRows), _errors.Length / BatchRows);
+
+        private Span<byte> Block(int row, int column) =>
+            target.Row(row).Slice(column / _format.BlockSize * _format.BlockBytes, _format.BlockBytes);
+    }
+}
