@@ -17,6 +17,11 @@ public static class CommandLine
     /// <summary>Every verb; a new one is a file in Commands/ and a line here.</summary>
     private static Verb[] Verbs() =>
     [
+        new RunCommand(),
+        new EvalCommand(),
+        new BenchCommand(),
+        new InspectCommand(),
+        new LogitsCommand(),
         new FormatsCommand(),
         new DoctorCommand(),
     ];

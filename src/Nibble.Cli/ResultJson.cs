@@ -1,10 +1,24 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using Nibble.Cli.Commands;
 
 namespace Nibble.Cli;
 
 /// <summary>The results of <c>--json</c>, serialized without reflection; names are snake_case.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
 [JsonSerializable(typeof(FormatsResult))]
 [JsonSerializable(typeof(DoctorResult))]
-internal sealed partial class ResultJson : JsonSerializerContext;
+[JsonSerializable(typeof(RunResult))]
+[JsonSerializable(typeof(EvalResult))]
+[JsonSerializable(typeof(BenchResult))]
+[JsonSerializable(typeof(InspectResult))]
+[JsonSerializable(typeof(LogitsResult))]
+internal sealed partial class ResultJson : JsonSerializerContext
+{
+    /// <summary>Names in snake_case; text stays readable, for nothing here is put into a web page.</summary>
+    public static ResultJson Written { get; } = new(new JsonSerializerOptions
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
+}

@@ -21,6 +21,7 @@ public sealed class Terminal
     {
         Output = output;
         Error = error;
+        OutputIsTerminal = outputIsTerminal;
         ErrorIsTerminal = errorIsTerminal;
         _rich = NewConsole(output, outputIsTerminal, color);
         _richError = NewConsole(error, errorIsTerminal, color);
@@ -37,10 +38,25 @@ public sealed class Terminal
 
     public TextWriter Error { get; }
 
+    public bool OutputIsTerminal { get; }
+
     public bool ErrorIsTerminal { get; }
 
     /// <summary>Columns of standard output.</summary>
     public int Width => _rich.Profile.Width;
+
+    /// <summary>Shows on a terminal what a generated text continues; a file gets the new text alone.</summary>
+    public void Echo(string text)
+    {
+        if (OutputIsTerminal) _rich.Write(new Text(text, new Style(decoration: Decoration.Bold)));
+    }
+
+    /// <summary>Prints a piece of text as it comes.</summary>
+    public void Stream(string piece)
+    {
+        Output.Write(piece);
+        Output.Flush();
+    }
 
     public void WriteJson<T>(T result, JsonTypeInfo<T> json) => Output.WriteLine(JsonSerializer.Serialize(result, json));
 

@@ -34,6 +34,12 @@ internal abstract class Verb : Command
         return CommandLine.Done;
     }
 
+    protected static Argument<string?> ModelArgument() => new("MODEL")
+    {
+        Description = "A Hugging Face folder or a .gguf file. [default: the embedded model, nibble-5m]",
+        Arity = ArgumentArity.ZeroOrOne,
+    };
+
     /// <summary>Adds the options of the verb, then those that all verbs share.</summary>
     protected void AddOptions(params Option[] options)
     {
@@ -51,8 +57,6 @@ internal sealed record Invocation(ParseResult Arguments, Terminal Terminal, bool
     public T? Get<T>(Option<T> option) => Arguments.GetValue(option);
 
     public T? Get<T>(Argument<T> argument) => Arguments.GetValue(argument);
-
-    public bool Has(Option option) => Arguments.GetResult(option) is { Implicit: false };
 
     public WorkerPool NewPool() => new(Threads);
 

@@ -30,7 +30,7 @@ internal sealed class DoctorCommand : Verb
             Gc: GCSettings.IsServerGC ? "server" : "workstation",
             EmbeddedModel: ModelPath.Embedded(),
             Missing: Missing());
-        run.Print(result, ResultJson.Default.DoctorResult, r => Print(r, run.Terminal));
+        run.Print(result, ResultJson.Written.DoctorResult, r => Print(r, run.Terminal));
     }
 
     private static List<string> Missing()

@@ -17,7 +17,7 @@ internal sealed class FormatsCommand : Verb
     {
         var result = new FormatsResult([.. Format.All.Select(f => new FormatRow(
             f.Name, f.BitsPerWeight, f.BlockSize, f.BlockBytes, f.Family.ToString().ToLowerInvariant(), f.GgufType))]);
-        run.Print(result, ResultJson.Default.FormatsResult, r => run.Terminal.Write(Table(r)));
+        run.Print(result, ResultJson.Written.FormatsResult, r => run.Terminal.Write(Table(r)));
     }
 
     private static Table Table(FormatsResult result)

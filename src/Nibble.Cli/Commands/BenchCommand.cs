@@ -1,0 +1,125 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using Nibble.Core;
+using Nibble.Core.Threading;
+using Nibble.Models;
+using Nibble.Models.Decoder;
+using Spectre.Console;
+
+namespace Nibble.Cli.Commands;
+
+/// <summary>Measures speed.</summary>
+internal sealed class BenchCommand : Verb
+{
+    private readonly Argument<string?> _model = ModelArgument();
+    private readonly Option<int> _prompt = new("--prompt") { Description = "Tokens of the prompt.", HelpName = "N", DefaultValueFactory = _ => 512 };
+    private readonly Option<int> _generate = new("--generate") { Description = "Tokens to generate, one at a time.", HelpName = "N", DefaultValueFactory = _ => 128 };
+    private readonly Option<int> _repeat = new("--repeat") { Description = "How often to measure.", HelpName = "N", DefaultValueFactory = _ => 3 };
+
+    public BenchCommand() : base("bench", "Measure the speed of prefill and decoding, beside what the memory could give.",
+        "nibble bench", "nibble bench model.gguf --prompt 512 --generate 128 --repeat 5 --threads 4")
+    {
+        Add(_model);
+        AddOptions(_prompt, _generate, _repeat);
+    }
+
+    protected override void Execute(Invocation run)
+    {
+        (int prompt, int generate, int repeat) = (run.Get(_prompt), run.Get(_generate), run.Get(_repeat));
+        if (prompt < 1 || generate < 1 || repeat < 1) throw new UnusableInputException("--prompt, --generate and --repeat must be at least 1");
+        using WorkerPool pool = run.NewPool();
+        using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
+        using var model = new DecoderModel(source, pool, new DecoderOptions { Warn = run.Terminal.Warn });
+        var speed = new SpeedTest(model, prompt, generate);
+        BenchResult result = run.Terminal.Measure("measuring", (repeat + 1) * (prompt + generate), "tokens", meter =>
+        {
+            // Bandwidth before and after: other programs may slow the machine for a while.
+            double bandwidth = ReadBandwidth.Measure(pool);
+            IReadOnlyList<Speed> speeds = speed.Run(repeat, tokens => meter.Done += tokens, run.Cancellation);
+            bandwidth = Math.Max(bandwidth, ReadBandwidth.Measure(pool));
+            return BenchResult.Of(source, speeds, bandwidth, pool.Workers, prompt, generate);
+        });
+        run.Print(result, ResultJson.Written.BenchResult, r => Print(r, run.Terminal));
+    }
+
+    private static void Print(BenchResult r, Terminal terminal)
+    {
+        Table table = new Table().Border(TableBorder.Simple)
+            .AddColumn("").AddColumn(new TableColumn("tokens a second").RightAligned()).AddColumn("of each run");
+        table.AddRow($"prefill {r.Prompt}", Runs([Median(r.PrefillTokensPerSecond)]), Runs(r.PrefillTokensPerSecond));
+        table.AddRow($"decode {r.Generate}", Runs([Median(r.DecodeTokensPerSecond)]), Runs(r.DecodeTokensPerSecond));
+        terminal.Write(table);
+        terminal.Markup(string.Create(CultureInfo.InvariantCulture,
+            $"  {Quantity.Bytes(r.WeightBytes)} of weights a token, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
+            + $"decoding uses {100 * r.BandwidthShare:F0} % of that ({r.Threads} threads)"));
+    }
+
+    private static string Runs(IReadOnlyList<double> speeds) => string.Join("  ", speeds.Select(s => s.ToString("F1", CultureInfo.InvariantCulture)));
+
+    internal static double Median(IReadOnlyList<double> values) => values.Order().ElementAt(values.Count / 2);
+}
+
+/// <summary>Tokens a second of one run.</summary>
+internal readonly record struct Speed(double Prefill, double Decode);
+
+/// <summary>Times a prompt and the tokens after it, as a text would run, without its tokenizer and sampler.</summary>
+internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
+{
+    /// <param name="repeat">Measured runs; one more before them warms up.</param>
+    /// <param name="progress">Told of tokens done.</param>
+    /// <param name="cancellation">Looked at before every token.</param>
+    public IReadOnlyList<Speed> Run(int repeat, Action<int> progress, CancellationToken cancellation)
+    {
+        var logits = new float[model.Config.Vocabulary];
+        // The same tokens every time, from all over the vocabulary.
+        int[] tokens = [.. Enumerable.Range(0, prompt + generate).Select(i => (int)(i * 7919L % model.Config.Vocabulary))];
+        using KvCache cache = model.NewCache(tokens.Length);
+        var speeds = new List<Speed>();
+        for (int r = 0; r <= repeat; r++)
+        {
+            cache.Clear();
+            cancellation.ThrowIfCancellationRequested();
+            long started = Stopwatch.GetTimestamp();
+            model.Forward(tokens.AsSpan(0, prompt), cache, logits, LogitPositions.Last);
+            double prefill = Stopwatch.GetElapsedTime(started).TotalSeconds;
+            progress(prompt);
+            started = Stopwatch.GetTimestamp();
+            for (int t = prompt; t < tokens.Length; t++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                model.Forward(tokens.AsSpan(t, 1), cache, logits, LogitPositions.Last);
+                progress(1);
+            }
+            double decode = Stopwatch.GetElapsedTime(started).TotalSeconds;
+            if (r > 0) speeds.Add(new Speed(prompt / prefill, generate / decode));
+        }
+        return speeds;
+    }
+}
+
+internal sealed record BenchResult(
+    IReadOnlyList<double> PrefillTokensPerSecond, IReadOnlyList<double> DecodeTokensPerSecond, long WeightBytes,
+    double ReadBandwidthBytesPerSecond, double BandwidthShare, int Threads, int Prompt, int Generate)
+{
+    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, int threads, int prompt, int generate)
+    {
+        double[] decode = [.. speeds.Select(s => s.Decode)];
+        long bytes = WeightBytesOf(source);
+        return new BenchResult(
+            [.. speeds.Select(s => s.Prefill)], decode, bytes, bandwidth, BenchCommand.Median(decode) * bytes / bandwidth, threads, prompt, generate);
+    }
+
+    /// <summary>Bytes of the weights that one token needs: all, but for the rows of the embedding and the experts it does not use.</summary>
+    public static long WeightBytesOf(ModelSource source)
+    {
+        double bytes = 0;
+        foreach (ModelTensor tensor in source.Tensors.Values)
+        {
+            if (tensor.Name == "token_embd.weight" && !source.Config.TiedHead) continue;
+            double share = tensor.Experts > 1 && source.Config.Experts is { } experts ? (double)experts.Used / experts.Count : 1;
+            bytes += share * tensor.Stored.Sum(t => t.Bytes);
+        }
+        return (long)bytes;
+    }
+}

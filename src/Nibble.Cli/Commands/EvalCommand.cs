@@ -1,0 +1,90 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json.Serialization;
+using Nibble.Core;
+using Nibble.Core.Threading;
+using Nibble.Quantization.Evaluation;
+using Spectre.Console;
+
+namespace Nibble.Cli.Commands;
+
+/// <summary>Measures how well a model predicts a text, and how far it lies from a reference.</summary>
+internal sealed class EvalCommand : Verb
+{
+    private readonly Argument<string?> _model = ModelArgument();
+    private readonly Option<string?> _text = new("--text") { Description = "A text file. [default: the bundled excerpts of old novels]", HelpName = "FILE" };
+    private readonly Option<int> _context = new("--context") { Description = "Tokens a chunk; the second half of each is scored.", HelpName = "N", DefaultValueFactory = _ => 512 };
+    private readonly Option<int?> _chunks = new("--chunks") { Description = "Score only the first N chunks. [default: all]", HelpName = "N" };
+    private readonly Option<string?> _reference = new("--reference") { Description = "The model it was made from: also measure the Kullback-Leibler divergence from it.", HelpName = "MODEL" };
+
+    public EvalCommand() : base("eval", "Measure perplexity as llama.cpp counts it, and the divergence from a reference model.",
+        "nibble eval", "nibble eval model-Q4_0.gguf --reference model --text wiki.txt --chunks 80", "nibble eval model.gguf --text wiki.txt --json")
+    {
+        Add(_model);
+        AddOptions(_text, _context, _chunks, _reference);
+    }
+
+    protected override void Execute(Invocation run)
+    {
+        if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: score at least 1 chunk");
+        string path = ModelPath.Resolve(run.Get(_model));
+        string? referencePath = run.Get(_reference) is { } reference ? ModelPath.Resolve(reference) : null;
+        string text = TextFile.Read(run.Get(_text));
+        using WorkerPool pool = run.NewPool();
+        using LoadedModel model = LoadedModel.Open(path, pool, run.Terminal);
+        using LoadedModel? other = referencePath is null ? null : LoadedModel.Open(referencePath, pool, run.Terminal);
+
+        long started = Stopwatch.GetTimestamp();
+        EvaluationText chunks = Cut(text, model, other, run.Get(_context), run.Get(_chunks) ?? int.MaxValue);
+        using var evaluator = new Evaluator(model.Decoder, other?.Decoder, chunks, pool);
+        EvaluationResult evaluation = run.Terminal.Measure("evaluating", chunks.Chunks, "chunks",
+            meter => evaluator.Run(done => meter.Done = done, run.Cancellation));
+        EvalResult result = EvalResult.Of(evaluation, chunks, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        run.Print(result, ResultJson.Written.EvalResult, r => Print(r, run.Terminal));
+    }
+
+    /// <summary>Cuts the text with the model's tokenizer, after checking that the reference's gives the same tokens.</summary>
+    public static EvaluationText Cut(string text, LoadedModel model, LoadedModel? reference, int context, int limit)
+    {
+        EvaluationText chunks = EvaluationText.Of(text, model.Tokenizer, context, limit);
+        if (reference is null) return chunks;
+        EvaluationText others = EvaluationText.Of(text, reference.Tokenizer, context, limit);
+        if (others.Chunks != chunks.Chunks || !others.Chunk(0).SequenceEqual(chunks.Chunk(0)))
+            throw new UnusableInputException(
+                $"{model.Source.Path} and {reference.Source.Path} cut the text into different tokens; a model can only be compared with what it was made from");
+        return chunks;
+    }
+
+    private static void Print(EvalResult r, Terminal terminal)
+    {
+        Grid grid = new Grid().AddColumn(new GridColumn().NoWrap()).AddColumn();
+        grid.AddRow("perplexity", Text($"{r.Perplexity:F4} ± {r.PerplexityError:F4}"));
+        grid.AddRow("mean log-likelihood", Text($"{r.MeanNll:F5} nats a token"));
+        grid.AddRow("scored", Text($"{r.Tokens} tokens, {r.Chunks} chunks of {r.Context}, {r.Seconds:F1} s"));
+        if (r is { Kld: { } kld, Top1Agreement: { } top1 })
+        {
+            grid.AddRow("reference perplexity", Text($"{r.ReferencePerplexity:F4}"));
+            grid.AddRow("KL divergence", Text($"mean {kld.Mean:F6}  median {kld.Median:F6}  99 % {kld.P99:F4}  99.9 % {kld.P999:F4}  max {kld.Max:F3} nats"));
+            grid.AddRow("same likeliest token", Text($"{100 * top1:F2} %"));
+        }
+        terminal.Write(grid);
+    }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
+
+internal sealed record EvalResult(
+    double Perplexity, double PerplexityError, double MeanNll, long Tokens, int Chunks, int Context, double Seconds,
+    double? ReferencePerplexity, KldResult? Kld,
+    [property: JsonPropertyName("top1_agreement")] double? Top1Agreement)
+{
+    public static EvalResult Of(EvaluationResult evaluation, EvaluationText text, double seconds) => new(
+        evaluation.Model.Value, evaluation.Model.Error, evaluation.Model.MeanNll, evaluation.Model.Tokens, text.Chunks, text.Context, seconds,
+        evaluation.Reference?.Value, KldResult.Of(evaluation.Divergence), evaluation.Divergence?.Top1Agreement);
+}
+
+internal sealed record KldResult(double Mean, double Median, double P99, [property: JsonPropertyName("p99_9")] double P999, double Max)
+{
+    public static KldResult? Of(Divergence? d) => d is null ? null : new KldResult(d.Mean, d.Median, d.P99, d.P999, d.Max);
+}

@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.Globalization;
+using Nibble.Core;
+using Nibble.Core.Threading;
+using Nibble.Models.Sampling;
+
+namespace Nibble.Cli.Commands;
+
+/// <summary>Generates text.</summary>
+internal sealed class RunCommand : Verb
+{
+    private const int DefaultCount = 128;
+
+    private readonly Argument<string?> _model = ModelArgument();
+    private readonly Option<string> _prompt = new("--prompt", "-p") { Description = "The text to continue; '-' reads it from standard input.", HelpName = "TEXT", Required = true };
+    private readonly Option<int> _count = new("--count", "-n") { Description = "The most tokens to generate.", HelpName = "N", DefaultValueFactory = _ => DefaultCount };
+    private readonly Option<double?> _temperature = new("--temperature") { Description = "0 takes the likeliest token every time. [default: 0.8]", HelpName = "T" };
+    private readonly Option<int?> _topK = new("--top-k") { Description = "Draw from the K likeliest tokens; 0 is no limit. [default: 40]", HelpName = "K" };
+    private readonly Option<double?> _topP = new("--top-p") { Description = "Draw from the likeliest tokens that together have this probability. [default: 0.95]", HelpName = "P" };
+    private readonly Option<double?> _minP = new("--min-p") { Description = "Drop tokens less likely than this share of the likeliest. [default: 0.05]", HelpName = "P" };
+    private readonly Option<double?> _repetitionPenalty = new("--repetition-penalty") { Description = "Above 1, recent tokens become less likely. [default: 1]", HelpName = "R" };
+    private readonly Option<ulong?> _seed = new("--seed") { Description = "The same seed gives the same text. [default: a new one each time]", HelpName = "S" };
+    private readonly Option<string[]> _stop = new("--stop") { Description = "End when this text comes; may be given more than once.", HelpName = "TEXT" };
+
+    public RunCommand() : base("run", "Continue a text, streaming.",
+        "nibble run -p \"The old man looked out over the sea and\"",
+        "nibble run model.gguf -p \"Once upon a time\" -n 200 --temperature 0.8 --seed 7",
+        "echo \"Call me\" | nibble run -p - --json")
+    {
+        Add(_model);
+        AddOptions(_prompt, _count, _temperature, _topK, _topP, _minP, _repetitionPenalty, _seed, _stop);
+    }
+
+    protected override void Execute(Invocation run)
+    {
+        GenerationOptions options = Wanted(run);
+        string prompt = run.Get(_prompt) == "-" ? Console.In.ReadToEnd() : run.Get(_prompt)!;
+        string path = ModelPath.Resolve(run.Get(_model));
+        using WorkerPool pool = run.NewPool();
+        using LoadedModel model = LoadedModel.Open(path, pool, run.Terminal);
+        int[] tokens = model.Tokenizer.Encode(prompt);
+
+        bool streams = !run.Json;
+        if (streams) run.Terminal.Echo(prompt);
+        Generation generation = new TextGenerator(model.Decoder, model.Tokenizer).Generate(tokens, options,
+            piece => { if (streams) run.Terminal.Stream(piece); }, run.Cancellation);
+        if (streams) run.Terminal.Output.WriteLine();
+        RunResult result = Result(generation, options);
+        run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
+    }
+
+    private GenerationOptions Wanted(Invocation run)
+    {
+        int count = run.Get(_count);
+        if (count < 1) throw new UnusableInputException($"-n {count}: generate at least 1 token");
+        SamplingOptions usual = new();
+        var sampling = new SamplingOptions
+        {
+            Temperature = run.Get(_temperature) ?? usual.Temperature,
+            TopK = run.Get(_topK) ?? usual.TopK,
+            TopP = run.Get(_topP) ?? usual.TopP,
+            MinP = run.Get(_minP) ?? usual.MinP,
+            RepetitionPenalty = run.Get(_repetitionPenalty) ?? usual.RepetitionPenalty,
+            Seed = run.Get(_seed) ?? (ulong)Random.Shared.NextInt64(1L << 53),
+        };
+        sampling.Validate();
+        string[] stops = [.. (run.Get(_stop) ?? []).Where(s => s.Length > 0)];
+        return new GenerationOptions(count, sampling, stops);
+    }
+
+    private static RunResult Result(Generation generation, GenerationOptions options) => new(
+        generation.Text, generation.Tokens, generation.PromptTokens, generation.Tokens.Count,
+        generation.PromptTokens / generation.PrefillSeconds,
+        generation.DecodeSteps > 0 ? generation.DecodeSteps / generation.DecodeSeconds : 0,
+        generation.Reason switch { StopReason.Length => "length", StopReason.End => "end", _ => "stop" },
+        options.Sampling.Temperature, options.Sampling.Seed);
+
+    private static string Summary(RunResult r)
+    {
+        string seed = r.Temperature > 0 ? $", seed {r.Seed}" : "";
+        return string.Create(CultureInfo.InvariantCulture,
+            $"prompt {r.PromptTokens} tokens at {r.PrefillTokensPerSecond:F1} a second, text {r.GeneratedTokens} at {r.DecodeTokensPerSecond:F1} a second{seed}");
+    }
+}
+
+internal sealed record RunResult(
+    string Text, IReadOnlyList<int> Tokens, int PromptTokens, int GeneratedTokens, double PrefillTokensPerSecond, double DecodeTokensPerSecond,
+    string StopReason, double Temperature, ulong Seed);

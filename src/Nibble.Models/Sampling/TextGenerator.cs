@@ -1,0 +1,83 @@
+using System.Diagnostics;
+using Nibble.Core;
+using Nibble.Models.Decoder;
+using Nibble.Models.Tokenizers;
+
+namespace Nibble.Models.Sampling;
+
+/// <summary>Why a text ended.</summary>
+public enum StopReason
+{
+    /// <summary>As many tokens as were asked for.</summary>
+    Length,
+    /// <summary>The model ended it.</summary>
+    End,
+    /// <summary>One of the stop texts came.</summary>
+    StopText,
+}
+
+/// <summary>What to generate.</summary>
+/// <param name="Count">The most tokens.</param>
+/// <param name="Sampling">How tokens are drawn.</param>
+/// <param name="StopTexts">Texts that end it when they come.</param>
+public sealed record GenerationOptions(int Count, SamplingOptions Sampling, IReadOnlyList<string> StopTexts);
+
+/// <summary>A generated text.</summary>
+/// <param name="Text">Without the prompt, the stop text and the token that ends a text.</param>
+/// <param name="Tokens">What was drawn, without the token that ends a text.</param>
+/// <param name="PromptTokens">Tokens of the prompt, BOS included.</param>
+/// <param name="PrefillSeconds">From the prompt to the first token's logits.</param>
+/// <param name="DecodeSteps">Forward passes after that, one token each.</param>
+/// <param name="DecodeSeconds">The time they took.</param>
+/// <param name="Reason">Why it ended.</param>
+public sealed record Generation(
+    string Text, IReadOnlyList<int> Tokens, int PromptTokens, double PrefillSeconds, int DecodeSteps, double DecodeSeconds, StopReason Reason);
+
+/// <summary>Continues a text, a token at a time.</summary>
+public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
+{
+    /// <param name="prompt">Token ids, at least one.</param>
+    /// <param name="options">How much and how.</param>
+    /// <param name="onText">Gets the text as it grows, in whole characters.</param>
+    /// <param name="cancellation">Looked at before every token.</param>
+    /// <exception cref="UnusableInputException">The prompt is empty, or the model's logits are no numbers.</exception>
+    public Generation Generate(int[] prompt, GenerationOptions options, Action<string> onText, CancellationToken cancellation)
+    {
+        if (prompt.Length == 0) throw new UnusableInputException("the prompt is empty; give some text with -p");
+        var sampler = new Sampler(options.Sampling, model.Config.Vocabulary);
+        foreach (int token in prompt) sampler.Observe(token);
+        var logits = new float[model.Config.Vocabulary];
+        using KvCache cache = model.NewCache(prompt.Length + options.Count);
+        cancellation.ThrowIfCancellationRequested();
+        long started = Stopwatch.GetTimestamp();
+        model.Forward(prompt, cache, logits, LogitPositions.Last);
+        double prefill = Stopwatch.GetElapsedTime(started).TotalSeconds;
+
+        started = Stopwatch.GetTimestamp();
+        var text = new StoppableText(options.StopTexts, onText);
+        var tokens = new List<int>();
+        StopReason reason = Decode(logits, cache, sampler, options.Count, tokens, text, cancellation);
+        double decode = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        return new Generation(text.ToString(), tokens, prompt.Length, prefill, cache.Length - prompt.Length, decode, reason);
+    }
+
+    private StopReason Decode(
+        float[] logits, KvCache cache, Sampler sampler, int count, List<int> tokens, StoppableText text, CancellationToken cancellation)
+    {
+        StreamingDecoder decoder = tokenizer.DecodeStream();
+        bool ended = false, stopped = false;
+        while (tokens.Count < count && !stopped)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            if (tokens.Count > 0) model.Forward([tokens[^1]], cache, logits, LogitPositions.Last);
+            int token = sampler.Next(logits);
+            ended = tokenizer.IsEnd(token);
+            if (ended) break;
+            tokens.Add(token);
+            stopped = text.Push(decoder.Push(token));
+        }
+        stopped = stopped || text.Push(decoder.Flush());
+        if (!stopped) text.Finish();
+        return stopped ? StopReason.StopText : ended ? StopReason.End : StopReason.Length;
+    }
+}

@@ -1,0 +1,153 @@
+using System.Text.Json;
+using Nibble.Core.Threading;
+using Nibble.Models;
+using Nibble.Models.Decoder;
+using Nibble.Models.Tokenizers;
+
+namespace Nibble.Tests.Cli;
+
+public class ModelCommandTests
+{
+    [Fact]
+    public void Run_continues_as_transformers_does()
+    {
+        foreach ((string prompt, int[] ids, int[] greedy) in EmbeddedModel.Golden())
+        {
+            JsonElement run = CommandRun.Of("run", "-p", prompt, "-n", "32", "--temperature", "0", "--json").Json;
+            Assert.Equal(greedy[..32], run.GetProperty("tokens").EnumerateArray().Select(t => t.GetInt32()));
+            Assert.Equal(ids.Length, run.GetProperty("prompt_tokens").GetInt32());
+            Assert.Equal(32, run.GetProperty("generated_tokens").GetInt32());
+            Assert.True(run.GetProperty("prefill_tokens_per_second").GetDouble() > 0);
+            Assert.True(run.GetProperty("decode_tokens_per_second").GetDouble() > 0);
+        }
+    }
+
+    [Fact]
+    public void The_same_seed_gives_the_same_text_and_another_seed_another()
+    {
+        string first = Text("--seed", "7"), again = Text("--seed", "7", "--threads", "1"), other = Text("--seed", "8");
+        Assert.Equal(first, again);
+        Assert.NotEqual(first, other);
+
+        static string Text(params string[] options) =>
+            CommandRun.Of(["run", "-p", "Once upon a time", "-n", "24", "--json", .. options]).Json.GetProperty("text").GetString()!;
+    }
+
+    [Fact]
+    public void Text_goes_to_standard_output_and_speed_to_standard_error()
+    {
+        CommandRun run = CommandRun.Of("run", "-p", "The old man", "-n", "8", "--temperature", "0");
+        Assert.Equal(0, run.ExitCode);
+        Assert.DoesNotContain("tokens", run.Output, StringComparison.Ordinal);
+        Assert.Contains("a second", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_stop_text_ends_the_text_before_itself()
+    {
+        string[] arguments = ["run", "-p", "The old man looked out over the sea and", "-n", "40", "--temperature", "0", "--json"];
+        string whole = CommandRun.Of(arguments).Json.GetProperty("text").GetString()!;
+        JsonElement stopped = CommandRun.Of([.. arguments, "--stop", "beautiful", "--stop", "never comes"]).Json;
+        Assert.Equal(whole[..whole.IndexOf("beautiful", StringComparison.Ordinal)], stopped.GetProperty("text").GetString());
+        Assert.Equal("stop", stopped.GetProperty("stop_reason").GetString());
+    }
+
+    [Fact]
+    public void Logits_come_for_every_position_and_are_those_of_transformers()
+    {
+        using JsonDocument golden = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(EmbeddedModel.Folder, "golden.json")));
+        JsonElement prompt = golden.RootElement.GetProperty("prompts")[0];
+        string ids = string.Join(',', prompt.GetProperty("prompt_ids").EnumerateArray());
+        JsonElement rows = CommandRun.Of("logits", "--tokens", ids, "--json").Json.GetProperty("logits");
+        Assert.Equal(prompt.GetProperty("prompt_ids").GetArrayLength(), rows.GetArrayLength());
+        JsonElement last = rows[rows.GetArrayLength() - 1];
+        Assert.Equal(4096, last.GetArrayLength());
+        foreach (JsonElement expected in prompt.GetProperty("first_logits").EnumerateArray())
+            Assert.Equal(expected.GetProperty("logit").GetDouble(), last[expected.GetProperty("id").GetInt32()].GetDouble(), 2e-4);
+    }
+
+    [Fact]
+    public void Inspect_accounts_for_every_tensor()
+    {
+        JsonElement model = CommandRun.Of("inspect", "--json").Json;
+        Assert.Equal("llama", model.GetProperty("architecture").GetString());
+        Assert.Equal(5_770_496, model.GetProperty("parameters").GetInt64());
+        Assert.Equal(16, model.GetProperty("bits_per_weight").GetDouble());
+        JsonElement tensors = model.GetProperty("tensors");
+        Assert.Equal(model.GetProperty("bytes").GetInt64(), tensors.EnumerateArray().Sum(t => t.GetProperty("bytes").GetInt64()));
+        JsonElement embedding = tensors.EnumerateArray().Single(t => t.GetProperty("name").GetString() == "model.embed_tokens.weight");
+        Assert.Equal("BF16", embedding.GetProperty("format").GetString());
+        Assert.Equal([4096, 256], embedding.GetProperty("shape").EnumerateArray().Select(n => n.GetInt32()));
+    }
+
+    [Fact]
+    public void Bench_reports_every_run_and_the_memory_beside_it()
+    {
+        JsonElement bench = CommandRun.Of("bench", "--prompt", "16", "--generate", "4", "--repeat", "2", "--json").Json;
+        Assert.Equal(2, bench.GetProperty("prefill_tokens_per_second").GetArrayLength());
+        Assert.Equal(2, bench.GetProperty("decode_tokens_per_second").GetArrayLength());
+        Assert.Equal(11_540_992, bench.GetProperty("weight_bytes").GetInt64());
+        Assert.True(bench.GetProperty("read_bandwidth_bytes_per_second").GetDouble() > 1e8);
+    }
+
+    [Fact]
+    public void Perplexity_equals_the_definition_computed_plainly()
+    {
+        const int context = 64, chunks = 3;
+        JsonElement eval = CommandRun.Of("eval", "--context", "64", "--chunks", "3", "--json").Json;
+        using var pool = new WorkerPool(1);
+        using ModelSource source = ModelSource.Open(EmbeddedModel.Folder);
+        using var model = new DecoderModel(source, pool);
+        int[] tokens = Tokenizer.FromFolder(EmbeddedModel.Folder).Encode(File.ReadAllText(EmbeddedModel.Text));
+        double nll = 0;
+        for (int c = 0; c < chunks; c++)
+        {
+            int[] chunk = [0, .. tokens[(c * context + 1)..((c + 1) * context)]];
+            var logits = new float[context * 4096];
+            using KvCache cache = model.NewCache(context);
+            model.Forward(chunk, cache, logits, LogitPositions.All);
+            for (int i = context / 2; i < context - 1; i++)
+            {
+                double[] row = [.. logits.AsSpan(i * 4096, 4096).ToArray().Select(x => (double)x)];
+                nll += Math.Log(row.Sum(Math.Exp)) - row[chunk[i + 1]];
+            }
+        }
+        int scored = chunks * (context - 1 - context / 2);
+        Assert.Equal(scored, eval.GetProperty("tokens").GetInt32());
+        Assert.Equal(chunks, eval.GetProperty("chunks").GetInt32());
+        Assert.Equal(nll / scored, eval.GetProperty("mean_nll").GetDouble(), 1e-5);
+        Assert.Equal(Math.Exp(nll / scored), eval.GetProperty("perplexity").GetDouble(), 1e-3);
+        Assert.False(eval.TryGetProperty("kld", out JsonElement kld) && kld.ValueKind != JsonValueKind.Null);
+    }
+
+    [Fact]
+    public void A_model_does_not_diverge_from_itself()
+    {
+        JsonElement eval = CommandRun.Of("eval", "--context", "32", "--chunks", "2", "--reference", EmbeddedModel.Folder, "--json").Json;
+        Assert.Equal(0, eval.GetProperty("kld").GetProperty("max").GetDouble(), 1e-9);
+        Assert.Equal(0, eval.GetProperty("kld").GetProperty("p99_9").GetDouble(), 1e-9);
+        Assert.Equal(1, eval.GetProperty("top1_agreement").GetDouble());
+    }
+
+    [Theory]
+    [InlineData("run nowhere.gguf -p x", "nowhere.gguf")]
+    [InlineData("run -p x -n 0", "-n 0")]
+    [InlineData("run -p x --temperature -1", "temperature")]
+    [InlineData("run", "--prompt")]
+    [InlineData("logits --tokens 1,two", "'two'")]
+    [InlineData("logits --tokens 99999", "99999")]
+    [InlineData("eval --text nowhere.txt", "nowhere.txt")]
+    [InlineData("eval --chunks 0", "--chunks")]
+    [InlineData("eval --context 1000000", "--context")]
+    [InlineData("bench --repeat 0", "--repeat")]
+    public void What_cannot_be_done_is_said_in_one_line(string arguments, string named) =>
+        Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.OrdinalIgnoreCase);
+
+    [Fact]
+    public void A_cancelled_evaluation_stops_with_exit_code_1()
+    {
+        using var cancellation = new CancellationTokenSource();
+        cancellation.Cancel();
+        Assert.Contains("stopped", CommandRun.Of(cancellation.Token, "eval").ErrorLine(1), StringComparison.Ordinal);
+    }
+}
