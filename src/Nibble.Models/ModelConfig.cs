@@ -39,6 +39,9 @@ public sealed record ModelConfig
 
     public required float NormEpsilon { get; init; }
 
+    /// <summary>Norms have a bias, in an architecture where they may have none.</summary>
+    public bool NormBias { get; init; }
+
     /// <summary>Attention and feed-forward read the same input and are added together.</summary>
     public bool ParallelResidual { get; init; }
 

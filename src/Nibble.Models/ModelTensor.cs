@@ -14,17 +14,23 @@ public sealed unsafe class ModelTensor
 {
     private readonly TensorFile _file;
     private readonly ModelConfig _config;
-    private readonly TensorName _entry;
     private readonly RowOrder? _order;
     private readonly bool _transposed;
     private readonly float _offset;
+    private readonly int _stride;
+    private readonly int _first;
 
     internal ModelTensor(string name, TensorName entry, ModelConfig config, TensorFile file, IReadOnlyList<TensorInfo> stored,
-        (int Experts, int Rows, int Columns) shape, bool fromHuggingFace)
+        (int Experts, int Rows, int Columns) shape, bool huggingFace)
     {
-        (Name, _entry, _config, _file, Stored) = (name, entry, config, file, stored);
+        (Name, Entry, _config, _file, Stored) = (name, entry, config, file, stored);
         (Experts, Rows, Columns) = shape;
-        if (fromHuggingFace) (_order, _transposed, _offset) = (entry.Order, entry.Transposed && !IsVector, name.EndsWith(".weight", StringComparison.Ordinal) ? entry.Offset : 0);
+        _stride = IsVector ? Columns : Rows;
+        if (!huggingFace) return;
+        _order = entry.Order;
+        _transposed = entry.Transposed && !IsVector;
+        if (name.EndsWith(".weight", StringComparison.Ordinal)) _offset = entry.Offset;
+        (_stride, _first) = entry.Part ?? ((_transposed ? Columns : _stride * entry.Shares), 0);
     }
 
     /// <summary>llama.cpp's name in all but a few cases: <c>blk.0.attn_q.weight</c>.</summary>
@@ -48,13 +54,12 @@ public sealed unsafe class ModelTensor
     public Format Format => Stored[0].Format!;
 
     /// <summary>The row of the table that names it.</summary>
-    internal TensorName Entry => _entry;
+    internal TensorName Entry { get; }
 
     /// <summary>The matrix of one expert, or the only one: a view where the checkpoint has it so, else a copy.</summary>
     public Weight Load(int expert = 0)
     {
-        Weight stored = _file.Load(Stored.Count > 1 ? Stored[expert] : Stored[0]);
-        int first = Stored.Count > 1 ? 0 : expert * StoredRows;
+        (Weight stored, int first) = Place(expert);
         string name = Experts == 1 ? Name : $"{Name}[{expert}]";
         if (_transposed) return Transpose(stored, first, name);
         if (_order is null) return stored.Rows == Rows ? stored : stored.Slice(name, first, Rows);
@@ -66,11 +71,10 @@ public sealed unsafe class ModelTensor
     /// <summary>The numbers of a vector: all of it, or one expert's.</summary>
     public float[] LoadVector(int expert = 0)
     {
+        bool byHead = Experts == 1 && Stored.Count > 1;
+        float[] whole = byHead ? [.. Stored.SelectMany(t => Read(_file.Load(t)))] : Read(Place(expert).Stored);
+        int first = Stored.Count > 1 ? 0 : expert * _stride;
         var vector = new float[Columns];
-        Weight stored = _file.Load(Stored.Count > 1 ? Stored[expert] : Stored[0]);
-        var whole = new float[(long)stored.Rows * stored.Columns];
-        for (int r = 0; r < stored.Rows; r++) stored.ReadRow(r, whole.AsSpan(r * stored.Columns));
-        int first = Stored.Count > 1 ? 0 : expert * Columns * _entry.Shares;
         for (int i = 0; i < vector.Length; i++)
         {
             vector[i] = whole[first + (_order?.Invoke(i, _config) ?? i)] + _offset;
@@ -80,10 +84,18 @@ public sealed unsafe class ModelTensor
         return vector;
     }
 
-    /// <summary>Rows of one expert in the checkpoint's tensor.</summary>
-    private int StoredRows => _transposed ? Columns : Rows * _entry.Shares;
+    /// <summary>The stored tensor that holds an expert, and the row where it begins.</summary>
+    private (Weight Stored, int First) Place(int expert) =>
+        Stored.Count > 1 ? (_file.Load(Stored[expert]), _first) : (_file.Load(Stored[0]), expert * _stride + _first);
 
-    private Weight Transpose(Weight stored, int firstRow, string name)
+    private static float[] Read(Weight stored)
+    {
+        var whole = new float[(long)stored.Rows * stored.Columns];
+        for (int r = 0; r < stored.Rows; r++) stored.ReadRow(r, whole.AsSpan(r * stored.Columns));
+        return whole;
+    }
+
+    private Weight Transpose(Weight stored, int first, string name)
     {
         if (stored.Format.BlockSize != 1)
             throw new UnusableInputException($"{_file.Path}: tensor {Quote.Name(Stored[0].Name)} is {stored.Format} with inputs as rows; only floats can be turned");
@@ -91,7 +103,7 @@ public sealed unsafe class ModelTensor
         int size = stored.Format.BlockBytes;
         for (int c = 0; c < Columns; c++)
         {
-            Span<byte> from = stored.Row(firstRow + c);
+            Span<byte> from = stored.Row(first + c);
             for (int r = 0; r < Rows; r++)
                 from.Slice((_order?.Invoke(r, _config) ?? r) * size, size).CopyTo(turned.Row(r).Slice(c * size, size));
         }

@@ -16,7 +16,7 @@ public sealed class JsonConfig
     private static readonly HashSet<string> Harmless =
     [
         "_name_or_path", "_attn_implementation", "architectures", "auto_map", "bos_token_id", "chunk_size_feed_forward", "cls_token_id",
-        "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task", "forced_bos_token_id", "forced_eos_token_id",
+        "decoder_start_token_id", "dtype", "eos_token_id", "ep_size", "finetuning_task", "forced_bos_token_id", "forced_eos_token_id",
         "gradient_checkpointing", "id2label", "initializer_cutoff_factor", "initializer_factor", "initializer_range", "label2id",
         "language", "mask_token_id", "max_length", "min_length", "model_type", "num_beams", "output_attentions", "output_hidden_states",
         "output_router_logits", "pad_token_id", "prefix", "pretraining_tp", "problem_type", "repetition_penalty", "return_dict",
@@ -126,6 +126,13 @@ public sealed class JsonConfig
         return _sections[key] = new JsonConfig(_file, $"{_prefix}{key}.", value, _tensors);
     }
 
+    /// <summary>Refuses a value other than the one that this architecture computes; a missing key is taken for it.</summary>
+    /// <param name="value">As it is written in JSON.</param>
+    public void Expect(string key, string value)
+    {
+        if (Find(key) is { } found && found.GetRawText() != value) throw Error(key, $"is {Shown(found)}; only {value} is known");
+    }
+
     /// <summary>Marks keys that this architecture does not use.</summary>
     public void Ignore(params ReadOnlySpan<string> keys)
     {
@@ -140,7 +147,7 @@ public sealed class JsonConfig
         {
             string key = property.Name;
             if (_asked.Contains(key) || Harmless.Contains(key) || IsOff(property.Value)) continue;
-            if (key.EndsWith("dropout", StringComparison.Ordinal) || key.EndsWith("pdrop", StringComparison.Ordinal)) continue;
+            if (key.Contains("dropout", StringComparison.Ordinal) || key.EndsWith("pdrop", StringComparison.Ordinal)) continue;
             throw Error(key, $"is {Shown(property.Value)}, which this architecture does not know and which may change the arithmetic");
         }
         foreach (JsonConfig section in _sections.Values) section.Complete();

@@ -7,13 +7,13 @@ namespace Nibble.Models.Architectures;
 internal static class LlamaLike
 {
     /// <summary>A dense decoder with RMS norm before each block, all layers alike, by the usual keys.</summary>
-    /// <param name="tied">What tie_word_embeddings is when it is not written.</param>
-    public static ModelConfig Configure(JsonConfig json, string architecture, bool tied = false, double theta = 10000,
-        double epsilon = 1e-6, bool interleaved = false)
+    /// <remarks>The optional arguments are what keys are worth when they are not written, and keys that are named otherwise.</remarks>
+    public static ModelConfig Configure(JsonConfig json, string architecture, bool tied = false, double theta = 10000, double rotaryPart = 1,
+        bool interleaved = false, string normKey = "rms_norm_eps", double epsilon = 1e-6, string activation = "silu")
     {
         int hidden = json.Count("hidden_size"), heads = json.Count("num_attention_heads");
         int headSize = HeadSize(json, hidden, heads), context = json.Count("max_position_embeddings");
-        RotaryConfig rotary = RopeParameters.Read(json, headSize, context, theta, interleaved);
+        RotaryConfig rotary = RopeParameters.Read(json, headSize, context, theta, rotaryPart, interleaved);
         var layer = new LayerConfig { Rotary = rotary, AttentionScale = 1 / MathF.Sqrt(headSize) };
         return new ModelConfig
         {
@@ -26,8 +26,8 @@ internal static class LlamaLike
             Vocabulary = json.Count("vocab_size"),
             ContextLength = context,
             Layers = Alike(layer, json.Layers("num_hidden_layers")),
-            NormEpsilon = (float)json.Positive("rms_norm_eps", epsilon),
-            Nonlinearity = Activation(json, "hidden_act"),
+            NormEpsilon = (float)json.Positive(normKey, epsilon),
+            Nonlinearity = Activation(json, "hidden_act", activation),
             TiedHead = json.Flag("tie_word_embeddings", tied),
         };
     }
@@ -59,6 +59,10 @@ internal static class LlamaLike
 
     /// <summary>The same configuration for every layer.</summary>
     public static IReadOnlyList<LayerConfig> Alike(LayerConfig layer, int count) => [.. Enumerable.Repeat(layer, count)];
+
+    /// <summary>Every layer changed.</summary>
+    public static IReadOnlyList<LayerConfig> Each(IReadOnlyList<LayerConfig> layers, Func<LayerConfig, int, LayerConfig> change) =>
+        [.. layers.Select(change)];
 
     /// <summary>
     /// The layers with a sliding window where <c>layer_types</c> says so; without that list, where the fallback says so.
@@ -115,13 +119,28 @@ internal static class LlamaLike
         new("blk.{l}.ffn_norm", "model.layers.{l}.post_attention_layernorm") { Bias = bias },
     ];
 
+    /// <summary>Norms on queries and keys.</summary>
+    public static IEnumerable<TensorName> QueryKeyNorms(float offset = 0) =>
+    [
+        new("blk.{l}.attn_q_norm", "model.layers.{l}.self_attn.q_norm") { Offset = offset },
+        new("blk.{l}.attn_k_norm", "model.layers.{l}.self_attn.k_norm") { Offset = offset },
+    ];
+
     /// <summary>Separate projections of gate and up.</summary>
     public static IEnumerable<TensorName> FeedForward(ModelConfig config) =>
     [
-        new("blk.{l}.ffn_gate", "model.layers.{l}.mlp.gate_proj") { Bias = Where(config.FeedForwardBias), Layers = Dense },
-        new("blk.{l}.ffn_up", "model.layers.{l}.mlp.up_proj") { Bias = Where(config.FeedForwardBias), Layers = Dense },
-        new("blk.{l}.ffn_down", "model.layers.{l}.mlp.down_proj") { Bias = Where(config.FeedForwardBias), Layers = Dense },
+        new("blk.{l}.ffn_gate", "model.layers.{l}.mlp.gate_proj") { Bias = Where(config.FeedForwardBias), Layers = l => !config.Layers[l].Experts },
+        new("blk.{l}.ffn_up", "model.layers.{l}.mlp.up_proj") { Bias = Where(config.FeedForwardBias), Layers = l => !config.Layers[l].Experts },
+        new("blk.{l}.ffn_down", "model.layers.{l}.mlp.down_proj") { Bias = Where(config.FeedForwardBias), Layers = l => !config.Layers[l].Experts },
     ];
 
-    private static bool Dense(LayerConfig layer) => !layer.Experts;
+    /// <summary>A router and experts that each have tensors of their own.</summary>
+    /// <param name="block">The block's name in a layer: <c>mlp</c>.</param>
+    public static IEnumerable<TensorName> Experts(ModelConfig config, string block = "mlp", string gate = "gate_proj", string up = "up_proj", string down = "down_proj") =>
+    [
+        new("blk.{l}.ffn_gate_inp", $"model.layers.{{l}}.{block}.gate") { Layers = l => config.Layers[l].Experts },
+        new("blk.{l}.ffn_gate_exps", $"model.layers.{{l}}.{block}.experts.{{e}}.{gate}") { Layers = l => config.Layers[l].Experts },
+        new("blk.{l}.ffn_up_exps", $"model.layers.{{l}}.{block}.experts.{{e}}.{up}") { Layers = l => config.Layers[l].Experts },
+        new("blk.{l}.ffn_down_exps", $"model.layers.{{l}}.{block}.experts.{{e}}.{down}") { Layers = l => config.Layers[l].Experts },
+    ];
 }

@@ -1,7 +1,7 @@
 namespace Nibble.Models.Architectures;
 
 /// <summary>Mistral: Llama with a sliding window.</summary>
-internal sealed class Mistral : Llama
+internal class Mistral : Llama
 {
     public override IReadOnlyList<string> ModelTypes => ["mistral"];
 

@@ -8,13 +8,16 @@ internal static class RopeParameters
 {
     /// <param name="headSize">The numbers of a head that a partial factor is taken of.</param>
     /// <param name="context">max_position_embeddings.</param>
+    /// <param name="theta">The base where none is written.</param>
+    /// <param name="part">The part of a head that is rotated where none is written.</param>
     /// <param name="layerType">The entry of rope_parameters, where it has one for each type of layer.</param>
-    public static RotaryConfig Read(JsonConfig config, int headSize, int context, double theta = 10000, bool interleaved = false, string? layerType = null)
+    public static RotaryConfig Read(JsonConfig config, int headSize, int context, double theta = 10000, double part = 1,
+        bool interleaved = false, string? layerType = null)
     {
         JsonConfig? parameters = config.Section("rope_parameters");
         if (layerType is not null && parameters?.Section(layerType) is { } own) parameters = own;
         theta = config.Positive("rope_theta", theta);
-        double part = config.Positive("partial_rotary_factor", 1);
+        part = config.Positive("partial_rotary_factor", part);
         if (parameters is not null)
         {
             theta = parameters.Positive("rope_theta", theta);

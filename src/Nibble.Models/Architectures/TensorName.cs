@@ -14,8 +14,8 @@ public delegate int RowOrder(int row, ModelConfig config);
 
 /// <summary>
 /// A row of an architecture's table: one module's name here (which is llama.cpp's, but for a few) and in a Hugging Face
-/// checkpoint. <c>{l}</c> stands for the layer, <c>{e}</c> for an expert where each has a tensor of its own; the weight is
-/// <c>NAME.weight</c>, the bias <c>NAME.bias</c>.
+/// checkpoint. <c>{l}</c> stands for the layer, <c>{e}</c> for an expert where each has a tensor of its own, <c>{h}</c> for a
+/// head; the weight is <c>NAME.weight</c>, the bias <c>NAME.bias</c>.
 /// </summary>
 public sealed record TensorName(string Name, string HuggingFace)
 {
@@ -27,7 +27,7 @@ public sealed record TensorName(string Name, string HuggingFace)
     public Presence Bias { get; init; } = Presence.No;
 
     /// <summary>The layers that have it; null is all.</summary>
-    public Predicate<LayerConfig>? Layers { get; init; }
+    public Predicate<int>? Layers { get; init; }
 
     /// <summary>In Hugging Face's checkpoint the weight has the module's bare name, and the bias the name and <c>_bias</c>.</summary>
     public bool Bare { get; init; }
@@ -40,6 +40,12 @@ public sealed record TensorName(string Name, string HuggingFace)
 
     /// <summary>Tensors of ours that one of Hugging Face's holds, in the order of <see cref="Order"/>.</summary>
     public int Shares { get; init; } = 1;
+
+    /// <summary>
+    /// Where one matrix after the other lies in a tensor of Hugging Face's that holds more than them: rows from one to the
+    /// next, and the row where the first begins. Null is without gaps.
+    /// </summary>
+    public (int Stride, int First)? Part { get; init; }
 
     /// <summary>GGUF's order of our rows, where it is not ours; null is the same.</summary>
     public RowOrder? GgufOrder { get; init; }

@@ -28,7 +28,7 @@ internal sealed class TensorTable
             if (!entry.Name.Contains("{l}", StringComparison.Ordinal)) table.Add(entry, null);
             else
                 for (int l = 0; l < config.Layers.Count; l++)
-                    if (entry.Layers?.Invoke(config.Layers[l]) ?? true) table.Add(entry, l);
+                    if (entry.Layers?.Invoke(l) ?? true) table.Add(entry, l);
         }
         table.RefuseLeftOver();
         return table._tensors;
@@ -47,15 +47,16 @@ internal sealed class TensorTable
         if (presence == Presence.No) return;
         var stored = new List<TensorInfo>();
         string pattern = StoredName(entry, layer, part);
-        bool perExpert = pattern.Contains("{e}", StringComparison.Ordinal);
-        for (int e = 0; e < (perExpert ? shape.Experts : 1); e++)
+        (string place, int count) = pattern.Contains("{e}", StringComparison.Ordinal) ? ("{e}", shape.Experts)
+            : pattern.Contains("{h}", StringComparison.Ordinal) ? ("{h}", shape.Columns / _config.HeadSize) : ("{e}", 1);
+        for (int i = 0; i < count; i++)
         {
-            string name = pattern.Replace("{e}", e.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal);
+            string name = pattern.Replace(place, i.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal);
             TensorInfo? found = Find(name);
             if (found is null && presence == Presence.Maybe) return;
             if (found is null)
                 throw new UnusableInputException($"{_file.Path}: has no tensor {Quote.Name(name)}, which a model of architecture '{_config.Architecture}' needs");
-            Check(found, entry, part, perExpert ? shape with { Experts = 1 } : shape);
+            Check(found, StoredShape(entry, shape, count, place == "{h}"));
             _used.Add(found.Name);
             stored.Add(found);
         }
@@ -80,20 +81,24 @@ internal sealed class TensorTable
         return _huggingFace && prefix.Length > 0 && name.StartsWith(prefix, StringComparison.Ordinal) ? _file.Find(name[prefix.Length..]) : null;
     }
 
-    private void Check(TensorInfo tensor, TensorName entry, string part, (int Experts, int Rows, int Columns) shape)
+    /// <summary>The shape that one stored tensor must have for a tensor of ours: rows and columns, one row for vectors.</summary>
+    private (long Rows, long Columns) StoredShape(TensorName entry, (int Experts, int Rows, int Columns) shape, int tensors, bool byHead)
     {
-        bool vector = shape.Rows == 1, turned = _huggingFace && entry.Transposed && !vector;
-        int shares = _huggingFace ? entry.Shares : 1;
-        (long rows, long columns) = turned ? ((long)shape.Columns, (long)shape.Rows * shares)
-            : vector ? (1L, (long)shape.Columns * shares) : ((long)shape.Rows * shares, (long)shape.Columns);
-        bool right = vector ? tensor.Elements == shape.Experts * columns
-            : tensor.Columns == columns && tensor.Elements == shape.Experts * rows * columns;
+        long experts = tensors > 1 && !byHead ? 1 : shape.Experts, shares = _huggingFace ? entry.Shares : 1;
+        if (byHead) return (1, shape.Columns / tensors);
+        if (shape.Rows == 1) return (1, experts * shape.Columns * shares);
+        if (!_huggingFace) return (experts * shape.Rows, shape.Columns);
+        long stride = entry.Part?.Stride ?? (entry.Transposed ? shape.Columns : shape.Rows * shares);
+        if (entry.Part is not null) return (experts * stride, entry.Transposed ? shape.Rows : shape.Columns);
+        return (experts * stride, entry.Transposed ? shape.Rows * shares : shape.Columns);
+    }
+
+    private void Check(TensorInfo tensor, (long Rows, long Columns) shape)
+    {
+        bool right = shape.Rows == 1 ? tensor.Elements == shape.Columns : tensor.Columns == shape.Columns && tensor.Rows == shape.Rows;
         if (!right)
-        {
-            string wanted = string.Join(", ", new[] { shape.Experts, rows, columns }.SkipWhile(n => n == 1));
-            throw new UnusableInputException(
-                $"{_file.Path}: tensor {Quote.Name(tensor.Name)} is [{string.Join(", ", tensor.Shape)}], but the configuration makes it [{wanted}]");
-        }
+            throw new UnusableInputException($"{_file.Path}: tensor {Quote.Name(tensor.Name)} is [{string.Join(", ", tensor.Shape)}], " +
+                $"but the configuration makes it {(shape.Rows == 1 ? $"[{shape.Columns}]" : $"[{shape.Rows}, {shape.Columns}]")}");
         if (tensor.Format is null)
             throw new UnusableInputException($"{_file.Path}: tensor {Quote.Name(tensor.Name)} is of type {tensor.Type}, which holds no weights");
     }

@@ -10,8 +10,10 @@ namespace Nibble.Models.Decoder;
 internal sealed unsafe class DecoderLayer
 {
     private readonly ModelConfig _config;
-    private readonly SelfAttention _attention;
-    private readonly FeedForward _feedForward;
+    private readonly SelfAttention? _attention;
+    private readonly LatentAttention? _latentAttention;
+    private readonly FeedForward? _feedForward;
+    private readonly MixtureOfExperts? _experts;
     private readonly Norm? _attentionNorm, _attentionPostNorm, _attentionSumNorm;
     private readonly Norm? _feedForwardNorm, _feedForwardPostNorm, _feedForwardSumNorm;
 
@@ -25,8 +27,10 @@ internal sealed unsafe class DecoderLayer
         _feedForwardNorm = parts.Norm($"{block}ffn_norm");
         _feedForwardPostNorm = parts.Norm($"{block}post_ffw_norm");
         _feedForwardSumNorm = parts.Norm($"{block}layer_output_norm");
-        _attention = new SelfAttention(parts, layer, rotary);
-        _feedForward = new FeedForward(parts, layer);
+        if (_config.Latent is null) _attention = new SelfAttention(parts, layer, rotary);
+        else _latentAttention = new LatentAttention(parts, layer, rotary!);
+        if (_config.Layers[layer].Experts) _experts = new MixtureOfExperts(parts, layer);
+        else _feedForward = new FeedForward(parts, layer);
     }
 
     /// <summary>Takes the residual stream through the layer.</summary>
@@ -36,7 +40,8 @@ internal sealed unsafe class DecoderLayer
         nint count = (nint)work.Tokens * _config.Hidden;
         float* added = work.Added.Of(count);
         Load(work, x, _attentionNorm);
-        _attention.Run(work, work.Input, stored, added);
+        if (_attention is not null) _attention.Run(work, work.Input, stored, added);
+        else _latentAttention!.Run(work, work.Input, stored, added);
         _attentionPostNorm?.Apply(added, work.Tokens, added, work.Pool);
         if (_config.ParallelResidual)
         {
@@ -57,7 +62,8 @@ internal sealed unsafe class DecoderLayer
 
     private void RunFeedForward(Workspace work, float* added)
     {
-        _feedForward.Run(work, work.Input, added);
+        if (_feedForward is not null) _feedForward.Run(work, work.Input, added);
+        else _experts!.Run(work, work.Input, added);
         _feedForwardPostNorm?.Apply(added, work.Tokens, added, work.Pool);
     }
 

@@ -10,4 +10,7 @@ public interface IProbe
 
     /// <summary>What a layer left in the residual stream: [tokens, hidden].</summary>
     void Hidden(int layer, ReadOnlySpan<float> states);
+
+    /// <summary>The experts a layer sends the batch's tokens to: [tokens, used].</summary>
+    void Routed(int layer, ReadOnlySpan<int> experts) { }
 }

@@ -59,6 +59,14 @@ internal sealed unsafe class Workspace(WorkerPool pool) : IDisposable
     public FloatBuffer Gate { get; } = new();
     public FloatBuffer Up { get; } = new();
 
+    /// <summary>The rows of one head, or of the tokens that are sent to one expert.</summary>
+    public Activation Gathered { get; } = new();
+
+    /// <summary>What one head or one expert makes of them.</summary>
+    public FloatBuffer Part { get; } = new();
+
+    public Routing Routing { get; } = new();
+
     /// <summary>Says to the probe, if there is one, that linear layers are about to read this.</summary>
     public void Tell(Linear? linear, Activation x)
     {
@@ -77,5 +85,7 @@ internal sealed unsafe class Workspace(WorkerPool pool) : IDisposable
         Middle.Dispose();
         Gate.Dispose();
         Up.Dispose();
+        Gathered.Dispose();
+        Part.Dispose();
     }
 }

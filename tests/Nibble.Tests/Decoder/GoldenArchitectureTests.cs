@@ -10,7 +10,9 @@ namespace Nibble.Tests.Decoder;
 public class GoldenArchitectureTests
 {
     public static TheoryData<string> Decoders => [
-        "llama", "llama-linear", "llama-tied-bias-rope-llama3", "llama-yarn", "mistral-sliding", "qwen2",
+        "cohere2", "deepseek-v3", "gemma2", "gemma3", "glm4", "gpt-neox", "gpt-oss", "gpt2", "granite", "llama", "llama-linear",
+        "llama-tied-bias-rope-llama3", "llama-yarn", "mistral-sliding", "mixtral", "olmo2", "phi3", "phi3-longrope", "qwen2", "qwen3",
+        "qwen3-moe", "smollm3", "stablelm", "starcoder2",
     ];
 
     [Theory, MemberData(nameof(Decoders))]
@@ -19,7 +21,7 @@ public class GoldenArchitectureTests
         string folder = SharedData.Path($"golden/architectures/{name}");
         var golden = GoldenArchitecture.Read(folder);
         using ModelSource source = ModelSource.Open(folder);
-        using var pool = new WorkerPool(2);
+        using var pool = new WorkerPool(1);
         using var model = new DecoderModel(source, pool);
         int vocabulary = model.Config.Vocabulary;
         float[] logits = AllLogits(model, golden.InputIds);
@@ -27,6 +29,23 @@ public class GoldenArchitectureTests
             AssertClose(golden.Logits[i], logits.AsSpan(golden.Positions[i] * vocabulary, vocabulary), $"{name}, position {golden.Positions[i]}");
         Assert.Equal(golden.NllMean, MeanNll(logits, golden.InputIds, vocabulary), 1e-4);
         Assert.Equal(golden.Greedy, Continue(model, golden.InputIds, golden.Greedy.Length));
+    }
+
+    [Theory]
+    [InlineData("bert")]
+    [InlineData("modernbert")]
+    public void Last_hidden_states_of_encoders_agree_with_transformers(string name)
+    {
+        string folder = SharedData.Path($"golden/architectures/{name}");
+        var golden = GoldenArchitecture.Read(folder);
+        using ModelSource source = ModelSource.Open(folder);
+        using var pool = new WorkerPool(1);
+        using var model = new DecoderModel(source, pool);
+        int hidden = model.Config.Hidden;
+        var states = new float[golden.InputIds.Length * hidden];
+        model.Encode(golden.InputIds, states);
+        for (int t = 0; t < golden.HiddenStates.Length; t++)
+            AssertClose(golden.HiddenStates[t], states.AsSpan(t * hidden, hidden), $"{name}, position {t}");
     }
 
     /// <summary>Within 2e-4, or 5e-4 of the value where that is more.</summary>

@@ -1,0 +1,38 @@
+namespace Nibble.Models.Architectures;
+
+/// <summary>Gemma 2: norms of 1 + w around both blocks, capped scores and logits, a window in every other layer.</summary>
+internal class Gemma2 : Architecture
+{
+    public override string Name => "gemma2";
+
+    public override IReadOnlyList<string> ModelTypes => ["gemma2"];
+
+    public override ModelConfig Configure(JsonConfig json)
+    {
+        ModelConfig config = LlamaLike.Configure(json, Name, tied: true);
+        bool bias = json.Flag("attention_bias", false);
+        float scale = (float)(1 / Math.Sqrt(json.Positive("query_pre_attn_scalar", 256)));
+        return config with
+        {
+            Layers = LlamaLike.Slide(json, LlamaLike.Each(config.Layers, (layer, _) => layer with { AttentionScale = scale }),
+                json.Count("sliding_window", 4096), l => l % 2 == 0),
+            Nonlinearity = LlamaLike.Activation(json, "hidden_activation", "gelu_pytorch_tanh"),
+            AttentionSoftCap = (float)json.Number("attn_logit_softcapping", 0),
+            LogitSoftCap = (float)json.Number("final_logit_softcapping", 0),
+            EmbeddingScale = MathF.Sqrt(config.Hidden),
+            QueryBias = bias,
+            OutputBias = bias,
+        };
+    }
+
+    public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
+    [
+        .. LlamaLike.Ends(config, normOffset: 1),
+        .. LlamaLike.Attention(config),
+        .. LlamaLike.FeedForward(config),
+        new("blk.{l}.attn_norm", "model.layers.{l}.input_layernorm") { Offset = 1 },
+        new("blk.{l}.post_attention_norm", "model.layers.{l}.post_attention_layernorm") { Offset = 1 },
+        new("blk.{l}.ffn_norm", "model.layers.{l}.pre_feedforward_layernorm") { Offset = 1 },
+        new("blk.{l}.post_ffw_norm", "model.layers.{l}.post_feedforward_layernorm") { Offset = 1 },
+    ];
+}

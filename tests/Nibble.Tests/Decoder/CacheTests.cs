@@ -1,0 +1,93 @@
+using Nibble.Core.Formats;
+using Nibble.Core.Threading;
+using Nibble.Models;
+using Nibble.Models.Decoder;
+
+namespace Nibble.Tests.Decoder;
+
+/// <summary>However the tokens are dealt out, the logits are those of the text.</summary>
+public class CacheTests
+{
+    public static TheoryData<string> Folders => GoldenArchitectureTests.Decoders;
+
+    [Theory, MemberData(nameof(Folders))]
+    public void Token_by_token_and_in_small_batches_the_logits_are_those_of_one_prefill(string name)
+    {
+        string folder = SharedData.Path($"golden/architectures/{name}");
+        using ModelSource source = ModelSource.Open(folder);
+        using var pool = new WorkerPool(1);
+        int[] tokens = GoldenArchitecture.Read(folder).InputIds;
+        using var whole = new DecoderModel(source, pool);
+        float[] expected = GoldenArchitectureTests.AllLogits(whole, tokens);
+        foreach (int batch in new[] { 1, 3, 16 })
+        {
+            // A small batch size makes the ring buffers of windowed layers wrap.
+            using var model = new DecoderModel(source, pool, new DecoderOptions { BatchSize = batch });
+            using KvCache cache = model.NewCache(tokens.Length);
+            var last = new float[model.Config.Vocabulary];
+            for (int start = 0; start < tokens.Length; start += batch)
+                model.Forward(tokens.AsSpan(start, Math.Min(batch, tokens.Length - start)), cache, last, LogitPositions.Last);
+            GoldenArchitectureTests.AssertClose(expected.AsSpan(expected.Length - last.Length), last, $"{name}, batches of {batch}");
+            GoldenArchitectureTests.AssertClose(expected, GoldenArchitectureTests.AllLogits(model, tokens), $"{name}, one call in batches of {batch}");
+        }
+    }
+
+    [Fact]
+    public void A_layer_with_a_window_keeps_no_more_than_its_window_and_a_batch()
+    {
+        using ModelSource source = ModelSource.Open(SharedData.Path("golden/architectures/mistral-sliding"));
+        using var pool = new WorkerPool(1);
+        using var model = new DecoderModel(source, pool, new DecoderOptions { BatchSize = 4 });
+        using KvCache cache = model.NewCache(100_000);
+        // 2 layers, keys and values, 2 heads of 16 floats, window 8 and batch 4.
+        Assert.Equal(2 * 2 * 2 * 16 * sizeof(float) * (8 + 4), cache.Bytes);
+    }
+
+    [Fact]
+    public void A_text_longer_than_trained_is_warned_of_once_and_computed()
+    {
+        using ModelSource source = ModelSource.Open(SharedData.Path("golden/architectures/mistral-sliding"));
+        using var pool = new WorkerPool(1);
+        var warnings = new List<string>();
+        using var model = new DecoderModel(source, pool, new DecoderOptions { BatchSize = 50, Warn = warnings.Add });
+        using KvCache cache = model.NewCache(700);
+        var logits = new float[model.Config.Vocabulary];
+        for (int i = 0; i < 7; i++)
+            model.Forward([.. Enumerable.Range(0, 100).Select(t => (7 * t + i) % 320)], cache, logits, LogitPositions.Last);
+        Assert.All(logits, z => Assert.True(float.IsFinite(z)));
+        Assert.Contains("256", Assert.Single(warnings));
+    }
+
+    [Fact]
+    public void A_truncated_cache_goes_on_as_if_the_rest_had_never_been()
+    {
+        using ModelSource source = ModelSource.Open(SharedData.Path("golden/architectures/llama"));
+        using var pool = new WorkerPool(1);
+        using var model = new DecoderModel(source, pool);
+        using KvCache cache = model.NewCache(20);
+        float[] expected = new float[model.Config.Vocabulary], actual = new float[model.Config.Vocabulary];
+        model.Forward([5, 6, 7, 8], cache, expected, LogitPositions.Last);
+        cache.Truncate(2);
+        model.Forward([9, 10, 11], cache, actual, LogitPositions.None);
+        cache.Truncate(2);
+        model.Forward([7, 8], cache, actual, LogitPositions.Last);
+        Assert.Equal([5, 6, 7, 8], cache.Tokens.ToArray());
+        GoldenArchitectureTests.AssertClose(expected, actual, "after truncation");
+    }
+
+    [Theory]
+    [InlineData("F16", 0.05)]
+    [InlineData("Q8_0", 0.5)]
+    public void A_cache_of_fewer_bits_changes_the_logits_a_little(string format, double tolerance)
+    {
+        string folder = SharedData.Path("golden/architectures/llama-tied-bias-rope-llama3");
+        using ModelSource source = ModelSource.Open(folder);
+        using var pool = new WorkerPool(1);
+        int[] tokens = GoldenArchitecture.Read(folder).InputIds;
+        using var exact = new DecoderModel(source, pool);
+        using var rounded = new DecoderModel(source, pool, new DecoderOptions { CacheFormat = Format.Parse(format) });
+        float[] expected = GoldenArchitectureTests.AllLogits(exact, tokens), actual = GoldenArchitectureTests.AllLogits(rounded, tokens);
+        double worst = expected.Zip(actual, (a, b) => Math.Abs(a - b)).Max();
+        Assert.InRange(worst, 1e-7, tolerance);
+    }
+}
