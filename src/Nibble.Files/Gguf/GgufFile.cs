@@ -12,12 +12,16 @@ public sealed unsafe class GgufFile : MappedTensors
         : base(path, [.. shards.Select(s => s.File)], [.. shards.SelectMany(s => s.Places)])
     {
         Metadata = shards[0].Metadata;
+        if (Metadata.GetUInt32(GgufShards.CountKey, 0) > 0)
+        {
+            foreach (string key in GgufShards.Keys) Metadata.Remove(key);
+        }
         Version = shards[0].Version;
         Alignment = shards[0].Alignment;
         Shards = [.. shards.Select(s => s.File.Path)];
     }
 
-    /// <summary>That of the first shard.</summary>
+    /// <summary>That of the first shard, without the keys that tell of shards: what is written with it is whole again.</summary>
     public GgufMetadata Metadata { get; }
 
     public uint Version { get; }

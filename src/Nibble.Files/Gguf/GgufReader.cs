@@ -11,7 +11,8 @@ namespace Nibble.Files.Gguf;
 /// </summary>
 internal unsafe ref struct GgufReader(MappedFile file)
 {
-    private const long LongestString = 1 << 28, LongestArray = 1 << 28;
+    // Far beyond any vocabulary: a sparse file has bytes for anything, and they cost it nothing.
+    private const long LongestString = 1 << 26, LongestArray = 1 << 24;
     private const int DeepestArray = 4;
 
     private readonly byte* _data = file.Pointer;
@@ -39,7 +40,7 @@ internal unsafe ref struct GgufReader(MappedFile file)
     {
         ulong length = UInt64();
         if (length > (ulong)Remaining || length > LongestString)
-            throw Wrong($"a string claims {length} bytes, {Remaining} follow");
+            throw Wrong($"a string claims {length} bytes; {Remaining} follow, and {LongestString} are allowed");
         var bytes = new ReadOnlySpan<byte>(Take((long)length), (int)length);
         return Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes) : throw Wrong("a string is not UTF-8");
     }
@@ -106,7 +107,7 @@ internal unsafe ref struct GgufReader(MappedFile file)
     /// <summary>The count, if the file has room for so many elements of at least these bytes.</summary>
     private readonly int Count(ulong count, int leastBytes) =>
         count <= (ulong)(Remaining / leastBytes) && count <= LongestArray
-            ? (int)count : throw Wrong($"an array claims {count} elements, {Remaining} bytes follow");
+            ? (int)count : throw Wrong($"an array claims {count} elements; {Remaining} bytes follow, and {LongestArray} elements are allowed");
 
     private bool Bool() => UInt8() switch
     {

@@ -43,9 +43,7 @@ public static class GgufSplit
     /// <exception cref="UnusableInputException">The output exists, or the disk is too full.</exception>
     public static void Merge(GgufFile source, string path, bool force = false)
     {
-        var metadata = new GgufMetadata(source.Metadata, path);
-        foreach (string key in GgufShards.Keys) metadata.Remove(key);
-        using var writer = new GgufWriter(path, metadata, source.Tensors, force);
+        using var writer = new GgufWriter(path, source.Metadata, source.Tensors, force);
         foreach (TensorInfo tensor in source.Tensors) writer.Copy(source, tensor);
         writer.Commit();
     }

@@ -59,6 +59,14 @@ public sealed class GgufAttackTests : IDisposable
     }
 
     [Fact]
+    public void An_array_that_a_sparse_file_has_bytes_for_is_not_allocated()
+    {
+        string path = _folder.Write("evil.gguf", OneEntry.Key("key", 9).U32(8).U64(1 << 27).ToArray());
+        using (var sparse = new FileStream(path, FileMode.Open)) sparse.SetLength(1L << 31);
+        Attack.Refused(path);
+    }
+
+    [Fact]
     public void Deeply_nested_arrays_are_refused()
     {
         GgufBytes file = OneEntry.Key("key", 9);
