@@ -17,6 +17,7 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
     public override ReadOnlySpan<sbyte> Levels => TBlock.Levels;
     public override bool HalfScales => TBlock.HalfScales;
     public override bool HasOffsets => TBlock.HasOffsets;
+    public override bool HasUnits => TBlock.HasUnits;
 
     public override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block) =>
         TBlock.Fit(ref MemoryMarshal.AsRef<TBlock>(block), weights, options);
@@ -37,6 +38,8 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
         for (int b = 0, at = 0; at < weights.Length; b++, at += TBlock.Size)
             TBlock.Decode(in blocks[b], weights.Slice(at, TBlock.Size));
     }
+
+    public override (float Scale, float Offset) Units(ReadOnlySpan<byte> block) => TBlock.Units(in MemoryMarshal.AsRef<TBlock>(block));
 
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
         TBlock.Unpack(in MemoryMarshal.AsRef<TBlock>(block), codes, scales, offsets);

@@ -99,6 +99,14 @@ public abstract partial class Format
     /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
     public virtual bool HasOffsets => false;
 
+    /// <summary>True for two-level blocks, whose scales are small whole multiples of one number: see <see cref="Units"/>.</summary>
+    public virtual bool HasUnits => false;
+
+    /// <summary>
+    /// The numbers that every scale and every offset of a block is a multiple of, by a factor from -128 to 127.
+    /// </summary>
+    public virtual (float Scale, float Offset) Units(ReadOnlySpan<byte> block) => default;
+
     /// <summary>
     /// The weights of one block as the integer kernels want them:
     /// <c>weight[i] = scales[i / Group] * codes[i] + offsets[i / Group]</c>.

@@ -52,6 +52,14 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
     static virtual bool HasOffsets => false;
 
+    /// <summary>True for two-level blocks, whose scales are small whole multiples of one number: see <see cref="Units"/>.</summary>
+    static virtual bool HasUnits => false;
+
+    /// <summary>
+    /// The numbers that every scale and every offset of <see cref="Unpack"/> is a multiple of, by a factor from -128 to 127.
+    /// </summary>
+    static virtual (float Scale, float Offset) Units(in TSelf block) => default;
+
     static virtual void Unpack(in TSelf block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
         throw new NotSupportedException($"{TSelf.Name} has no integer form.");
 }

@@ -23,6 +23,7 @@ public struct IQ4_XS : IBlock<IQ4_XS>
     public static uint? GgufType => 23;
     public static int Size => 256;
     public static int Group => 32;
+    public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => IQ4Levels.Values;
     public static double ErrorBudget => 0.006;
 
@@ -52,6 +53,8 @@ public struct IQ4_XS : IBlock<IQ4_XS>
         for (int g = 0; g < Groups; g++)
             IQ4Levels.Encode(weights.Slice(32 * g, 32), Scale(in block, g), block.Q[(16 * g)..(16 * g + 16)]);
     }
+
+    public static (float Scale, float Offset) Units(in IQ4_XS block) => ((float)block.D, 0);
 
     public static void Unpack(in IQ4_XS block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

@@ -19,6 +19,7 @@ public struct Q2_K : IBlock<Q2_K>
     public static uint? GgufType => 10;
     public static int Size => 256;
     public static int Group => 16;
+    public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3];
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.12;
@@ -49,6 +50,8 @@ public struct Q2_K : IBlock<Q2_K>
         BitPlanes.Pack(codes[..128], 2, block.Q[..32]);
         BitPlanes.Pack(codes[128..], 2, block.Q[32..]);
     }
+
+    public static (float Scale, float Offset) Units(in Q2_K block) => ((float)block.D, -(float)block.DMin);
 
     public static void Unpack(in Q2_K block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

@@ -23,6 +23,7 @@ public struct Q3_K : IBlock<Q3_K>
     public static uint? GgufType => 11;
     public static int Size => 256;
     public static int Group => 16;
+    public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [-4, -3, -2, -1, 0, 1, 2, 3];
     public static double ErrorBudget => 0.04;
 
@@ -60,6 +61,8 @@ public struct Q3_K : IBlock<Q3_K>
         BitPlanes.Pack(codes[128..], 2, block.Q[32..]);
         BitPlanes.Pack(codes, 1, block.High, shift: 2);
     }
+
+    public static (float Scale, float Offset) Units(in Q3_K block) => ((float)block.D, 0);
 
     public static void Unpack(in Q3_K block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

@@ -19,6 +19,7 @@ public struct Q4_K : IBlock<Q4_K>
     public static uint? GgufType => 12;
     public static int Size => 256;
     public static int Group => 32;
+    public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.0075;
@@ -48,6 +49,8 @@ public struct Q4_K : IBlock<Q4_K>
         IntegerCodes.RoundGroups(weights, scales, offsets, 0, 15, codes);
         for (int i = 0; i < 4; i++) BitPlanes.Pack(codes.Slice(64 * i, 64), 4, block.Q[(32 * i)..(32 * i + 32)]);
     }
+
+    public static (float Scale, float Offset) Units(in Q4_K block) => ((float)block.D, -(float)block.DMin);
 
     public static void Unpack(in Q4_K block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

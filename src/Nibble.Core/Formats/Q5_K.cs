@@ -20,6 +20,7 @@ public struct Q5_K : IBlock<Q5_K>
     public static uint? GgufType => 13;
     public static int Size => 256;
     public static int Group => 32;
+    public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => Q5_1.Levels;
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.0019;
@@ -51,6 +52,8 @@ public struct Q5_K : IBlock<Q5_K>
         for (int i = 0; i < 4; i++) BitPlanes.Pack(codes.Slice(64 * i, 64), 4, block.Q[(32 * i)..(32 * i + 32)]);
         BitPlanes.Pack(codes, 1, block.High, shift: 4);
     }
+
+    public static (float Scale, float Offset) Units(in Q5_K block) => ((float)block.D, -(float)block.DMin);
 
     public static void Unpack(in Q5_K block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

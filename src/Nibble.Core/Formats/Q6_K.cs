@@ -23,6 +23,7 @@ public struct Q6_K : IBlock<Q6_K>
     public static uint? GgufType => 14;
     public static int Size => 256;
     public static int Group => 16;
+    public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels =>
     [
         -32, -31, -30, -29, -28, -27, -26, -25, -24, -23, -22, -21, -20, -19, -18, -17, -16, -15, -14, -13, -12, -11, -10, -9, -8, -7,
@@ -58,6 +59,8 @@ public struct Q6_K : IBlock<Q6_K>
             BitPlanes.Pack(part, 2, block.High[(32 * half)..(32 * half + 32)], shift: 4);
         }
     }
+
+    public static (float Scale, float Offset) Units(in Q6_K block) => ((float)block.D, 0);
 
     public static void Unpack(in Q6_K block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

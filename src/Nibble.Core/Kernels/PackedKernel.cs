@@ -8,18 +8,23 @@ namespace Nibble.Core.Kernels;
 /// </summary>
 public abstract unsafe class PackedKernel
 {
-    /// <summary>Bytes of a chunk of a tile: scales, offsets, codes.</summary>
-    public abstract int ChunkBytes { get; }
+    /// <summary>Chunks that are stored together: 8 where they share units, else 1.</summary>
+    public abstract int RunChunks { get; }
+
+    /// <summary>Bytes of a run of a tile: units, and for each chunk scales, offsets and codes.</summary>
+    public abstract int RunBytes { get; }
 
     /// <summary>Scales a row has in a chunk: 1 or 2.</summary>
     public abstract int Parts { get; }
 
-    /// <summary>Writes a chunk.</summary>
-    /// <param name="codes">512 codes a byte each, in the order of <see cref="ICodeLayout"/>.</param>
-    /// <param name="scales">[parts, 16].</param>
-    /// <param name="offsets">[parts, 16].</param>
-    /// <param name="chunk"><see cref="ChunkBytes"/> bytes.</param>
-    public abstract void PackChunk(ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, byte* chunk);
+    /// <summary>Writes a run.</summary>
+    /// <param name="codes">[chunks, 512], a byte each, in the order of <see cref="ICodeLayout"/>.</param>
+    /// <param name="scales">[chunks, parts, 16].</param>
+    /// <param name="offsets">[chunks, parts, 16].</param>
+    /// <param name="units">16 units of the scales, then 16 of the offsets.</param>
+    /// <param name="run"><see cref="RunBytes"/> bytes.</param>
+    public abstract void PackRun(
+        ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run);
 
     /// <summary>Writes columns [16 fromTile, 16 toTile) of y = x Wᵀ, y being [tokens, rows].</summary>
     public abstract void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile);
@@ -42,7 +47,8 @@ public abstract unsafe class PackedKernel
     };
 
     private static PackedKernel WithCodes<TDot, TCodes>(Format format) where TDot : struct, IIntegerDot where TCodes : struct, ICodeLayout =>
-        format.HalfScales ? WithNumber<TDot, TCodes, Half16>(format) : WithNumber<TDot, TCodes, Single32>(format);
+        format.HasUnits ? WithNumber<TDot, TCodes, UnitByte>(format)
+        : format.HalfScales ? WithNumber<TDot, TCodes, Half16>(format) : WithNumber<TDot, TCodes, Single32>(format);
 
     private static PackedKernel WithNumber<TDot, TCodes, TNumber>(Format format)
         where TDot : struct, IIntegerDot where TCodes : struct, ICodeLayout where TNumber : struct, IScaleNumber =>

@@ -23,7 +23,7 @@ public sealed unsafe class PackedMatrix
         Columns = weight.Columns;
         Tiles = (Rows + TileRows - 1) / TileRows;
         Chunks = (Columns + Activation.Chunk - 1) / Activation.Chunk;
-        TileBytes = (nint)Chunks * kernel.ChunkBytes;
+        TileBytes = (nint)(Chunks / kernel.RunChunks) * kernel.RunBytes;
         _buffer = new NativeBuffer(Tiles * TileBytes);
     }
 

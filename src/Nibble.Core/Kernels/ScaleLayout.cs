@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Nibble.Core.Kernels;
 
@@ -35,6 +36,22 @@ public unsafe struct Half16 : IScaleNumber
     public static void Store(float number, byte* at) => *(Half*)at = (Half)number;
 }
 
+/// <summary>A signed byte: a multiple of the unit that 256 columns share.</summary>
+public unsafe struct UnitByte : IScaleNumber
+{
+    public static int Size => 1;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* numbers)
+    {
+        if (Avx2.IsSupported) return Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32((sbyte*)numbers));
+        Vector128<short> words = Vector128.WidenLower(Vector128.CreateScalar(*(long*)numbers).AsSByte());
+        return Vector256.ConvertToSingle(Vector256.Create(Vector128.WidenLower(words), Vector128.WidenUpper(words)));
+    }
+
+    public static void Store(float number, byte* at) => *(sbyte*)at = (sbyte)MathF.Round(number);
+}
+
 /// <summary>IEEE single precision.</summary>
 public unsafe struct Single32 : IScaleNumber
 {
@@ -48,7 +65,8 @@ public unsafe struct Single32 : IScaleNumber
 
 /// <summary>
 /// Which scales a tile's chunk has, ahead of its codes: for each part of its 32 columns 16 scales, one a row, then 16
-/// offsets if the format has them.
+/// offsets if the format has them. Where these are <see cref="UnitByte"/>s, eight chunks are a run, and their units stand
+/// ahead of it: 16 for the scales, then 16 for the offsets, in single precision.
 /// </summary>
 public interface IScaleShape
 {

@@ -32,6 +32,9 @@ internal sealed unsafe class TilePacker
     private readonly float[] _scales;
     private readonly float[] _offsets;
 
+    // [run, 2, row]
+    private readonly float[] _units;
+
     public TilePacker(Weight weight, PackedMatrix matrix)
     {
         _weight = weight;
@@ -47,6 +50,7 @@ internal sealed unsafe class TilePacker
         _codes = new byte[_stretch * TileRows];
         _scales = new float[_stretch / _partWidth * TileRows];
         _offsets = new float[_scales.Length];
+        _units = new float[_stretch / (Chunk * matrix.Kernel.RunChunks) * 2 * TileRows];
     }
 
     public void Pack(int tile)
@@ -70,14 +74,17 @@ internal sealed unsafe class TilePacker
         Array.Clear(_codes);
         Array.Clear(_scales);
         Array.Clear(_offsets);
+        Array.Clear(_units);
     }
 
     private byte* Write(byte* at, int chunks)
     {
-        int numbers = _matrix.Kernel.Parts * TileRows;
-        for (int chunk = 0; chunk < chunks; chunk++, at += _matrix.Kernel.ChunkBytes)
-            _matrix.Kernel.PackChunk(
-                _codes.AsSpan(chunk * 512, 512), _scales.AsSpan(chunk * numbers, numbers), _offsets.AsSpan(chunk * numbers, numbers), at);
+        PackedKernel kernel = _matrix.Kernel;
+        int runCodes = kernel.RunChunks * Chunk * TileRows, runNumbers = kernel.RunChunks * kernel.Parts * TileRows;
+        for (int run = 0; run < chunks / kernel.RunChunks; run++, at += kernel.RunBytes)
+            kernel.PackRun(
+                _codes.AsSpan(run * runCodes, runCodes), _scales.AsSpan(run * runNumbers, runNumbers),
+                _offsets.AsSpan(run * runNumbers, runNumbers), _units.AsSpan(run * 2 * TileRows, 2 * TileRows), at);
         return at;
     }
 
@@ -86,9 +93,13 @@ internal sealed unsafe class TilePacker
         int blocks = columns / _format.BlockSize, groups = _format.BlockSize / _format.Group;
         byte* at = _weight.Data + row * _weight.RowBytes + (nint)(column / _format.BlockSize) * _format.BlockBytes;
         for (int b = 0; b < blocks; b++, at += _format.BlockBytes)
+        {
+            var block = new ReadOnlySpan<byte>(at, _format.BlockBytes);
             _format.Unpack(
-                new ReadOnlySpan<byte>(at, _format.BlockBytes), _levels.AsSpan(b * _format.BlockSize, _format.BlockSize),
+                block, _levels.AsSpan(b * _format.BlockSize, _format.BlockSize),
                 _rowScales.AsSpan(b * groups, groups), _rowOffsets.AsSpan(b * groups, groups));
+            if (_format.HasUnits) (_units[b * 2 * TileRows + r], _units[(b * 2 + 1) * TileRows + r]) = _format.Units(block);
+        }
         PutCodes(r, columns);
         for (int i = 0, part = 0; i < columns; i += _partWidth, part++)
         {

@@ -1,0 +1,138 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Nibble.Core.Kernels;
+
+internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
+{
+    // One token: codes are unpacked in registers, 8 rows a vector.
+
+    private void MultiplyVector(byte* chunk, int chunks, Activation activation, float* y)
+    {
+        var input = new VectorInput { X = activation.Codes, Scales = activation.Scales, Sums = activation.Sums, Table = _table, Bias = _bias };
+        int runChunks = HasUnits ? 8 : chunks;
+        Vector256<float> yLow = default, yHigh = default;
+        for (int run = 0; run < chunks; run += runChunks)
+        {
+            byte* units = chunk;
+            chunk += UnitsBytes;
+            Vector256<float> low = default, high = default, lowOffset = default, highOffset = default;
+            for (int c = run; c < run + runChunks; c++, chunk += ChunkBytes)
+            {
+                if (TShape.Parts == 1)
+                {
+                    AddPart(ref low, ref lowOffset, chunk, 0, -1, input, c);
+                    AddPart(ref high, ref highOffset, chunk, 1, -1, input, c);
+                }
+                else
+                {
+                    AddPart(ref low, ref lowOffset, chunk, 0, 0, input, c);
+                    AddPart(ref high, ref highOffset, chunk, 1, 0, input, c);
+                    AddPart(ref low, ref lowOffset, chunk, 0, 1, input, c);
+                    AddPart(ref high, ref highOffset, chunk, 1, 1, input, c);
+                }
+            }
+            yLow = Finish(yLow, low, lowOffset, (float*)units);
+            yHigh = Finish(yHigh, high, highOffset, (float*)units + 8);
+        }
+        yLow.Store(y);
+        yHigh.Store(y + 8);
+    }
+
+    private ref struct VectorInput
+    {
+        public sbyte* X;
+        public float* Scales;
+        public int* Sums;
+        public Vector256<byte> Table;
+        public int Bias;
+    }
+
+    /// <summary>Adds the sums of a run, times its units if it has them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Finish(Vector256<float> y, Vector256<float> sum, Vector256<float> offsetSum, float* units)
+    {
+        if (HasUnits) y = Vector256.FusedMultiplyAdd(sum, Vector256.Load(units), y);
+        else y += sum;
+        if (!TShape.HasOffsets) return y;
+        return HasUnits ? Vector256.FusedMultiplyAdd(offsetSum, Vector256.Load(units + PackedMatrix.TileRows), y) : y + offsetSum;
+    }
+
+    /// <summary>Adds 8 rows of a part of a chunk (part -1 is the whole of it).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddPart(
+        ref Vector256<float> y, ref Vector256<float> yOffset, byte* chunk, int half, int part, in VectorInput input, int c)
+    {
+        byte* codes = chunk + CodesAt;
+        byte* numbers = chunk + (Math.Max(part, 0) * PackedMatrix.TileRows + half * 8) * TNumber.Size;
+        sbyte* x = input.X + (nint)c * Chunk;
+        Vector256<float> xScale = Vector256.Create(input.Scales[c]);
+        int xSum = part == -1 ? input.Sums[2 * c] + input.Sums[2 * c + 1] : input.Sums[2 * c + part];
+        Vector256<int> dot = part == -1 ? DotWhole(codes, half, x, input.Table)
+            : part == 0 ? DotFirst(codes, half, x, input.Table) : DotSecond(codes, half, x, input.Table);
+        dot += Vector256.Create(input.Bias * xSum);
+        y = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), TNumber.Load(numbers) * xScale, y);
+        if (TShape.HasOffsets)
+            yOffset = Vector256.FusedMultiplyAdd(TNumber.Load(numbers + NumbersBytes), xScale * Vector256.Create((float)xSum), yOffset);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> DotWhole(byte* codes, int half, sbyte* x, Vector256<byte> table)
+    {
+        if (TDot.NarrowSteps(TCodes.MaxCode) < 8)
+            return DotFirst(codes, half, x, table) + DotSecond(codes, half, x, table);
+        Vector256<short> sum = Narrow(Vector256<short>.Zero, codes, half, 0, x, table);
+        sum = Narrow(sum, codes, half, 1, x, table);
+        sum = Narrow(sum, codes, half, 2, x, table);
+        sum = Narrow(sum, codes, half, 3, x, table);
+        sum = Narrow(sum, codes, half, 4, x, table);
+        sum = Narrow(sum, codes, half, 5, x, table);
+        sum = Narrow(sum, codes, half, 6, x, table);
+        return TDot.Widen(Vector256<int>.Zero, Narrow(sum, codes, half, 7, x, table));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> DotFirst(byte* codes, int half, sbyte* x, Vector256<byte> table)
+    {
+        if (TDot.NarrowSteps(TCodes.MaxCode) == 0)
+        {
+            Vector256<int> wide = Wide(Vector256<int>.Zero, codes, half, 0, x, table);
+            wide = Wide(wide, codes, half, 1, x, table);
+            wide = Wide(wide, codes, half, 2, x, table);
+            return Wide(wide, codes, half, 3, x, table);
+        }
+        Vector256<short> sum = Narrow(Narrow(Vector256<short>.Zero, codes, half, 0, x, table), codes, half, 1, x, table);
+        if (TDot.NarrowSteps(TCodes.MaxCode) >= 4)
+            return TDot.Widen(Vector256<int>.Zero, Narrow(Narrow(sum, codes, half, 2, x, table), codes, half, 3, x, table));
+        Vector256<short> rest = Narrow(Narrow(Vector256<short>.Zero, codes, half, 2, x, table), codes, half, 3, x, table);
+        return TDot.Widen(TDot.Widen(Vector256<int>.Zero, sum), rest);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> DotSecond(byte* codes, int half, sbyte* x, Vector256<byte> table)
+    {
+        if (TDot.NarrowSteps(TCodes.MaxCode) == 0)
+        {
+            Vector256<int> wide = Wide(Vector256<int>.Zero, codes, half, 4, x, table);
+            wide = Wide(wide, codes, half, 5, x, table);
+            wide = Wide(wide, codes, half, 6, x, table);
+            return Wide(wide, codes, half, 7, x, table);
+        }
+        Vector256<short> sum = Narrow(Narrow(Vector256<short>.Zero, codes, half, 4, x, table), codes, half, 5, x, table);
+        if (TDot.NarrowSteps(TCodes.MaxCode) >= 4)
+            return TDot.Widen(Vector256<int>.Zero, Narrow(Narrow(sum, codes, half, 6, x, table), codes, half, 7, x, table));
+        Vector256<short> rest = Narrow(Narrow(Vector256<short>.Zero, codes, half, 6, x, table), codes, half, 7, x, table);
+        return TDot.Widen(TDot.Widen(Vector256<int>.Zero, sum), rest);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<short> Narrow(Vector256<short> sum, byte* codes, int half, int step, sbyte* x, Vector256<byte> table) =>
+        TDot.AddNarrow(sum, TCodes.Step(codes, half, step, table), Broadcast(x + 4 * step));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Wide(Vector256<int> sum, byte* codes, int half, int step, sbyte* x, Vector256<byte> table) =>
+        TDot.Add(sum, TCodes.Step(codes, half, step, table), Broadcast(x + 4 * step));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<sbyte> Broadcast(sbyte* x) => Vector256.Create(*(int*)x).AsSByte();
+}
