@@ -1,6 +1,8 @@
 using System.Text;
 using Nibble.Core;
+using Nibble.Files.Gguf;
 using Nibble.Models.Tokenizers.Decoding;
+using Nibble.Models.Tokenizers.Gguf;
 using Nibble.Models.Tokenizers.HuggingFace;
 using Nibble.Models.Tokenizers.Models;
 using Nibble.Models.Tokenizers.Normalizers;
@@ -34,6 +36,23 @@ public sealed class Tokenizer
     /// <summary>Reads the tokenizer of a Hugging Face folder: tokenizer.json and what stands beside it.</summary>
     /// <exception cref="UnusableInputException">A file is missing or broken, or has a part that is not supported.</exception>
     public static Tokenizer FromFolder(string folder) => FolderTokenizer.Read(folder);
+
+    /// <summary>Reads the tokenizer in a GGUF file's metadata.</summary>
+    /// <exception cref="UnusableInputException">There is none, or it is broken or of a kind that is not supported.</exception>
+    public static Tokenizer FromGguf(GgufMetadata metadata) => new(GgufTokenizerReader.Read(metadata));
+
+    /// <summary>
+    /// Writes the tokenizer as llama.cpp reads it, and also as the tokenizer.json it came from where llama.cpp's keys
+    /// cannot say it all.
+    /// </summary>
+    /// <param name="metadata">Gets the keys that begin with <c>tokenizer.</c></param>
+    /// <param name="embeddingRows">The rows of the model's embedding; where there are more than tokens, unused tokens are added.</param>
+    /// <returns>What llama.cpp will do otherwise, a sentence each.</returns>
+    /// <exception cref="UnusableInputException">GGUF has no name for such a tokenizer.</exception>
+    public IReadOnlyList<string> WriteTo(GgufMetadata metadata, int embeddingRows) => new GgufTokenizerWriter(this, metadata).Write(embeddingRows);
+
+    /// <summary>What a person should know: where a file was silent and a guess was made. A sentence each.</summary>
+    public IReadOnlyList<string> Warnings => _parts.Warnings;
 
     /// <summary>One more than the largest id.</summary>
     public int VocabularySize { get; }
@@ -97,6 +116,8 @@ public sealed class Tokenizer
             foreach (ReadOnlyMemory<char> piece in pieces) _parts.Model.Encode(piece.Span, ids);
         }
     }
+
+    internal IReadOnlyDictionary<int, AddedToken> Added => _added;
 
     /// <summary>The text of ids.</summary>
     /// <param name="ids">Ids outside the vocabulary stand for nothing.</param>

@@ -18,6 +18,12 @@ internal sealed record TokenizerParts
     /// <summary>The merges of a byte-pair vocabulary in order, for writing it again.</summary>
     public IReadOnlyList<(string Left, string Right)> Merges { get; init; } = [];
 
+    /// <summary>Whether a piece that is a token becomes that token, whatever the merges say.</summary>
+    public bool IgnoreMerges { get; init; }
+
+    /// <summary>Whether the characters of the tokens are bytes, as <see cref="ByteAlphabet"/> names them.</summary>
+    public bool NamesBytes { get; init; }
+
     /// <summary>The log-probability of each token of a unigram vocabulary.</summary>
     public IReadOnlyList<double> Scores { get; init; } = [];
 
@@ -38,4 +44,10 @@ internal sealed record TokenizerParts
     public int? Eos { get; init; }
     public IReadOnlyList<int> EndTokens { get; init; } = [];
     public string? ChatTemplate { get; init; }
+
+    /// <summary>The tokenizer.json it came from, if it did.</summary>
+    public string? Source { get; init; }
+
+    /// <summary>What a person should know of the tokenizer: where the file was silent and a guess was made.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
 }

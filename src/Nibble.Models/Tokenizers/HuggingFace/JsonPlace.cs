@@ -12,18 +12,27 @@ internal readonly record struct JsonPlace(JsonElement Value, string File, string
     {
         try
         {
-            using FileStream stream = System.IO.File.OpenRead(file);
-            using JsonDocument document = JsonDocument.Parse(stream);
+            return Parse(System.IO.File.ReadAllBytes(file), file, use);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UnusableInputException($"{file}: cannot be read: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Parses a text that a file holds.</summary>
+    /// <exception cref="UnusableInputException">It is not JSON.</exception>
+    public static T Parse<T>(ReadOnlyMemory<byte> json, string file, Func<JsonPlace, T> use)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json);
             return use(new JsonPlace(document.RootElement, file, ""));
         }
         catch (JsonException e)
         {
             string where = e.LineNumber is { } line ? $" at line {line + 1}" : "";
             throw new UnusableInputException($"{file}: not valid JSON{where}; the file is damaged or truncated, fetch it again", e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UnusableInputException($"{file}: cannot be read: {e.Message}", e);
         }
         catch (InvalidOperationException e)              // a string with half a surrogate pair
         {

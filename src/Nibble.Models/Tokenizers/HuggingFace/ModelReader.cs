@@ -47,6 +47,7 @@ internal static class ModelReader
             Vocabulary = vocabulary,
             Model = new BytePairModel(vocabulary, pairs, options, merges.Where),
             Merges = pairs,
+            IgnoreMerges = options.IgnoreMerges,
             Unknown = options.Unknown,
             Decoder = Plain,
         };

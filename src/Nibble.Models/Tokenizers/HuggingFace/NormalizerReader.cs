@@ -69,10 +69,15 @@ internal static class NormalizerReader
     {
         place.Only("clean_text", "handle_chinese_chars", "strip_accents", "lowercase");
         bool lowercase = place.FlagOr("lowercase", true);
+        return Bert(place.FlagOr("clean_text", true), place.FlagOr("handle_chinese_chars", true), place.FlagOr("strip_accents", lowercase), lowercase);
+    }
+
+    public static NormalizerSequence Bert(bool cleanText, bool spaceIdeographs, bool stripAccents, bool lowercase)
+    {
         var steps = new List<Normalizer>();
-        if (place.FlagOr("clean_text", true)) steps.Add(new CleanText());
-        if (place.FlagOr("handle_chinese_chars", true)) steps.Add(new SpacedIdeographs());
-        if (place.FlagOr("strip_accents", lowercase))
+        if (cleanText) steps.Add(new CleanText());
+        if (spaceIdeographs) steps.Add(new SpacedIdeographs());
+        if (stripAccents)
         {
             steps.Add(new UnicodeForm(compose: false, compatibility: false));
             steps.Add(new StripAccents(nonspacingOnly: true));

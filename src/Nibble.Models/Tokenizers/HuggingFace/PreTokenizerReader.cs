@@ -17,6 +17,10 @@ internal static class PreTokenizerReader
         return (Sequence(read), byteLevel);
     }
 
+    /// <summary>Words between white space, and punctuation marks by themselves.</summary>
+    public static PreTokenizer Bert { get; } = new PreTokenizerSequence(
+        [new CharacterSplit(CharacterKind.WhiteSpace, Delimiters.Removed), new CharacterSplit(CharacterKind.Punctuation, Delimiters.Isolated)]);
+
     public static PreTokenizer? Sequence(IReadOnlyList<PreTokenizer> steps) => steps.Count switch
     {
         0 => null,
@@ -42,11 +46,11 @@ internal static class PreTokenizerReader
                 break;
             case "Digits":
                 place.Only("individual_digits");
-                yield return new CharacterSplit(CharacterSplit.IsNumber, place.FlagOr("individual_digits", false) ? Delimiters.Isolated : Delimiters.Contiguous);
+                yield return new CharacterSplit(CharacterKind.Number, place.FlagOr("individual_digits", false) ? Delimiters.Isolated : Delimiters.Contiguous);
                 break;
             case "Punctuation":
                 place.Only("behavior");
-                yield return new CharacterSplit(CharacterSplit.IsPunctuation, place.Find("behavior") is { } behavior ? Behavior(behavior) : Delimiters.Isolated);
+                yield return new CharacterSplit(CharacterKind.Punctuation, place.Find("behavior") is { } behavior ? Behavior(behavior) : Delimiters.Isolated);
                 break;
             case "Whitespace":
                 place.Only();
@@ -54,12 +58,11 @@ internal static class PreTokenizerReader
                 break;
             case "WhitespaceSplit":
                 place.Only();
-                yield return new CharacterSplit(CharacterSplit.IsWhiteSpace, Delimiters.Removed);
+                yield return new CharacterSplit(CharacterKind.WhiteSpace, Delimiters.Removed);
                 break;
             case "BertPreTokenizer":
                 place.Only();
-                yield return new CharacterSplit(CharacterSplit.IsWhiteSpace, Delimiters.Removed);
-                yield return new CharacterSplit(CharacterSplit.IsPunctuation, Delimiters.Isolated);
+                yield return Bert;
                 break;
             case "CharDelimiterSplit":
                 place.Only("delimiter");

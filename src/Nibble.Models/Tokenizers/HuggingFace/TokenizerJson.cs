@@ -1,4 +1,5 @@
 using Nibble.Core;
+using Nibble.Models.Tokenizers.PreTokenizers;
 
 namespace Nibble.Models.Tokenizers.HuggingFace;
 
@@ -6,7 +7,11 @@ namespace Nibble.Models.Tokenizers.HuggingFace;
 internal static class TokenizerJson
 {
     /// <exception cref="UnusableInputException">Something in the file is wrong or not supported.</exception>
-    public static TokenizerParts Read(string file) => JsonPlace.Read(file, Read);
+    public static TokenizerParts Read(string file) => JsonPlace.Read(file, Read) with { Source = file };
+
+    /// <summary>Reads a tokenizer.json that another file holds.</summary>
+    /// <exception cref="UnusableInputException">Something in it is wrong or not supported.</exception>
+    public static TokenizerParts Parse(string json, string file) => JsonPlace.Parse(System.Text.Encoding.UTF8.GetBytes(json), file, Read);
 
     private static TokenizerParts Read(JsonPlace root)
     {
@@ -18,6 +23,7 @@ internal static class TokenizerJson
         {
             Normalizer = NormalizerReader.Read(root.Find("normalizer")),
             PreTokenizer = preTokenizer,
+            NamesBytes = byteLevel || (preTokenizer is PreTokenizerSequence sequence && sequence.Steps.Any(s => s is ByteNames)),
             Added = added,
             Prefix = prefix,
             Suffix = suffix,

@@ -27,6 +27,16 @@ public sealed class CharacterMap : Normalizer
         _replacements = map[(4 + (int)length)..].ToArray();
     }
 
+    /// <summary>The map again, as it is stored.</summary>
+    public byte[] ToArray()
+    {
+        var map = new byte[4 + 4 * _units.Length + _replacements.Length];
+        BinaryPrimitives.WriteInt32LittleEndian(map, 4 * _units.Length);
+        for (int i = 0; i < _units.Length; i++) BinaryPrimitives.WriteUInt32LittleEndian(map.AsSpan(4 + 4 * i), _units[i]);
+        _replacements.CopyTo(map, 4 + 4 * _units.Length);
+        return map;
+    }
+
     public override string Apply(string text)
     {
         var result = new StringBuilder(text.Length);

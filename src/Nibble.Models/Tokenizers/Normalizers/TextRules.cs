@@ -47,6 +47,12 @@ public sealed class Strip(bool left, bool right) : Normalizer
     };
 }
 
+/// <summary>No space at the ends, and single spaces between.</summary>
+public sealed class SingleSpaces : Normalizer
+{
+    public override string Apply(string text) => string.Join(' ', text.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+}
+
 /// <summary>Keeps, drops or replaces single characters.</summary>
 public abstract class CharacterRule : Normalizer
 {

@@ -3,16 +3,22 @@ using System.Text;
 
 namespace Nibble.Models.Tokenizers.PreTokenizers;
 
-/// <summary>Cuts at every character of a kind.</summary>
-public sealed class CharacterSplit(Func<Rune, bool> isDelimiter, Delimiters delimiters) : PreTokenizer
+/// <summary>What <see cref="CharacterSplit"/> cuts at.</summary>
+public enum CharacterKind
 {
+    WhiteSpace,
+
     /// <summary>Numbers in the wide sense: Roman numerals and fractions too.</summary>
-    public static bool IsNumber(Rune rune) => Rune.IsNumber(rune);
+    Number,
 
     /// <summary>Unicode punctuation, and the symbols of ASCII ($ + &lt; = &gt; ^ ` | ~), as BERT has it.</summary>
-    public static bool IsPunctuation(Rune rune) => Rune.IsPunctuation(rune) || (rune.IsAscii && Rune.IsSymbol(rune));
+    Punctuation,
+}
 
-    public static bool IsWhiteSpace(Rune rune) => Rune.IsWhiteSpace(rune);
+/// <summary>Cuts at every character of a kind.</summary>
+public sealed class CharacterSplit(CharacterKind kind, Delimiters delimiters) : PreTokenizer
+{
+    public override string Signature => $"split {delimiters} at {kind}";
 
     public override void Split(ReadOnlyMemory<char> text, bool first, List<ReadOnlyMemory<char>> pieces)
     {
@@ -20,16 +26,25 @@ public sealed class CharacterSplit(Func<Rune, bool> isDelimiter, Delimiters deli
         int at = 0;
         foreach (Rune rune in text.Span.EnumerateRunes())
         {
-            if (isDelimiter(rune)) cut.Match(at, at + rune.Utf16SequenceLength);
+            if (IsDelimiter(rune)) cut.Match(at, at + rune.Utf16SequenceLength);
             at += rune.Utf16SequenceLength;
         }
         cut.Finish();
     }
+
+    private bool IsDelimiter(Rune rune) => kind switch
+    {
+        CharacterKind.WhiteSpace => Rune.IsWhiteSpace(rune),
+        CharacterKind.Number => Rune.IsNumber(rune),
+        _ => Rune.IsPunctuation(rune) || (rune.IsAscii && Rune.IsSymbol(rune)),
+    };
 }
 
 /// <summary>Words and runs of what is neither word nor space: Rust's <c>\w+|[^\w\s]+</c>, all else removed.</summary>
 public sealed class WordSplit : PreTokenizer
 {
+    public override string Signature => "words";
+
     public override void Split(ReadOnlyMemory<char> text, bool first, List<ReadOnlyMemory<char>> pieces)
     {
         int at = 0, start = 0, kind = 0;

@@ -3,6 +3,8 @@ namespace Nibble.Models.Tokenizers.PreTokenizers;
 /// <summary>Cuts at every occurrence of a string.</summary>
 public sealed class LiteralSplit(string delimiter, Delimiters delimiters, bool invert) : PreTokenizer
 {
+    public override string Signature => $"split {delimiters}{(invert ? " inverted" : "")} at '{delimiter}'";
+
     public override void Split(ReadOnlyMemory<char> text, bool first, List<ReadOnlyMemory<char>> pieces)
     {
         var cut = new Cut(text, delimiters, invert, pieces);

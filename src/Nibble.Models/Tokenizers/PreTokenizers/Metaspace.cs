@@ -3,6 +3,8 @@ namespace Nibble.Models.Tokenizers.PreTokenizers;
 /// <summary>Puts a space before text that does not begin with one, so that a first word is a word like any other.</summary>
 public sealed class PrefixSpace : PreTokenizer
 {
+    public override string Signature => "prefix space";
+
     public override void Split(ReadOnlyMemory<char> text, bool first, List<ReadOnlyMemory<char>> pieces) =>
         pieces.Add(text.Span.StartsWith(' ') ? text : string.Concat(" ", text.Span).AsMemory());
 }
@@ -20,6 +22,10 @@ public enum PrependScheme
 /// <summary>SentencePiece's way with spaces: they become a visible mark, each at the head of the piece that it begins.</summary>
 public sealed class Metaspace(char mark, PrependScheme scheme, bool split) : PreTokenizer
 {
+    public PrependScheme Scheme => scheme;
+
+    public override string Signature => $"metaspace {mark} {scheme}{(split ? " split" : "")}";
+
     public override void Split(ReadOnlyMemory<char> text, bool first, List<ReadOnlyMemory<char>> pieces)
     {
         string marked = text.ToString().Replace(' ', mark);

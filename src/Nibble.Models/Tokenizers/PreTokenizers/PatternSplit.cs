@@ -27,6 +27,9 @@ public sealed class PatternSplit : PreTokenizer
     /// <summary>As the file has it.</summary>
     public string Pattern => _matcher.Pattern;
 
+    // Files write line ends in patterns as they are or escaped, which is the same.
+    public override string Signature => $"split {_delimiters}{(_invert ? " inverted" : "")} at /{Pattern.Replace("\r", "\\r", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)}/";
+
     /// <exception cref="UnusableInputException">The pattern takes seconds on this text.</exception>
     public override void Split(ReadOnlyMemory<char> text, bool first, List<ReadOnlyMemory<char>> pieces)
     {

@@ -5,6 +5,9 @@ namespace Nibble.Models.Tokenizers.PreTokenizers;
 /// <summary>Cuts text into the pieces that a model's tokens never cross; some also rewrite it.</summary>
 public abstract class PreTokenizer
 {
+    /// <summary>What it does, the same for two that do the same.</summary>
+    public abstract string Signature { get; }
+
     /// <summary>Appends the pieces of a text, none of them empty.</summary>
     /// <param name="text">A piece so far.</param>
     /// <param name="first">Whether it begins the whole text.</param>
@@ -15,6 +18,10 @@ public abstract class PreTokenizer
 /// <summary>One after the other, each on the pieces of the one before.</summary>
 public sealed class PreTokenizerSequence(IReadOnlyList<PreTokenizer> steps) : PreTokenizer
 {
+    public IReadOnlyList<PreTokenizer> Steps => steps;
+
+    public override string Signature => string.Join(" then ", steps.Select(s => s.Signature));
+
     public override void Split(ReadOnlyMemory<char> text, bool first, List<ReadOnlyMemory<char>> pieces)
     {
         List<ReadOnlyMemory<char>> current = [text];
