@@ -24,7 +24,7 @@ public sealed class ModelSource : IDisposable
         TensorFile file = TensorFile.Open(path);
         try
         {
-            return OpenHuggingFace(path, file);
+            return file is GgufFile gguf ? OpenGguf(gguf) : OpenHuggingFace(path, file);
         }
         catch
         {
@@ -54,6 +54,28 @@ public sealed class ModelSource : IDisposable
         json.Complete();
         config.Check(System.IO.Path.Combine(folder, "config.json"));
         return new ModelSource(file, architecture, config, fromHuggingFace: true);
+    }
+
+    private static ModelSource OpenGguf(GgufFile file)
+    {
+        var gguf = new GgufConfig(file);
+        Architecture architecture = Architecture.Of(gguf);
+        ModelConfig config = architecture.Configure(gguf);
+        gguf.Complete();
+        config.Check(file.Path);
+        return new ModelSource(file, architecture, config, fromHuggingFace: false);
+    }
+
+    /// <summary>The tensors of a GGUF file of this model, in the order of its layers.</summary>
+    public IEnumerable<ExportTensor> GgufTensors() => File is GgufFile
+        ? File.Tensors.Select(t => new ExportTensor(File, t))
+        : [.. Tensors.Values.Select(t => new ExportTensor(t, Config)), .. ExportTensor.RotaryDivisors(Config)];
+
+    /// <summary>Writes the metadata that describe the model; of a GGUF file, all that it has.</summary>
+    public void WriteGgufMetadata(GgufMetadata metadata)
+    {
+        if (File is not GgufFile gguf) Architecture.WriteMetadata(Config, metadata);
+        else foreach ((string key, object value) in gguf.Metadata) metadata.Set(key, value);
     }
 
     public void Dispose() => File.Dispose();

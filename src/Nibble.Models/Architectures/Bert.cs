@@ -1,4 +1,5 @@
 using Nibble.Core.Kernels;
+using Nibble.Files.Gguf;
 
 namespace Nibble.Models.Architectures;
 
@@ -42,6 +43,29 @@ internal sealed class Bert : Architecture
     public override bool Ignores(string tensor, ModelConfig config) =>
         tensor.StartsWith("cls.", StringComparison.Ordinal) || tensor.Contains("pooler.", StringComparison.Ordinal)
         || tensor.EndsWith("embeddings.position_ids", StringComparison.Ordinal);
+
+    public override ModelConfig Configure(GgufConfig gguf)
+    {
+        ModelConfig config = base.Configure(gguf);
+        if (gguf.Flag("attention.causal", false)) throw gguf.Error("attention.causal", "is true; BERT is an encoder");
+        return config with
+        {
+            Causal = false,
+            TiedHead = false,
+            LearnedPositions = config.ContextLength,
+            TokenTypes = gguf.RowsOf("token_types.weight"),
+            Layers = LlamaLike.Each(config.Layers, (layer, _) => layer with { Rotary = null }),
+        };
+    }
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        base.WriteMetadata(config, metadata);
+        metadata.Set($"{Name}.attention.causal", false);
+        metadata.Set("tokenizer.ggml.token_type_count", (uint)config.TokenTypes);
+    }
+
+    internal override GgufHabits Habits => new() { Norm = NormKind.Layer, Nonlinearity = Nonlinearity.Gelu, Gated = false };
 
     public override IEnumerable<TensorName> Tensors(ModelConfig config)
     {

@@ -1,4 +1,5 @@
 using Nibble.Core.Kernels;
+using Nibble.Files.Gguf;
 
 namespace Nibble.Models.Architectures;
 
@@ -33,6 +34,25 @@ internal sealed class Cohere2 : Architecture
             OutputBias = bias,
         };
     }
+
+    public override ModelConfig Configure(GgufConfig gguf)
+    {
+        ModelConfig config = base.Configure(gguf);
+        return config with
+        {
+            ParallelResidual = true,
+            LogitScale = gguf.Positive("logit_scale"),
+            Layers = LlamaLike.Each(config.Layers, (layer, _) => layer.Window > 0 ? layer : layer with { Rotary = null }),
+        };
+    }
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        base.WriteMetadata(config, metadata);
+        metadata.Set($"{Name}.logit_scale", config.LogitScale);
+    }
+
+    internal override GgufHabits Habits => new() { Period = 4, Interleaved = true, Norm = NormKind.Layer };
 
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [

@@ -1,3 +1,5 @@
+using Nibble.Files.Gguf;
+
 namespace Nibble.Models.Architectures;
 
 /// <summary>DeepSeek V3 and R1: latent attention, sigmoid routing in groups with a correction, shared experts, a dense prefix.</summary>
@@ -59,6 +61,49 @@ internal sealed class DeepSeek3 : Architecture
     public override bool Ignores(string tensor, ModelConfig config) =>
         base.Ignores(tensor, config) || tensor.StartsWith($"model.layers.{config.Layers.Count}.", StringComparison.Ordinal);
 
+    public override ModelConfig Configure(GgufConfig gguf)
+    {
+        ModelConfig config = base.Configure(gguf);
+        int rotated = gguf.Count("rope.dimension_count"), key = gguf.Count("attention.key_length_mla");
+        if (key <= rotated) throw gguf.Error("attention.key_length_mla", $"is {key}; it must be above rope.dimension_count, {rotated}");
+        double all = gguf.Number("rope.scaling.yarn_log_multiplier", 0) / LogMultiplier;
+        double sharpening = config.Layers[0].Rotary!.Scaling is YarnScaling yarn ? Math.Pow(YarnScaling.Sharpening(yarn.Factor, all), 2) : 1;
+        float scale = (float)(sharpening / Math.Sqrt(key));
+        return config with
+        {
+            Latent = new LatentConfig
+            {
+                QueryRank = gguf.CountOrZero("attention.q_lora_rank", 0),
+                Rank = gguf.Count("attention.kv_lora_rank"),
+                PlainSize = key - rotated,
+                RotarySize = rotated,
+                ValueSize = gguf.Count("attention.value_length_mla"),
+            },
+            HeadSize = key,
+            KvHeads = config.Heads,
+            Layers = LlamaLike.Each(config.Layers, (layer, _) => layer with { AttentionScale = scale }),
+        };
+    }
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        base.WriteMetadata(config, metadata);
+        LatentConfig latent = config.Latent!;
+        if (latent.QueryRank > 0) metadata.Set($"{Name}.attention.q_lora_rank", (uint)latent.QueryRank);
+        metadata.Set($"{Name}.attention.kv_lora_rank", (uint)latent.Rank);
+        metadata.Set($"{Name}.attention.key_length_mla", (uint)config.HeadSize);
+        metadata.Set($"{Name}.attention.value_length_mla", (uint)latent.ValueSize);
+        double sharpening = Math.Sqrt(config.Layers[0].AttentionScale * Math.Sqrt(config.HeadSize));
+        if (config.Layers[0].Rotary!.Scaling is not YarnScaling yarn || sharpening < 1 + 1e-6) return;
+        metadata.Set($"{Name}.rope.scaling.yarn_log_multiplier", (float)((sharpening - 1) / Math.Log(yarn.Factor)));
+        metadata.Set($"{Name}.rope.scaling.attn_factor", (float)yarn.Magnitude);
+    }
+
+    /// <summary>llama.cpp writes a tenth of mscale_all_dim.</summary>
+    private const double LogMultiplier = 0.1;
+
+    internal override GgufHabits Habits => new() { Interleaved = true };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config)
     {
         LatentConfig latent = config.Latent!;
@@ -81,7 +126,7 @@ internal sealed class DeepSeek3 : Architecture
             new("blk.{l}.attn_output", Attention + "o_proj"),
             .. LlamaLike.FeedForward(config),
             .. LlamaLike.Experts(config),
-            new("blk.{l}.exp_probs_b", "model.layers.{l}.mlp.gate.e_score_correction_bias") { Bare = true, Layers = l => config.Layers[l].Experts },
+            new("blk.{l}.exp_probs_b", "model.layers.{l}.mlp.gate.e_score_correction") { Weight = Presence.No, Bias = Presence.Yes, Bare = true, Layers = l => config.Layers[l].Experts },
             new("blk.{l}.ffn_gate_shexp", Shared + "gate_proj") { Weight = shared, Layers = l => config.Layers[l].Experts },
             new("blk.{l}.ffn_up_shexp", Shared + "up_proj") { Weight = shared, Layers = l => config.Layers[l].Experts },
             new("blk.{l}.ffn_down_shexp", Shared + "down_proj") { Weight = shared, Layers = l => config.Layers[l].Experts },

@@ -1,3 +1,6 @@
+using Nibble.Core.Kernels;
+using Nibble.Files.Gguf;
+
 namespace Nibble.Models.Architectures;
 
 /// <summary>Gemma 2: norms of 1 + w around both blocks, capped scores and logits, a window in every other layer.</summary>
@@ -24,6 +27,30 @@ internal class Gemma2 : Architecture
             OutputBias = bias,
         };
     }
+
+    public override ModelConfig Configure(GgufConfig gguf)
+    {
+        ModelConfig config = base.Configure(gguf);
+        // llama.cpp knows the largest by its layers, and that its scale is not that of its heads.
+        float scale = gguf.Number("attention.scale", 0);
+        if (scale == 0) scale = 1 / MathF.Sqrt(config.Layers.Count == LargestLayers ? (float)config.Hidden / config.Heads : config.HeadSize);
+        return config with
+        {
+            EmbeddingScale = MathF.Sqrt(config.Hidden),
+            Layers = LlamaLike.Each(config.Layers, (layer, _) => layer with { AttentionScale = scale }),
+        };
+    }
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        base.WriteMetadata(config, metadata);
+        if (!LlamaLike.HasUsualScale(config)) metadata.Set($"{Name}.attention.scale", config.Layers[0].AttentionScale);
+    }
+
+    /// <summary>The layers of the 27B.</summary>
+    private protected virtual int LargestLayers => 46;
+
+    internal override GgufHabits Habits => new() { Period = 2, Nonlinearity = Nonlinearity.GeluTanh };
 
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [

@@ -1,3 +1,6 @@
+using Nibble.Core.Kernels;
+using Nibble.Files.Gguf;
+
 namespace Nibble.Models.Architectures;
 
 /// <summary>Gemma 3: Gemma 2 with normalized queries and keys, five layers with a window to one without, each with a base of its own.</summary>
@@ -25,6 +28,28 @@ internal sealed class Gemma3 : Gemma2
                 ? layer with { Window = window, Rotary = local } : layer with { Window = 0, Rotary = global }),
         };
     }
+
+    public override ModelConfig Configure(GgufConfig gguf)
+    {
+        ModelConfig config = base.Configure(gguf);
+        float theta = gguf.Positive("rope.freq_base_swa", 10000);
+        return config with
+        {
+            QueryKeyNorm = QueryKeyNorm.Shared,
+            Layers = LlamaLike.Each(config.Layers, (layer, _) =>
+                layer.Window > 0 ? layer with { Rotary = layer.Rotary! with { Theta = theta, Scaling = null } } : layer),
+        };
+    }
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        base.WriteMetadata(config, metadata);
+        if (config.Layers.FirstOrDefault(l => l.Window > 0)?.Rotary is { } local) metadata.Set($"{Name}.rope.freq_base_swa", (float)local.Theta);
+    }
+
+    private protected override int LargestLayers => 62;
+
+    internal override GgufHabits Habits => new() { Period = 6, Nonlinearity = Nonlinearity.GeluTanh };
 
     public override IEnumerable<TensorName> Tensors(ModelConfig config) => [.. base.Tensors(config), .. LlamaLike.QueryKeyNorms(offset: 1)];
 }

@@ -10,6 +10,8 @@ internal sealed class Glm4 : Architecture
     public override ModelConfig Configure(JsonConfig json) =>
         LlamaLike.Configure(json, Name, interleaved: true, rotaryPart: 0.5) with { QueryBias = json.Flag("attention_bias", false) };
 
+    internal override GgufHabits Habits => new() { Interleaved = true };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [
         .. LlamaLike.Ends(config),

@@ -1,4 +1,5 @@
 using Nibble.Core.Kernels;
+using Nibble.Files.Gguf;
 
 namespace Nibble.Models.Architectures;
 
@@ -40,6 +41,24 @@ internal sealed class Gpt2 : Architecture
 
     public override bool Ignores(string tensor, ModelConfig config) =>
         base.Ignores(tensor, config) || tensor.EndsWith(".attn.bias", StringComparison.Ordinal) || tensor.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
+
+    public override ModelConfig Configure(GgufConfig gguf)
+    {
+        ModelConfig config = base.Configure(gguf);
+        return config with
+        {
+            LearnedPositions = config.ContextLength,
+            Layers = LlamaLike.Each(config.Layers, (layer, _) => layer with { Rotary = null }),
+        };
+    }
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        if (!LlamaLike.HasUsualScale(config)) throw Unwritable(metadata, "scales attention by the layer");
+        base.WriteMetadata(config, metadata);
+    }
+
+    internal override GgufHabits Habits => new() { Norm = NormKind.Layer, Nonlinearity = Nonlinearity.GeluTanh, Gated = false };
 
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [

@@ -1,4 +1,5 @@
 using Nibble.Core.Kernels;
+using Nibble.Files.Gguf;
 
 namespace Nibble.Models.Architectures;
 
@@ -29,6 +30,17 @@ internal sealed class GptNeoX : Architecture
 
     public override bool Ignores(string tensor, ModelConfig config) =>
         base.Ignores(tensor, config) || tensor.EndsWith(".attention.bias", StringComparison.Ordinal) || tensor.EndsWith(".attention.masked_bias", StringComparison.Ordinal);
+
+    public override ModelConfig Configure(GgufConfig gguf) =>
+        base.Configure(gguf) with { ParallelResidual = gguf.Flag("use_parallel_residual", true) };
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        base.WriteMetadata(config, metadata);
+        metadata.Set($"{Name}.use_parallel_residual", config.ParallelResidual);
+    }
+
+    internal override GgufHabits Habits => new() { Norm = NormKind.Layer, Nonlinearity = Nonlinearity.Gelu, Gated = false };
 
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [

@@ -32,6 +32,15 @@ internal sealed class GptOss : Architecture
         };
     }
 
+    internal override GgufHabits Habits => new()
+    {
+        Period = 2,
+        Nonlinearity = Nonlinearity.ClampedSwiGlu,
+        Score = RouterScore.SoftmaxOfChosen,
+        NormalizesExperts = false,
+        TruncatesYarn = false,
+    };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config)
     {
         const string Block = "model.layers.{l}.mlp.";

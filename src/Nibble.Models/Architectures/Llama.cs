@@ -19,11 +19,14 @@ internal class Llama : Architecture
         };
     }
 
+    internal override GgufHabits Habits => new() { Period = 0, Interleaved = true };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [
         .. LlamaLike.Ends(config),
         .. LlamaLike.Norms(),
         .. LlamaLike.Attention(config, RowOrders.HalvesToPairs),
         .. LlamaLike.FeedForward(config),
+        .. LlamaLike.Experts(config, "block_sparse_moe", "w1", "w3", "w2"),
     ];
 }

@@ -92,6 +92,10 @@ internal static class LlamaLike
         return Slide(json, layers, slides ? window : 0, l => l >= first);
     }
 
+    /// <summary>True if attention is scaled by the root of a head's width, as it is where a GGUF file says nothing.</summary>
+    public static bool HasUsualScale(ModelConfig config) =>
+        config.Layers.All(l => MathF.Abs(l.AttentionScale * MathF.Sqrt(config.HeadSize) - 1) < 1e-6f);
+
     /// <summary>Yes or no as configured; maybe where the checkpoint decides.</summary>
     public static Presence Where(bool? present) => present switch { true => Presence.Yes, false => Presence.No, null => Presence.Maybe };
 
@@ -136,7 +140,8 @@ internal static class LlamaLike
 
     /// <summary>A router and experts that each have tensors of their own.</summary>
     /// <param name="block">The block's name in a layer: <c>mlp</c>.</param>
-    public static IEnumerable<TensorName> Experts(ModelConfig config, string block = "mlp", string gate = "gate_proj", string up = "up_proj", string down = "down_proj") =>
+    public static IEnumerable<TensorName> Experts(ModelConfig config, string block = "mlp", string gate = "gate_proj", string up = "up_proj",
+        string down = "down_proj") => config.Experts is null ? [] :
     [
         new("blk.{l}.ffn_gate_inp", $"model.layers.{{l}}.{block}.gate") { Layers = l => config.Layers[l].Experts },
         new("blk.{l}.ffn_gate_exps", $"model.layers.{{l}}.{block}.experts.{{e}}.{gate}") { Layers = l => config.Layers[l].Experts },

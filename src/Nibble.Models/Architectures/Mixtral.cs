@@ -20,7 +20,4 @@ internal sealed class Mixtral : Mistral
             },
         };
     }
-
-    public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
-        [.. base.Tensors(config), .. LlamaLike.Experts(config, "block_sparse_moe", "w1", "w3", "w2")];
 }

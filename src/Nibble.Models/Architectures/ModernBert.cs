@@ -1,4 +1,5 @@
 using Nibble.Core.Kernels;
+using Nibble.Files.Gguf;
 
 namespace Nibble.Models.Architectures;
 
@@ -49,6 +50,31 @@ internal sealed class ModernBert : Architecture
     public override bool Ignores(string tensor, ModelConfig config) =>
         tensor.StartsWith("head.", StringComparison.Ordinal) || tensor.StartsWith("decoder.", StringComparison.Ordinal)
         || tensor.StartsWith("classifier.", StringComparison.Ordinal);
+
+    public override ModelConfig Configure(GgufConfig gguf)
+    {
+        ModelConfig config = base.Configure(gguf);
+        if (gguf.Flag("attention.causal", false)) throw gguf.Error("attention.causal", "is true; ModernBERT is an encoder");
+        float theta = gguf.Positive("rope.freq_base_swa", 10000);
+        return config with
+        {
+            Causal = false,
+            TiedHead = false,
+            Layers = LlamaLike.Each(config.Layers, (layer, _) => layer.Window == 0 ? layer
+                : layer with { Window = layer.Window / 2 + 1, Rotary = layer.Rotary! with { Theta = theta } }),
+        };
+    }
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        base.WriteMetadata(config, metadata);
+        metadata.Set($"{Name}.attention.causal", false);
+        if (config.Layers.FirstOrDefault(l => l.Window > 0) is not { Rotary: { } local } layer) return;
+        metadata.Set($"{Name}.attention.sliding_window", (uint)(2 * (layer.Window - 1)));
+        metadata.Set($"{Name}.rope.freq_base_swa", (float)local.Theta);
+    }
+
+    internal override GgufHabits Habits => new() { Period = 3, FullFirst = true, Norm = NormKind.Layer, Nonlinearity = Nonlinearity.Gelu };
 
     public override IEnumerable<TensorName> Tensors(ModelConfig config)
     {

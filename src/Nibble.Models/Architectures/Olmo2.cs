@@ -14,6 +14,8 @@ internal sealed class Olmo2 : Architecture
         return config with { QueryKeyNorm = QueryKeyNorm.FullWidth, QueryBias = bias, OutputBias = bias };
     }
 
+    public override ModelConfig Configure(GgufConfig gguf) => base.Configure(gguf) with { QueryKeyNorm = QueryKeyNorm.FullWidth };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [
         .. LlamaLike.Ends(config),

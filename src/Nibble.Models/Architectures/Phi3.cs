@@ -14,6 +14,8 @@ internal sealed class Phi3 : Architecture
         return config with { Layers = LlamaLike.Slide(json, config.Layers, json.CountOrZero("sliding_window", 0), _ => true) };
     }
 
+    internal override GgufHabits Habits => new() { Period = 0 };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [
         .. LlamaLike.Ends(config),

@@ -13,6 +13,8 @@ internal sealed class Qwen2 : Architecture
         return config with { Layers = LlamaLike.SlideQwen(json, config.Layers), QueryBias = true };
     }
 
+    internal override GgufHabits Habits => new() { Period = 0 };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [
         .. LlamaLike.Ends(config),

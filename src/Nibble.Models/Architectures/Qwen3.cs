@@ -20,6 +20,10 @@ internal class Qwen3 : Architecture
         };
     }
 
+    public override ModelConfig Configure(GgufConfig gguf) => base.Configure(gguf) with { QueryKeyNorm = QueryKeyNorm.Shared };
+
+    internal override GgufHabits Habits => new() { Period = 0 };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [
         .. LlamaLike.Ends(config),

@@ -1,3 +1,5 @@
+using Nibble.Files.Gguf;
+
 namespace Nibble.Models.Architectures;
 
 /// <summary>SmolLM3: Llama without rotation in every fourth layer.</summary>
@@ -21,4 +23,19 @@ internal sealed class SmolLm3 : Llama
                 (layer, l) => (rotated is null ? (l + 1) % every != 0 : rotated[l] != 0) ? layer : layer with { Rotary = null }),
         };
     }
+
+    public override ModelConfig Configure(GgufConfig gguf)
+    {
+        ModelConfig config = base.Configure(gguf);
+        return config with { Layers = LlamaLike.Each(config.Layers, (layer, l) => IsRotated(l) ? layer : layer with { Rotary = null }) };
+    }
+
+    public override void WriteMetadata(ModelConfig config, GgufMetadata metadata)
+    {
+        if (config.Layers.Index().Any(l => l.Item.Rotary is null == IsRotated(l.Index)))
+            throw Unwritable(metadata, "leaves out rotation in other layers than every fourth");
+        base.WriteMetadata(config, metadata);
+    }
+
+    private static bool IsRotated(int layer) => (layer + 1) % 4 != 0;
 }

@@ -22,6 +22,14 @@ internal sealed class StableLm : Architecture
         };
     }
 
+    public override ModelConfig Configure(GgufConfig gguf) => base.Configure(gguf) with
+    {
+        ParallelResidual = !gguf.HasTensor("blk.0.ffn_norm.weight"),
+        QueryKeyNorm = gguf.HasTensor("blk.0.attn_q_norm.weight") ? QueryKeyNorm.PerHead : QueryKeyNorm.None,
+    };
+
+    internal override GgufHabits Habits => new() { Norm = NormKind.Layer };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config)
     {
         Presence headNorms = LlamaLike.Where(config.QueryKeyNorm == QueryKeyNorm.PerHead), second = LlamaLike.Where(!config.ParallelResidual);

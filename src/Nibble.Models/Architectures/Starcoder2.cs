@@ -26,6 +26,8 @@ internal sealed class Starcoder2 : Architecture
         };
     }
 
+    internal override GgufHabits Habits => new() { Period = 0, Norm = NormKind.Layer, Nonlinearity = Nonlinearity.GeluTanh, Gated = false };
+
     public override IEnumerable<TensorName> Tensors(ModelConfig config) =>
     [
         .. LlamaLike.Ends(config, Presence.Yes),

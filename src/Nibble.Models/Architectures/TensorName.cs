@@ -62,8 +62,8 @@ internal static class RowOrders
     /// </summary>
     public static int HalvesToPairs(int row, ModelConfig config)
     {
-        int head = row / config.HeadSize, at = row % config.HeadSize;
-        return head * config.HeadSize + at % 2 * (config.HeadSize / 2) + at / 2;
+        int at = row % config.HeadSize, rotated = config.Layers[0].Rotary?.Dimensions ?? 0;
+        return at < rotated ? row - at + at % 2 * (rotated / 2) + at / 2 : row;
     }
 
     /// <summary>Query, key and value of each head in turn.</summary>

@@ -22,7 +22,7 @@ internal sealed unsafe class MixtureOfExperts
         string block = $"blk.{layer}.";
         (_layer, _config, _experts) = (layer, parts.Config, parts.Config.Experts!);
         _router = parts.Linear($"{block}ffn_gate_inp");
-        _correction = parts.Vector($"{block}exp_probs_b.bias") is { Length: > 0 } bias ? bias : parts.Vector($"{block}exp_probs_b.weight");
+        _correction = parts.Vector($"{block}exp_probs_b.bias");
         if (parts.Has($"{block}ffn_down_shexp")) _shared = new FeedForward(parts, layer, "_shexp");
         _gate = parts.Experts($"{block}ffn_gate_exps");
         _up = parts.Experts($"{block}ffn_up_exps");
