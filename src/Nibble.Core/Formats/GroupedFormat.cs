@@ -55,6 +55,9 @@ public abstract class GroupedFormat : Format
     /// <summary>Groups a block.</summary>
     protected int Groups { get; }
 
+    /// <summary>Groups whose parameters lie together: those of a block, or the one of a tensor.</summary>
+    protected int ParameterGroups => Granularity.Reach == Reach.Tensor ? 1 : Groups;
+
     /// <summary>Bytes of the parameters of this many groups.</summary>
     protected abstract int ParameterBytes(int groups);
 
@@ -71,6 +74,12 @@ public abstract class GroupedFormat : Format
 
     /// <summary>The weights of codes, one a byte, that belong to one group.</summary>
     protected abstract void Dequantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> codes, Span<float> weights);
+
+    /// <summary>The interval for a group's weights: by the rule that is named, else by search or by the extremes.</summary>
+    protected static (float Low, float High) ChooseRange(ReadOnlySpan<float> weights, in FitOptions options, IQuantizerLevels levels, bool searched) =>
+        options.Range is { } range ? range.Choose(weights, options.Importance, levels)
+        : searched ? RangeSearch.LeastSquares(weights, options.Importance, levels)
+        : RangeSearch.Extremes(weights, levels);
 
     public sealed override ReadOnlyMemory<byte> Shared => _shared;
 

@@ -63,7 +63,7 @@ public sealed partial class LinearFormat : GroupedFormat
     /// <summary>The grid that stored parameters mean.</summary>
     private LinearGrid Grid(ReadOnlySpan<byte> parameters, int group)
     {
-        int groups = Granularity.Reach == Reach.Tensor ? 1 : Groups;
+        int groups = ParameterGroups;
         if (groups == 1) group = 0;
         ScaleArray scales = Scales(groups);
         float scale = scales.Read(parameters, group);
@@ -77,7 +77,7 @@ public sealed partial class LinearFormat : GroupedFormat
 
     protected override void FitGroups(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> parameters)
     {
-        int groups = Granularity.Reach == Reach.Tensor ? 1 : Groups, size = weights.Length / groups;
+        int groups = ParameterGroups, size = weights.Length / groups;
         Span<float> scales = groups <= 64 ? stackalloc float[groups] : new float[groups];
         Span<float> lows = groups <= 64 ? stackalloc float[groups] : new float[groups];
         for (int g = 0; g < groups; g++)
@@ -97,9 +97,7 @@ public sealed partial class LinearFormat : GroupedFormat
     private LinearGrid FitGroup(ReadOnlySpan<float> weights, in FitOptions options, out float low)
     {
         LinearLevels levels = Kind == LinearKind.Symmetric && !IsFixedPoint && SpareLevelLiesAbove(weights) ? _negative : _levels;
-        (low, float high) = options.Range is { } range ? range.Choose(weights, options.Importance, levels)
-            : Bits <= SearchedBits ? RangeSearch.LeastSquares(weights, options.Importance, levels)
-            : RangeSearch.Extremes(weights, levels);
+        (low, float high) = ChooseRange(weights, options, levels, searched: Bits <= SearchedBits);
         return levels.Lay(low, high);
     }
 

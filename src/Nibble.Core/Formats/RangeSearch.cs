@@ -11,10 +11,13 @@ public static class RangeSearch
     private const int CoarseSteps = 20;
     private const int PairSteps = 10;
 
-    /// <summary>With no more levels than this the two ends depend on each other, and the grid is over both.</summary>
+    /// <summary>
+    /// With no more levels than this the two ends depend on each other, and the grid is over both; as it is for weights that
+    /// are all above zero, whose lower end may be far from the best.
+    /// </summary>
     private const int FewLevels = 16;
 
-    private const int EndSteps = 10;
+    private const int EndSteps = 16;
     private const int FineSteps = 6;
 
     /// <summary>The least and the greatest weight.</summary>
@@ -41,50 +44,70 @@ public static class RangeSearch
         (float low, float high) = Extremes(weights, levels);
         var best = new Candidate(low, high, levels.Error(weights, importance, low, high));
         if (best.Error == 0) return (low, high);
-        if (levels.Symmetric || levels.Count > FewLevels) TryFractions(weights, importance, levels, ref best);
+        if (levels.Symmetric || (levels.Count > FewLevels && low <= 0)) TryFractions(weights, importance, levels, ref best);
         else TryPairs(weights, importance, levels, ref best);
         if (levels.Symmetric) return (best.Low, best.High);
-        MoveEnd(weights, importance, levels, moveLow: true, low, ref best);
-        MoveEnd(weights, importance, levels, moveLow: false, high, ref best);
+        for (int round = 0; round < (low > 0 ? 2 : 1); round++)
+        {
+            MoveEnd(weights, importance, levels, moveLow: true, low, ref best);
+            MoveEnd(weights, importance, levels, moveLow: false, high, ref best);
+        }
         return (best.Low, best.High);
     }
 
-    /// <summary>Fractions of the two ends at once, then golden section around the best.</summary>
+    /// <summary>Fractions of the two ends at once, about zero or the middle, then golden section around the best.</summary>
     private static void TryFractions(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels, ref Candidate best)
     {
-        (float low, float high) = (best.Low, best.High);
+        float centre = best.Low < 0 && best.High > 0 ? 0 : best.Low + (best.High - best.Low) / 2;
+        float low = best.Low - centre, high = best.High - centre;
         const float Step = 1f / CoarseSteps;
         float at = 1;
         for (int i = 1; i < CoarseSteps; i++)
-            if (Try(weights, importance, levels, i * Step * low, i * Step * high, ref best)) at = i * Step;
-        Golden(weights, importance, levels, (low * (at - Step), high * (at - Step)), (low * (at + Step), high * (at + Step)), ref best);
+            if (Try(weights, importance, levels, centre + i * Step * low, centre + i * Step * high, ref best)) at = i * Step;
+        float less = at - Step, more = at + Step;
+        Golden(weights, importance, levels, (centre + low * less, centre + high * less), (centre + low * more, centre + high * more), ref best);
     }
 
-    /// <summary>Every pair of tenths of the two ends.</summary>
+    /// <summary>Every pair of tenths of the way that the two ends may go: to zero, or to each other where that lies outside.</summary>
     private static void TryPairs(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels, ref Candidate best)
     {
         (float low, float high) = (best.Low, best.High);
-        for (int i = 1; i <= PairSteps; i++)
-            for (int j = 1; j <= PairSteps; j++)
-                if (i != j) Try(weights, importance, levels, low * i / PairSteps, high * j / PairSteps, ref best);
+        (float lowGoal, float highGoal) = low < 0 && high > 0 ? (0, 0) : (high, low);
+        for (int i = 0; i < PairSteps; i++)
+            for (int j = 0; j < PairSteps; j++)
+            {
+                float newLow = LowEnd(low, lowGoal, (float)i / PairSteps), newHigh = high + (highGoal - high) * j / PairSteps;
+                if (newLow < newHigh) Try(weights, importance, levels, newLow, newHigh, ref best);
+            }
     }
 
-    /// <summary>One end of the best interval, moved between the extreme and the middle.</summary>
+    /// <summary>
+    /// A part of the way between two lower ends: in equal ratios where both are above zero, since it may be orders of
+    /// magnitude to a good one.
+    /// </summary>
+    private static float LowEnd(float from, float to, float part) =>
+        from > 0 && to > 0 ? from * MathF.Pow(to / from, part) : from + (to - from) * part;
+
+    /// <summary>One end of the best interval, moved between the extreme and the middle: a grid, then golden section.</summary>
     private static void MoveEnd(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels,
         bool moveLow, float extreme, ref Candidate best)
     {
         (float low, float high) = (best.Low, best.High);
-        float middle = low + (high - low) / 2, step = (middle - extreme) / EndSteps;
-        if (step == 0) return;
-        float at = moveLow ? low : high;
+        float middle = low + (high - low) / 2;
+        if (middle == extreme) return;
+        float before = moveLow ? low : high, after = before;
         for (int i = 0; i < EndSteps; i++)
         {
-            float end = extreme + i * step;
-            if (Try(weights, importance, levels, moveLow ? end : low, moveLow ? high : end, ref best)) at = end;
+            float end = End((float)i / EndSteps);
+            if (!Try(weights, importance, levels, moveLow ? end : low, moveLow ? high : end, ref best)) continue;
+            before = End((i - 1f) / EndSteps);
+            after = End((i + 1f) / EndSteps);
         }
-        (float, float) from = moveLow ? (at - step, high) : (low, at - step);
-        (float, float) to = moveLow ? (at + step, high) : (low, at + step);
-        Golden(weights, importance, levels, from, to, ref best);
+        if (before == after) (before, after) = (before - (middle - extreme) / EndSteps, before + (middle - extreme) / EndSteps);
+        if (moveLow) Golden(weights, importance, levels, (before, high), (after, high), ref best);
+        else Golden(weights, importance, levels, (low, before), (low, after), ref best);
+
+        float End(float part) => moveLow ? LowEnd(extreme, middle, part) : extreme + (middle - extreme) * part;
     }
 
     /// <summary>Golden section along the line between two intervals.</summary>
