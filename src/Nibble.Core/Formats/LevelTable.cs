@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -16,6 +17,10 @@ internal sealed class LevelTable
     private readonly byte[] _codes;
     private readonly float[] _boundaries;
 
+    // For look-ups in registers: boundaries filled up with infinity, sorted levels and their codes.
+    private readonly float[] _boundaries16 = new float[RegisterLevels], _sorted16 = new float[RegisterLevels];
+    private readonly byte[] _codes16 = new byte[RegisterLevels];
+
     /// <param name="levels">By code, as many as there are codes. Of equal levels the first is used.</param>
     /// <param name="geometric">
     /// Rounding is nearest in the logarithm: a boundary is the geometric mean of its neighbours, and the one beside zero lies
@@ -29,6 +34,11 @@ internal sealed class LevelTable
         _sorted = [.. _codes.Select(c => levels[c] + 0f)];
         _boundaries = [.. Enumerable.Range(0, _sorted.Length - 1).Select(i => geometric ? GeometricMean(i) : (_sorted[i] + _sorted[i + 1]) / 2)];
         Largest = Math.Max(-_sorted[0], _sorted[^1]);
+        if (Count > RegisterLevels) return;
+        Array.Fill(_boundaries16, float.PositiveInfinity);
+        _boundaries.CopyTo(_boundaries16, 0);
+        _sorted.CopyTo(_sorted16, 0);
+        _codes.CopyTo(_codes16, 0);
     }
 
     /// <summary>Bits a code.</summary>
@@ -74,18 +84,29 @@ internal sealed class LevelTable
         int i = 0;
         if (Vector256.IsHardwareAccelerated && Count <= RegisterLevels)
         {
-            Span<int> places = stackalloc int[8];
-            for (; i + 8 <= weights.Length; i += 8)
+            var boundaries = new Table16(_boundaries16);
+            var mapping = Vector128.Create(_codes16);
+            var factor = Vector256.Create(inverse);
+            for (; i + 16 <= weights.Length; i += 16)
             {
-                Vector256<float> x = Vector256.Create(weights.Slice(i, 8)) * Vector256.Create(inverse);
-                // A comparison that holds is -1 in its lane.
-                Vector256<int> place = default;
-                foreach (float boundary in _boundaries) place -= Vector256.GreaterThan(x, Vector256.Create(boundary)).AsInt32();
-                place.CopyTo(places);
-                for (int j = 0; j < 8; j++) codes[i + j] = _codes[places[j]];
+                // Two times eight places narrow to sixteen bytes in order, which a byte shuffle turns into codes.
+                Vector256<int> a = Place(Vector256.Create(weights.Slice(i, 8)) * factor, boundaries);
+                Vector256<int> b = Place(Vector256.Create(weights.Slice(i + 8, 8)) * factor, boundaries);
+                Vector256<ushort> narrow = Vector256.Narrow(a.AsUInt32(), b.AsUInt32());
+                Vector128.Shuffle(mapping, Vector128.Narrow(narrow.GetLower(), narrow.GetUpper())).CopyTo(codes[i..]);
             }
         }
         for (; i < weights.Length; i++) codes[i] = _codes[Place(weights[i] * inverse)];
+    }
+
+    /// <summary>The scalar search, each lane by itself: four comparisons, whose boundary is looked up by the place so far.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Place(Vector256<float> x, in Table16 boundaries)
+    {
+        Vector256<int> place = Vector256.GreaterThan(x, Vector256.Create(boundaries.Lower[7])).AsInt32() & Vector256.Create(8);
+        place += Vector256.GreaterThan(x, boundaries.LookUp(place + Vector256.Create(3))).AsInt32() & Vector256.Create(4);
+        place += Vector256.GreaterThan(x, boundaries.LookUp(place + Vector256.Create(1))).AsInt32() & Vector256.Create(2);
+        return place + (Vector256.GreaterThan(x, boundaries.LookUp(place)).AsInt32() & Vector256.Create(1));
     }
 
     /// <summary>The weights of codes.</summary>
@@ -94,30 +115,49 @@ internal sealed class LevelTable
         int i = 0;
         if (Vector256.IsHardwareAccelerated && Bits <= 4)
         {
-            (Vector256<float> lower, Vector256<float> upper) = Scaled(scale);
+            Table16 levels16 = Scaled(scale);
             ref byte from = ref MemoryMarshal.GetReference(codes);
             ref float to = ref MemoryMarshal.GetReference(weights[..codes.Length]);
             for (; i + 16 <= codes.Length; i += 16)
-            {
-                (Vector256<int> a, Vector256<int> b) = Lanes.ToInts(Vector128.LoadUnsafe(ref from, (nuint)i));
-                Lanes.LookUp(lower, upper, a).StoreUnsafe(ref to, (nuint)i);
-                Lanes.LookUp(lower, upper, b).StoreUnsafe(ref to, (nuint)i + 8);
-            }
+                Store(levels16, Vector128.LoadUnsafe(ref from, (nuint)i), ref to, i);
         }
         float[] levels = _levels;
         for (; i < codes.Length; i++) weights[i] = scale * levels[codes[i]];
     }
 
-    /// <summary>Levels 0 to 7 and 8 to 15 times the scale.</summary>
-    private (Vector256<float> Lower, Vector256<float> Upper) Scaled(float scale)
+    /// <summary>The weights of 4-bit codes, two a byte: as unpacking and <see cref="Dequantize"/>, in one pass.</summary>
+    /// <param name="packed">16 bytes for each 32 weights.</param>
+    /// <param name="scale">Of all of them.</param>
+    /// <param name="weights">A multiple of 32.</param>
+    public void DequantizeNibbles(ReadOnlySpan<byte> packed, float scale, Span<float> weights)
     {
-        var factor = Vector256.Create(scale);
-        if (_levels.Length == RegisterLevels)
-            return (Vector256.Create(_levels.AsSpan(0, 8)) * factor, Vector256.Create(_levels.AsSpan(8, 8)) * factor);
-        Span<float> padded = stackalloc float[8];
+        Table16 levels = Scaled(scale);
+        ref byte from = ref MemoryMarshal.GetReference(packed[..(weights.Length / 2)]);
+        ref float to = ref MemoryMarshal.GetReference(weights);
+        for (int i = 0; i < weights.Length; i += 32)
+        {
+            (Vector128<byte> first, Vector128<byte> second) = BitPacking.SplitNibbles(Vector128.LoadUnsafe(ref from, (nuint)i / 2));
+            Store(levels, first, ref to, i);
+            Store(levels, second, ref to, i + 16);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(in Table16 levels, Vector128<byte> codes, ref float to, int at)
+    {
+        (Vector256<int> a, Vector256<int> b) = Lanes.ToInts(codes);
+        levels.LookUp(a).StoreUnsafe(ref to, (nuint)at);
+        levels.LookUp(b).StoreUnsafe(ref to, (nuint)at + 8);
+    }
+
+    /// <summary>The levels by code, times the scale; zeros beyond the last.</summary>
+    private Table16 Scaled(float scale)
+    {
+        if (_levels.Length == RegisterLevels) return new Table16(_levels, scale);
+        Span<float> padded = stackalloc float[RegisterLevels];
         padded.Clear();
         _levels.CopyTo(padded);
-        return (Vector256.Create((ReadOnlySpan<float>)padded) * factor, default);
+        return new Table16(padded, scale);
     }
 
     /// <summary>The sum of squared errors of rounding, each times its importance where there is one.</summary>
@@ -128,13 +168,17 @@ internal sealed class LevelTable
         int i = 0;
         if (Vector256.IsHardwareAccelerated && Count <= RegisterLevels)
         {
+            var boundaries = new Table16(_boundaries16);
+            var sorted = new Table16(_sorted16, scale);
+            var factor = Vector256.Create(inverse);
             while (i + 8 <= weights.Length)
             {
                 // Float lanes sum 64 squares at most before they are added in double.
                 Vector256<float> part = default;
                 for (int end = Math.Min(weights.Length, i + 512); i + 8 <= end; i += 8)
                 {
-                    Vector256<float> w = Vector256.Create(weights.Slice(i, 8)), e = w - Vector256.Create(scale) * Nearest(w * Vector256.Create(inverse));
+                    var w = Vector256.Create(weights.Slice(i, 8));
+                    Vector256<float> e = w - sorted.LookUp(Place(w * factor, boundaries));
                     part += importance.IsEmpty ? e * e : e * e * Vector256.Create(importance.Slice(i, 8));
                 }
                 sum += Vector256.Sum(part);
@@ -146,14 +190,6 @@ internal sealed class LevelTable
             sum += importance.IsEmpty ? e * e : e * e * importance[i];
         }
         return sum;
-    }
-
-    private Vector256<float> Nearest(Vector256<float> x)
-    {
-        var level = Vector256.Create(_sorted[0]);
-        for (int k = 0; k < _boundaries.Length; k++)
-            level = Vector256.ConditionalSelect(Vector256.GreaterThan(x, Vector256.Create(_boundaries[k])), Vector256.Create(_sorted[k + 1]), level);
-        return level;
     }
 
     /// <summary>

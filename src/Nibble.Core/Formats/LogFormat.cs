@@ -12,12 +12,14 @@ namespace Nibble.Core.Formats;
 public sealed class LogFormat : GroupedFormat
 {
     private readonly LogLevels _levels;
+    private readonly ScaleArray _scales;
 
     private LogFormat(int bits, Granularity granularity, ScaleType scale, int columns, ReadOnlyMemory<byte> shared)
-        : base(bits, granularity, scale, columns, shared)
+        : base(bits, granularity, scale, columns, shared, groups => new ScaleArray(scale, groups, Signed: false).Bytes + groups)
     {
         if (bits < 2) throw new ArgumentException("a logarithm needs two bits: a sign and a zero", nameof(bits));
         _levels = LogLevels.OfBits(bits, scale == ScaleType.PowerOfTwo);
+        _scales = new ScaleArray(scale, Groups, Signed: false);
         Name = MakeName();
     }
 
@@ -29,20 +31,15 @@ public sealed class LogFormat : GroupedFormat
 
     protected override GroupedFormat Bind(int columns, ReadOnlyMemory<byte> shared) => new LogFormat(Bits, Granularity, Scale, columns, shared);
 
-    private ScaleArray Scales => new(Scale, ParameterGroups, Signed: false);
-
-    protected override int ParameterBytes(int groups) => new ScaleArray(Scale, groups, Signed: false).Bytes + groups;
-
     private (LevelTable Table, float Scale) Read(ReadOnlySpan<byte> parameters, int group)
     {
-        ScaleArray scales = Scales;
-        if (scales.Count == 1) group = 0;
-        return (_levels.Table(parameters[scales.Bytes + group]), scales.Read(parameters, group));
+        if (Groups == 1) group = 0;
+        return (_levels.Table(parameters[_scales.Bytes + group]), _scales.Read(parameters, group));
     }
 
     protected override void FitGroups(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> parameters)
     {
-        int groups = ParameterGroups, size = weights.Length / groups;
+        int groups = Groups, size = weights.Length / groups;
         Span<float> scales = groups <= 64 ? stackalloc float[groups] : new float[groups];
         var magnitudes = new float[size];
         for (int g = 0; g < groups; g++)
@@ -51,9 +48,9 @@ public sealed class LogFormat : GroupedFormat
             var own = new FitOptions { Importance = importance, Range = options.Range };
             (float low, float high) = ChooseRange(magnitudes.AsSpan(0, kept), own, _levels, searched: true);
             (scales[g], byte step) = _levels.Lay(low, high);
-            parameters[Scales.Bytes + g] = step;
+            parameters[_scales.Bytes + g] = step;
         }
-        Scales.Write(parameters, scales);
+        _scales.Write(parameters, scales);
     }
 
     /// <summary>The magnitudes that have a logarithm, and their importance.</summary>
@@ -81,6 +78,12 @@ public sealed class LogFormat : GroupedFormat
     {
         (LevelTable table, float scale) = Read(parameters, group);
         table.Dequantize(codes, scale, weights);
+    }
+
+    protected override void DequantizeNibbles(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> packed, Span<float> weights)
+    {
+        (LevelTable table, float scale) = Read(parameters, group);
+        table.DequantizeNibbles(packed, scale, weights);
     }
 
     public override double ErrorBudget

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
@@ -59,6 +60,41 @@ internal sealed class LogLevels : IQuantizerLevels
     {
         (float scale, byte step) = Lay(low, high);
         return Table(step).Round(weight, scale);
+    }
+
+    /// <summary>
+    /// A grid of steps, for few levels also of upper ends (with more, the largest weights need not be given up), then ever
+    /// smaller moves about the best.
+    /// </summary>
+    public (float Low, float High) LeastSquares(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance)
+    {
+        (float low, float high) = RangeSearch.Extremes(weights);
+        if (!importance.IsEmpty && TensorPrimitives.Max(importance) <= 0) importance = [];
+        double least = Error(weights, importance, low, high);
+        if (least == 0) return (low, high);
+        const int Stride = 12, HighParts = 8;
+        (float High, int Step) best = (high, Lay(low, high).Step);
+        int widest = best.Step, narrowest = Lay(high / 2, high).Step;
+        for (int part = HighParts; part > (_bits <= 4 ? 2 : HighParts - 1); part--)
+            for (int step = widest; step >= narrowest; step -= Stride) Try(high * part / HighParts, step, weights, importance);
+        for (int move = Stride / 2; move > 0; move /= 2)
+        {
+            (float high0, int step0) = best;
+            Try(high0, step0 - move, weights, importance);
+            Try(high0, step0 + move, weights, importance);
+            float part = (float)move / Stride / HighParts;
+            (high0, step0) = best;
+            Try(high0 * (1 - part), step0, weights, importance);
+            Try(high0 * (1 + part), step0, weights, importance);
+        }
+        return (best.High * MathF.Pow(2, -(Count - 1) * Step((byte)best.Step)), best.High);
+
+        void Try(float candidate, int step, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance)
+        {
+            if (step is < 0 or > 255) return;
+            double error = Error(weights, importance, candidate * MathF.Pow(2, -(Count - 1) * Step((byte)step)), candidate);
+            if (error < least) (least, best) = (error, (candidate, step));
+        }
     }
 
     public double Error(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, float low, float high)

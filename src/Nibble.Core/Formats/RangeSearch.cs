@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -11,18 +12,38 @@ public static class RangeSearch
     private const int CoarseSteps = 20;
     private const int PairSteps = 10;
 
-    /// <summary>
-    /// With no more levels than this the two ends depend on each other, and the grid is over both; as it is for weights that
-    /// are all above zero, whose lower end may be far from the best.
-    /// </summary>
+    /// <summary>With no more levels than this the two ends depend on each other, and the grid is over both.</summary>
     private const int FewLevels = 16;
 
-    private const int EndSteps = 16;
+    private const int EndSteps = 10;
     private const int FineSteps = 6;
 
     /// <summary>The least and the greatest weight.</summary>
-    public static (float Low, float High) Extremes(ReadOnlySpan<float> weights) =>
-        weights.IsEmpty ? (0, 0) : (TensorPrimitives.Min(weights), TensorPrimitives.Max(weights));
+    public static (float Low, float High) Extremes(ReadOnlySpan<float> weights)
+    {
+        if (weights.IsEmpty) return (0, 0);
+        float low = weights[0], high = low;
+        int i = 0;
+        if (Vector256.IsHardwareAccelerated && weights.Length >= 16)
+        {
+            // Eight running extremes, two registers each, so that a comparison need not wait for the last.
+            var lowA = Vector256.Create(weights);
+            Vector256<float> lowB = lowA, highA = lowA, highB = lowA;
+            for (; i + 16 <= weights.Length; i += 16)
+            {
+                Vector256<float> a = Vector256.Create(weights.Slice(i, 8)), b = Vector256.Create(weights.Slice(i + 8, 8));
+                (lowA, highA) = (Vector256.MinNative(lowA, a), Vector256.MaxNative(highA, a));
+                (lowB, highB) = (Vector256.MinNative(lowB, b), Vector256.MaxNative(highB, b));
+            }
+            lowA = Vector256.MinNative(lowA, lowB);
+            highA = Vector256.MaxNative(highA, highB);
+            Vector128<float> lows = Vector128.MinNative(lowA.GetLower(), lowA.GetUpper()), highs = Vector128.MaxNative(highA.GetLower(), highA.GetUpper());
+            low = Math.Min(Math.Min(lows[0], lows[1]), Math.Min(lows[2], lows[3]));
+            high = Math.Max(Math.Max(highs[0], highs[1]), Math.Max(highs[2], highs[3]));
+        }
+        for (; i < weights.Length; i++) (low, high) = (Math.Min(low, weights[i]), Math.Max(high, weights[i]));
+        return (low, high);
+    }
 
     /// <summary>The interval from the least to the greatest weight, made symmetric where the levels must be.</summary>
     public static (float Low, float High) Extremes(ReadOnlySpan<float> weights, IQuantizerLevels levels)
@@ -44,14 +65,11 @@ public static class RangeSearch
         (float low, float high) = Extremes(weights, levels);
         var best = new Candidate(low, high, levels.Error(weights, importance, low, high));
         if (best.Error == 0) return (low, high);
-        if (levels.Symmetric || (levels.Count > FewLevels && low <= 0)) TryFractions(weights, importance, levels, ref best);
+        if (levels.Symmetric || levels.Count > FewLevels) TryFractions(weights, importance, levels, ref best);
         else TryPairs(weights, importance, levels, ref best);
         if (levels.Symmetric) return (best.Low, best.High);
-        for (int round = 0; round < (low > 0 ? 2 : 1); round++)
-        {
-            MoveEnd(weights, importance, levels, moveLow: true, low, ref best);
-            MoveEnd(weights, importance, levels, moveLow: false, high, ref best);
-        }
+        MoveEnd(weights, importance, levels, moveLow: true, low, ref best);
+        MoveEnd(weights, importance, levels, moveLow: false, high, ref best);
         return (best.Low, best.High);
     }
 
@@ -76,17 +94,10 @@ public static class RangeSearch
         for (int i = 0; i < PairSteps; i++)
             for (int j = 0; j < PairSteps; j++)
             {
-                float newLow = LowEnd(low, lowGoal, (float)i / PairSteps), newHigh = high + (highGoal - high) * j / PairSteps;
+                float newLow = low + (lowGoal - low) * i / PairSteps, newHigh = high + (highGoal - high) * j / PairSteps;
                 if (newLow < newHigh) Try(weights, importance, levels, newLow, newHigh, ref best);
             }
     }
-
-    /// <summary>
-    /// A part of the way between two lower ends: in equal ratios where both are above zero, since it may be orders of
-    /// magnitude to a good one.
-    /// </summary>
-    private static float LowEnd(float from, float to, float part) =>
-        from > 0 && to > 0 ? from * MathF.Pow(to / from, part) : from + (to - from) * part;
 
     /// <summary>One end of the best interval, moved between the extreme and the middle: a grid, then golden section.</summary>
     private static void MoveEnd(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels,
@@ -107,7 +118,7 @@ public static class RangeSearch
         if (moveLow) Golden(weights, importance, levels, (before, high), (after, high), ref best);
         else Golden(weights, importance, levels, (low, before), (low, after), ref best);
 
-        float End(float part) => moveLow ? LowEnd(extreme, middle, part) : extreme + (middle - extreme) * part;
+        float End(float part) => extreme + (middle - extreme) * part;
     }
 
     /// <summary>Golden section along the line between two intervals.</summary>

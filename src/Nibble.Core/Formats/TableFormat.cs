@@ -9,17 +9,19 @@ public sealed partial class TableFormat : GroupedFormat
     private readonly Kind _kind;
     private readonly LevelTable _table;
     private readonly TableLevels _levels;
+    private readonly ScaleArray _scales;
     private readonly (sbyte[] Levels, float Unit)? _whole;
     private readonly sbyte[] _wholeLevels;
 
     private TableFormat(Kind kind, Granularity granularity, ScaleType scale, int columns, ReadOnlyMemory<byte> shared)
-        : base(kind.Table.Bits, granularity, scale, columns, shared)
+        : base(kind.Table.Bits, granularity, scale, columns, shared, groups => new ScaleArray(scale, groups, Signed: false).Bytes)
     {
         _kind = kind;
         _table = kind.Table;
         _levels = new TableLevels(_table, scale == ScaleType.PowerOfTwo);
         _whole = _table.Whole();
         _wholeLevels = _whole is { } whole ? [.. whole.Levels.Distinct().Order()] : [];
+        _scales = new ScaleArray(scale, Groups, Signed: false);
         Name = MakeName();
     }
 
@@ -28,22 +30,18 @@ public sealed partial class TableFormat : GroupedFormat
 
     protected override GroupedFormat Bind(int columns, ReadOnlyMemory<byte> shared) => new TableFormat(_kind, Granularity, Scale, columns, shared);
 
-    private ScaleArray Scales => new(Scale, ParameterGroups, Signed: false);
-
-    protected override int ParameterBytes(int groups) => new ScaleArray(Scale, groups, Signed: false).Bytes;
-
-    private float ScaleOf(ReadOnlySpan<byte> parameters, int group) => Scales.Read(parameters, ParameterGroups == 1 ? 0 : group);
+    private float ScaleOf(ReadOnlySpan<byte> parameters, int group) => _scales.Read(parameters, Groups == 1 ? 0 : group);
 
     protected override void FitGroups(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> parameters)
     {
-        int groups = ParameterGroups, size = weights.Length / groups;
+        int groups = Groups, size = weights.Length / groups;
         Span<float> scales = groups <= 64 ? stackalloc float[groups] : new float[groups];
         for (int g = 0; g < groups; g++)
         {
             (float low, float high) = ChooseRange(weights.Slice(g * size, size), options.Slice(g * size, size), _levels, searched: Bits <= 5);
             scales[g] = _levels.Lay(low, high);
         }
-        Scales.Write(parameters, scales);
+        _scales.Write(parameters, scales);
     }
 
     protected override void Quantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<float> weights, Span<byte> codes) =>
@@ -51,6 +49,9 @@ public sealed partial class TableFormat : GroupedFormat
 
     protected override void Dequantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> codes, Span<float> weights) =>
         _table.Dequantize(codes, ScaleOf(parameters, group), weights);
+
+    protected override void DequantizeNibbles(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> packed, Span<float> weights) =>
+        _table.DequantizeNibbles(packed, ScaleOf(parameters, group), weights);
 
     public override int Group => _whole is null ? 0 : IntegerGroup;
     public override ReadOnlySpan<sbyte> Levels => _wholeLevels;
