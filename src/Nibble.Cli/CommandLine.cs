@@ -12,11 +12,15 @@ namespace Nibble.Cli;
 /// </summary>
 public static class CommandLine
 {
+    /// <summary>What a person types to start the program; the launcher says how it was called.</summary>
+    public static string Name => Environment.GetEnvironmentVariable("NIBBLE_COMMAND") is { Length: > 0 } typed ? typed : "nibble";
+
     public const int Done = 0, Failed = 1, Unusable = 2;
 
     /// <summary>Every verb; a new one is a file in Commands/ and a line here.</summary>
     private static Verb[] Verbs() =>
     [
+        new QuantizeCommand(),
         new RunCommand(),
         new EvalCommand(),
         new BenchCommand(),

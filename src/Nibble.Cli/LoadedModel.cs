@@ -1,5 +1,6 @@
 using Nibble.Core;
 using Nibble.Core.Threading;
+using Nibble.Files.Gguf;
 using Nibble.Models;
 using Nibble.Models.Decoder;
 using Nibble.Models.Tokenizers;
@@ -27,6 +28,7 @@ internal sealed class LoadedModel : IDisposable
         try
         {
             Tokenizer tokenizer = OpenTokenizer(source);
+            foreach (string warning in tokenizer.Warnings) terminal.Warn($"{path}: {warning}");
             if (tokenizer.VocabularySize > source.Config.Vocabulary)
                 throw new UnusableInputException(
                     $"{path}: the tokenizer has {tokenizer.VocabularySize} tokens, but the model has embeddings for {source.Config.Vocabulary}; they do not belong together");
@@ -40,8 +42,9 @@ internal sealed class LoadedModel : IDisposable
     }
 
     /// <summary>The tokenizer that stands beside the weights, or in the same file.</summary>
-    public static Tokenizer OpenTokenizer(ModelSource source) => Tokenizer.FromFolder(
-        Directory.Exists(source.Path) ? source.Path : Path.GetDirectoryName(Path.GetFullPath(source.Path))!);
+    public static Tokenizer OpenTokenizer(ModelSource source) =>
+        source.File is GgufFile gguf ? Tokenizer.FromGguf(gguf.Metadata)
+        : Tokenizer.FromFolder(Directory.Exists(source.Path) ? source.Path : Path.GetDirectoryName(Path.GetFullPath(source.Path))!);
 
     public void Dispose()
     {

@@ -32,6 +32,6 @@ internal static class MeterDisplay
         protected override bool NoWrap => true;
 
         public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime) =>
-            new Text($"{meter.Rate}, {meter.TimeLeft}");
+            new Text(meter.Done > 0 ? $"{meter.Rate}, {meter.TimeLeft}" : "");
     }
 }

@@ -8,6 +8,7 @@ namespace Nibble.Cli;
 /// <summary>The results of <c>--json</c>, serialized without reflection; names are snake_case.</summary>
 [JsonSerializable(typeof(FormatsResult))]
 [JsonSerializable(typeof(DoctorResult))]
+[JsonSerializable(typeof(QuantizeResult))]
 [JsonSerializable(typeof(RunResult))]
 [JsonSerializable(typeof(EvalResult))]
 [JsonSerializable(typeof(BenchResult))]

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Nibble.Tests;
 
 /// <summary>The model that comes with the project.</summary>
@@ -5,6 +7,19 @@ public static class EmbeddedModel
 {
     /// <summary>The Hugging Face folder models/nibble-5m of the checkout.</summary>
     public static string Folder { get; } = Find();
+
+    /// <summary>The text that comes with it.</summary>
+    public static string Text { get; } = Path.Combine(Folder, "..", "text", "eval.txt");
+
+    /// <summary>Greedy continuations by Hugging Face transformers in float32.</summary>
+    public static IReadOnlyList<(string Prompt, int[] Ids, int[] Greedy)> Golden()
+    {
+        using JsonDocument golden = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Folder, "golden.json")));
+        return [.. golden.RootElement.GetProperty("prompts").EnumerateArray()
+            .Select(p => (p.GetProperty("prompt").GetString()!, Ints(p.GetProperty("prompt_ids")), Ints(p.GetProperty("greedy_ids"))))];
+    }
+
+    private static int[] Ints(JsonElement array) => [.. array.EnumerateArray().Select(e => e.GetInt32())];
 
     private static string Find()
     {

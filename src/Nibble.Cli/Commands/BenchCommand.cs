@@ -32,11 +32,11 @@ internal sealed class BenchCommand : Verb
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
         using var model = new DecoderModel(source, pool, new DecoderOptions { Warn = run.Terminal.Warn });
         var speed = new SpeedTest(model, prompt, generate);
-        BenchResult result = run.Terminal.Measure("measuring", (repeat + 1) * (prompt + generate), "tokens", meter =>
+        BenchResult result = run.Terminal.Measure("measuring", repeat, "runs", meter =>
         {
             // Bandwidth before and after: other programs may slow the machine for a while.
             double bandwidth = ReadBandwidth.Measure(pool);
-            IReadOnlyList<Speed> speeds = speed.Run(repeat, tokens => meter.Done += tokens, run.Cancellation);
+            IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
             bandwidth = Math.Max(bandwidth, ReadBandwidth.Measure(pool));
             return BenchResult.Of(source, speeds, bandwidth, pool.Workers, prompt, generate);
         });
@@ -66,33 +66,39 @@ internal readonly record struct Speed(double Prefill, double Decode);
 /// <summary>Times a prompt and the tokens after it, as a text would run, without its tokenizer and sampler.</summary>
 internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
 {
-    /// <param name="repeat">Measured runs; one more before them warms up.</param>
-    /// <param name="progress">Told of tokens done.</param>
+    /// <summary>The compiler makes a kernel fast after it has run a while; what runs before is not measured.</summary>
+    private const double WarmUpSeconds = 1;
+
+    /// <param name="repeat">Measured runs; at least one more before them warms up.</param>
+    /// <param name="progress">Told the share of the runs that is done, in runs.</param>
     /// <param name="cancellation">Looked at before every token.</param>
-    public IReadOnlyList<Speed> Run(int repeat, Action<int> progress, CancellationToken cancellation)
+    public IReadOnlyList<Speed> Run(int repeat, Action<double> progress, CancellationToken cancellation)
     {
         var logits = new float[model.Config.Vocabulary];
         // The same tokens every time, from all over the vocabulary.
         int[] tokens = [.. Enumerable.Range(0, prompt + generate).Select(i => (int)(i * 7919L % model.Config.Vocabulary))];
         using KvCache cache = model.NewCache(tokens.Length);
         var speeds = new List<Speed>();
-        for (int r = 0; r <= repeat; r++)
+        long begun = Stopwatch.GetTimestamp();
+        for (int r = 0; r < repeat;)
         {
+            bool warm = Stopwatch.GetElapsedTime(begun).TotalSeconds > WarmUpSeconds;
             cache.Clear();
             cancellation.ThrowIfCancellationRequested();
             long started = Stopwatch.GetTimestamp();
             model.Forward(tokens.AsSpan(0, prompt), cache, logits, LogitPositions.Last);
             double prefill = Stopwatch.GetElapsedTime(started).TotalSeconds;
-            progress(prompt);
             started = Stopwatch.GetTimestamp();
             for (int t = prompt; t < tokens.Length; t++)
             {
                 cancellation.ThrowIfCancellationRequested();
                 model.Forward(tokens.AsSpan(t, 1), cache, logits, LogitPositions.Last);
-                progress(1);
+                if (warm) progress(r + (t + 1.0) / tokens.Length);
             }
             double decode = Stopwatch.GetElapsedTime(started).TotalSeconds;
-            if (r > 0) speeds.Add(new Speed(prompt / prefill, generate / decode));
+            if (!warm) continue;
+            speeds.Add(new Speed(prompt / prefill, generate / decode));
+            r++;
         }
         return speeds;
     }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Nibble.Core;
 using Nibble.Files;
 using Nibble.Models;
 using Spectre.Console;
@@ -54,8 +55,21 @@ internal sealed record InspectResult(
         ModelConfig config = source.Config;
         return new InspectResult(
             source.Path, config.Architecture, parameters, bytes, 8.0 * bytes / Math.Max(parameters, 1), config.Layers.Count, config.Hidden,
-            config.FeedForward, config.Heads, config.KvHeads, config.ContextLength, config.Vocabulary, LoadedModel.OpenTokenizer(source).Description,
+            config.FeedForward, config.Heads, config.KvHeads, config.ContextLength, config.Vocabulary, TokenizerOf(source),
             [.. source.File.Tensors.Select(t => new TensorRow(t.Name, t.Shape, t.Format?.Name ?? t.Type, t.Bytes))]);
+    }
+
+    /// <summary>What the tokenizer is, or why there is none: a model can be looked at without it.</summary>
+    private static string TokenizerOf(ModelSource source)
+    {
+        try
+        {
+            return LoadedModel.OpenTokenizer(source).Description;
+        }
+        catch (UnusableInputException e)
+        {
+            return e.Message;
+        }
     }
 }
 

@@ -22,6 +22,10 @@ public sealed class GgufWriter : TensorWriter
     public GgufWriter(string path, GgufMetadata metadata, IReadOnlyList<TensorInfo> tensors, bool force = false, bool resume = false)
         : this(path, Header(path, metadata, tensors), tensors, AlignmentOf(metadata), force, resume) { }
 
+    /// <summary>The length of the file that such a writer makes.</summary>
+    public static long LengthOf(string path, GgufMetadata metadata, IReadOnlyList<TensorInfo> tensors) =>
+        Length(Header(path, metadata, tensors), tensors, AlignmentOf(metadata));
+
     private GgufWriter(string path, byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment, bool force, bool resume)
         : base(new OutputFile(path, force, Length(header, tensors, alignment), resume), header, tensors, alignment) { }
 

@@ -162,11 +162,13 @@ internal static class GgufKeys
         Set("embedding_length", (uint)c.Hidden);
         Set("block_count", (uint)c.Layers.Count);
         Set("feed_forward_length", (uint)c.FeedForward);
-        Set("vocab_size", (uint)c.Vocabulary);
         Set("attention.head_count", (uint)c.Heads);
         Set("attention.head_count_kv", (uint)(c.Latent is null ? c.KvHeads : 1));
-        Set("attention.key_length", (uint)c.KeySize);
-        Set("attention.value_length", (uint)(c.Latent?.Rank ?? c.HeadSize));
+        if (c.Latent is not null || c.HeadSize * c.Heads != c.Hidden)
+        {
+            Set("attention.key_length", (uint)c.KeySize);
+            Set("attention.value_length", (uint)(c.Latent?.Rank ?? c.HeadSize));
+        }
         Set(c.Norm == NormKind.Rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", c.NormEpsilon);
         if (c.AttentionSoftCap != 0) Set("attn_logit_softcapping", c.AttentionSoftCap);
         if (c.LogitSoftCap != 0) Set("final_logit_softcapping", c.LogitSoftCap);

@@ -29,7 +29,7 @@ public sealed record PlannedTensor(TensorInfo Tensor, Format Format, Format? Wan
 }
 
 /// <summary>Which format every tensor of a model will get; made before any work starts.</summary>
-public sealed record QuantizationPlan(Recipe Recipe, IReadOnlyList<PlannedTensor> Tensors)
+public sealed record QuantizationPlan(Recipe Recipe, PlanOptions Options, IReadOnlyList<PlannedTensor> Tensors)
 {
     /// <summary>llama.cpp's choice where a row's length is no multiple of the block (src/llama-quant.cpp).</summary>
     private static readonly Dictionary<string, string> Fallbacks = new()
@@ -67,7 +67,7 @@ public sealed record QuantizationPlan(Recipe Recipe, IReadOnlyList<PlannedTensor
             if (!tensors.Any(t => change.Matches(t.Name)))
                 throw new UnusableInputException($"--override '{change.Pattern}': no tensor has such a name; 'nibble inspect' lists the names");
         Dictionary<string, TensorPlace> places = Places(tensors, model);
-        return new QuantizationPlan(recipe, [.. tensors.Select(t => Plan(recipe, t, places[t.Name], options))]);
+        return new QuantizationPlan(recipe, options, [.. tensors.Select(t => Plan(recipe, t, places[t.Name], options))]);
     }
 
     private static PlannedTensor Plan(Recipe recipe, TensorInfo tensor, TensorPlace place, PlanOptions options)

@@ -18,11 +18,15 @@ public sealed partial record Recipe(string Name, string Default, uint? FileType,
     public static Recipe Parse(string name)
     {
         if (Find(Aliases.GetValueOrDefault(name, name)) is { } recipe) return recipe;
-        Format? format = Format.All.FirstOrDefault(f => f.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
-        return format is not null
-            ? new Recipe(format.Name, format.Name, null, [])
-            : throw new UnusableInputException(
-                $"there is no format or recipe '{name}'; recipes are {string.Join(' ', All.Select(r => r.Name))}, and 'nibble formats' lists the formats");
+        try
+        {
+            string format = Format.Parse(name).Name;
+            return new Recipe(format, format, null, []);
+        }
+        catch (UnusableInputException e)
+        {
+            throw new UnusableInputException($"{e.Message}; recipes are {string.Join(' ', All.Select(r => r.Name))}", e);
+        }
     }
 
     private static Recipe? Find(string name) => All.FirstOrDefault(r => r.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
@@ -37,9 +41,12 @@ public sealed partial record Recipe(string Name, string Default, uint? FileType,
         return Format.Parse(place.IsHead ? HeadFormat(format, columns) : BodyFormat(place));
     }
 
-    private string HeadFormat(Format format, long columns) =>
-        Rules.FirstOrDefault(r => r.Role == TensorRole.Output)?.Format
-        ?? (format.Name == "Q8_0" || columns % format.BlockSize != 0 ? "Q8_0" : "Q6_K");
+    /// <summary>Six bits or more, but for the smallest recipes; a row that no block of 256 divides falls back from there.</summary>
+    private string HeadFormat(Format format, long columns)
+    {
+        if (format.Name == "Q8_0") return "Q8_0";
+        return columns % format.BlockSize == 0 && Rules.FirstOrDefault(r => r.Role == TensorRole.Output) is { } rule ? rule.Format : "Q6_K";
+    }
 
     private string BodyFormat(TensorPlace place)
     {

@@ -3,7 +3,6 @@ using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Architectures;
 using Nibble.Models.Decoder;
-using Nibble.Tests.Golden;
 
 namespace Nibble.Tests.Decoder;
 
@@ -19,7 +18,7 @@ public class GoldenArchitectureTests
     [Theory, MemberData(nameof(Decoders))]
     public void Logits_greedy_continuation_and_likelihood_agree_with_transformers(string name)
     {
-        string folder = GoldenCheckpoint.Folder(name);
+        string folder = SharedData.Path($"golden/architectures/{name}");
         var golden = GoldenArchitecture.Read(folder);
         using ModelSource source = ModelSource.Open(folder);
         using var pool = new WorkerPool(1);
@@ -37,7 +36,7 @@ public class GoldenArchitectureTests
     [InlineData("modernbert")]
     public void Last_hidden_states_of_encoders_agree_with_transformers(string name)
     {
-        string folder = GoldenCheckpoint.Folder(name);
+        string folder = SharedData.Path($"golden/architectures/{name}");
         var golden = GoldenArchitecture.Read(folder);
         using ModelSource source = ModelSource.Open(folder);
         using var pool = new WorkerPool(1);

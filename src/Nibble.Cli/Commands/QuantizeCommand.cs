@@ -1,0 +1,142 @@
+using System.CommandLine;
+using System.Diagnostics;
+using Nibble.Core;
+using Nibble.Core.Formats;
+using Nibble.Core.Threading;
+using Nibble.Files;
+using Nibble.Quantization;
+using Nibble.Quantization.Ranges;
+using Nibble.Quantization.Recipes;
+
+namespace Nibble.Cli.Commands;
+
+/// <summary>Makes a model small.</summary>
+internal sealed class QuantizeCommand : Verb
+{
+    private const string DefaultRecipe = "Q4_0", OnlyMethod = "nearest";
+
+    private readonly Argument<string?> _model = ModelArgument();
+    private readonly Option<string?> _output = new("--output", "-o") { Description = "The file to write. [default: NAME-RECIPE.gguf in this folder]", HelpName = "OUT" };
+    private readonly Option<string> _to = new("--to") { Description = "A recipe (Q4_K_M, IQ3_XXS, ...) or a format of 'nibble formats'.", HelpName = "RECIPE", DefaultValueFactory = _ => DefaultRecipe };
+    private readonly Option<string> _method = new("--method") { Description = "How bits are chosen: nearest.", HelpName = "M", DefaultValueFactory = _ => OnlyMethod };
+    private readonly Option<string?> _range = new("--range")
+    {
+        Description = $"How dynamic ranges are chosen: {string.Join(", ", RangeRules.All.Select(r => r.Name))}. [default: each format's own way]",
+        HelpName = "R",
+    };
+    private readonly Option<string[]> _override = new("--override") { Description = "Give tensors whose name fits a pattern another format; may be given more than once.", HelpName = "PATTERN=FORMAT" };
+    private readonly Option<string?> _keepOutput = new("--keep-output") { Description = "The format of the output matrix (the embedding, where they are one).", HelpName = "FORMAT" };
+    private readonly Option<bool> _pure = new("--pure") { Description = "Every matrix in the one format, without the recipe's exceptions." };
+    private readonly Option<bool> _force = new("--force") { Description = "Replace an existing output." };
+    private readonly Option<bool> _allowRequantize = new("--allow-requantize") { Description = "Quantize again what is quantized already; the result is worse than from the original." };
+    private readonly Option<bool> _dryRun = new("--dry-run") { Description = "Show what would be written, and write nothing." };
+    private readonly Option<bool> _evaluate = new("--evaluate") { Description = "Measure what it cost, on the bundled text. [default: only when no MODEL is named]" };
+    private readonly Option<int?> _chunks = new("--chunks") { Description = "Measure on the first N chunks of the text only. [default: all]", HelpName = "N" };
+
+    public QuantizeCommand() : base("quantize", "Make a model small: write it in formats of 1 to 8 bits.",
+        "nibble quantize",
+        "nibble quantize Llama-3.2-1B --to Q4_K_M -o llama-Q4_K_M.gguf",
+        "nibble quantize model-F16.gguf --to IQ4_XS --override 'blk\\.\\d+\\.ffn_down=Q6_K' --evaluate",
+        "nibble quantize model --to Q3_K_M --dry-run --json")
+    {
+        Add(_model);
+        AddOptions(_output, _to, _method, _range, _override, _keepOutput, _pure, _force, _allowRequantize, _dryRun, _evaluate, _chunks);
+    }
+
+    protected override void Execute(Invocation run)
+    {
+        long started = Stopwatch.GetTimestamp();
+        string path = ModelPath.Resolve(run.Get(_model));
+        if (!run.Get(_method)!.Equals(OnlyMethod, StringComparison.OrdinalIgnoreCase))
+            throw new UnusableInputException($"there is no method '{run.Get(_method)}'; the methods are {OnlyMethod}");
+        if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
+        Recipe recipe = Recipe.Parse(run.Get(_to)!);
+        QuantizeOptions options = new() { Force = run.Get(_force), Range = run.Get(_range) is { } range ? RangeRules.Parse(range) : null };
+        var planOptions = new PlanOptions
+        {
+            Overrides = [.. (run.Get(_override) ?? []).Select(FormatOverride.Parse)],
+            HeadFormat = run.Get(_keepOutput) is { } head ? Format.Parse(head) : null,
+            Pure = run.Get(_pure),
+        };
+        string output = run.Get(_output) ?? $"{NameOf(path)}-{recipe.Name}.gguf";
+        bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
+        if (!dryRun) CheckFree(output, options.Force, evaluates);
+
+        using WorkerPool pool = run.NewPool();
+        QuantizeResult result = Quantize(run, path, output, recipe, planOptions, options, pool, started);
+        if (evaluates) result = result with { Evaluation = BeforeAndAfter.Measure(path, output, run.Get(_chunks), run, pool) };
+        run.Print(result, ResultJson.Written.QuantizeResult, r => QuantizeReport.Print(r, run.Terminal));
+    }
+
+    private QuantizeResult Quantize(
+        Invocation run, string path, string output, Recipe recipe, PlanOptions planOptions, QuantizeOptions options, WorkerPool pool, long started)
+    {
+        using QuantizationSource source = new QuantizationSource(path);
+        var quantizer = new ModelQuantizer(source, pool);
+        QuantizationPlan plan = quantizer.Plan(recipe, planOptions, run.Get(_allowRequantize));
+        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer)];
+        foreach (string warning in warnings) run.Terminal.Warn(warning);
+        if (run.Get(_dryRun)) return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
+        IReadOnlyList<QuantizedTensor> tensors = run.Terminal.Measure("quantizing", quantizer.StoredBytesOfAll, "bytes",
+            meter => quantizer.Write(output, plan, options with { Progress = read => meter.Done = read }, run.Cancellation));
+        return QuantizeResult.Of(plan, tensors, output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds);
+    }
+
+    /// <summary>Refuses an existing output before any work, and says how to go on.</summary>
+    private static void CheckFree(string output, bool force, bool evaluates)
+    {
+        if (evaluates && !force && File.Exists(output))
+            throw new UnusableInputException($"{output}: exists already; --force makes it again, and '{CommandLine.Name} run {output} -p TEXT' runs it");
+        OutputFile.CheckFree(output, force);
+    }
+
+    private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer)
+    {
+        var warnings = new List<string>();
+        foreach (var group in plan.FellBack.GroupBy(t => (t.Wanted!.Name, Format: t.Format.Name, t.Tensor.Columns)))
+            warnings.Add($"{group.Count()} tensors have rows of {group.Key.Columns}, which {group.Key.Name} cannot divide into its blocks: they become {group.Key.Format} ({group.First().Tensor.Name}, ...)");
+        int again = quantizer.Requantized(plan).Count();
+        if (again > 0) warnings.Add($"{again} tensors were quantized already and lose again; the original model gives a better result");
+        return warnings;
+    }
+
+    /// <summary>The model's name: its folder's, or its file's without what follows the last dot.</summary>
+    private static string NameOf(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        return Directory.Exists(full) ? Path.GetFileName(full) : Path.GetFileNameWithoutExtension(full);
+    }
+}
+
+internal sealed record QuantizeResult(
+    string Output, string Recipe, long Bytes, double BitsPerWeight, double Seconds, long PeakMemoryBytes, int FallbackCount, bool DryRun,
+    IReadOnlyList<string> Warnings, IReadOnlyList<QuantizedRow> Tensors, BeforeAndAfter? Evaluation)
+{
+    public static QuantizeResult Of(
+        QuantizationPlan plan, IReadOnlyList<QuantizedTensor> tensors, string output, IReadOnlyList<string> warnings, double seconds)
+    {
+        using Process process = Process.GetCurrentProcess();
+        return OfPlan(plan, output, new FileInfo(output).Length, warnings) with
+        {
+            Seconds = seconds,
+            PeakMemoryBytes = process.PeakWorkingSet64,
+            DryRun = false,
+            Tensors = [.. tensors.Select(t => QuantizedRow.Of(t.Plan) with
+            {
+                Method = t.Method,
+                RelativeMse = t.Error.RelativeMse,
+                SqnrDb = double.IsFinite(t.Error.SqnrDecibel) ? t.Error.SqnrDecibel : null,
+            })],
+        };
+    }
+
+    public static QuantizeResult OfPlan(QuantizationPlan plan, string output, long bytes, IReadOnlyList<string> warnings) => new(
+        output, plan.Recipe.Name, bytes, 8.0 * plan.Bytes / plan.Tensors.Sum(t => t.Tensor.Elements), 0, 0, plan.FellBack.Count(), true, warnings,
+        [.. plan.Tensors.Select(QuantizedRow.Of)], null);
+}
+
+internal sealed record QuantizedRow(
+    string Name, IReadOnlyList<long> Shape, string Format, string? WantedFormat, long Bytes, string Method, double RelativeMse, double? SqnrDb)
+{
+    public static QuantizedRow Of(PlannedTensor t) => new(t.Tensor.Name, t.Tensor.Shape, t.Format.Name, t.Wanted?.Name, t.Bytes, "nearest", 0, null);
+}

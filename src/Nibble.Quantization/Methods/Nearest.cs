@@ -1,0 +1,122 @@
+using System.Numerics.Tensors;
+using Nibble.Core;
+using Nibble.Core.Formats;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+using Nibble.Files;
+
+namespace Nibble.Quantization.Methods;
+
+/// <summary>What rounding did to a tensor.</summary>
+/// <param name="RelativeMse">Sum of squared errors over sum of squares; 0 where nothing was lost.</param>
+public readonly record struct RoundingError(double RelativeMse)
+{
+    /// <summary>Signal to quantization noise in decibels; infinite where nothing was lost.</summary>
+    public double SqnrDecibel => -10 * Math.Log10(RelativeMse);
+}
+
+/// <summary>
+/// Nearest rounding: every block by itself. Rows stream through in chunks that all workers share, so memory does not grow
+/// with the tensor; the bytes are the same on one thread or many.
+/// </summary>
+public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
+{
+    /// <summary>Stored bytes of a chunk: enough work for all workers, little memory.</summary>
+    private const int ChunkBytes = 4 << 20;
+
+    /// <summary>Rows that a worker takes at a time.</summary>
+    private const int RowsAtOnce = 4;
+
+    private readonly GrowingBuffer _bytes = new();
+    private double[] _errors = [], _powers = [];
+
+    /// <summary>Quantizes a matrix and hands its rows on, in order.</summary>
+    /// <param name="name">For messages.</param>
+    /// <param name="source">[rows, columns].</param>
+    /// <param name="format">Bound to the columns, with its table.</param>
+    /// <param name="range">How ranges are chosen; null is the format's own way.</param>
+    /// <param name="importance">Of each column, or empty.</param>
+    /// <param name="write">Gets the stored bytes of a run of rows, and which rows these are.</param>
+    /// <param name="cancellation">Looked at between chunks.</param>
+    /// <exception cref="UnusableInputException">A weight is not finite.</exception>
+    public RoundingError Quantize(
+        string name, IWeightSource source, Format format, DynamicRange? range, ReadOnlyMemory<float> importance,
+        RowsWriter write, CancellationToken cancellation)
+    {
+        int rowBytes = checked((int)format.RowBytes(source.Columns));
+        int chunk = Math.Clamp(ChunkBytes / rowBytes, 1, source.Rows);
+        if (_errors.Length < chunk) (_errors, _powers) = (new double[chunk], new double[chunk]);
+        _bytes.Reserve((nint)chunk * rowBytes);
+        byte* bytes = _bytes.Pointer;
+        double error = 0, power = 0;
+        for (int first = 0; first < source.Rows; first += chunk)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int rows = Math.Min(chunk, source.Rows - first);
+            var job = new Job
+            {
+                Name = name,
+                Source = source,
+                Format = format,
+                Range = range,
+                Importance = importance,
+                First = first,
+                Rows = rows,
+                Bytes = bytes,
+                RowBytes = rowBytes,
+                Errors = _errors,
+                Powers = _powers,
+            };
+            pool.Run(ref job);
+            error += _errors.AsSpan(0, rows).ToArray().Sum();
+            power += _powers.AsSpan(0, rows).ToArray().Sum();
+            write(new ReadOnlySpan<byte>(bytes, rows * rowBytes), first, rows);
+        }
+        return new RoundingError(error == 0 ? 0 : error / power);
+    }
+
+    public void Dispose() => _bytes.Dispose();
+
+    private struct Job : IParallelJob
+    {
+        public required string Name;
+        public required IWeightSource Source;
+        public required Format Format;
+        public required DynamicRange? Range;
+        public required ReadOnlyMemory<float> Importance;
+        public required int First, Rows, RowBytes;
+        public required byte* Bytes;
+        public required double[] Errors, Powers;
+        private int _taken;
+
+        public void Run(int worker, int workers)
+        {
+            var row = new float[Source.Columns];
+            var decoded = new float[Source.Columns];
+            for (int from; (from = Interlocked.Add(ref _taken, RowsAtOnce) - RowsAtOnce) < Rows;)
+                for (int r = from; r < Math.Min(from + RowsAtOnce, Rows); r++)
+                    Quantize(r, row, decoded);
+        }
+
+        private readonly void Quantize(int r, float[] row, float[] decoded)
+        {
+            Source.ReadRow(First + r, row);
+            if (!TensorPrimitives.IsFiniteAll<float>(row)) throw NotFinite(First + r, row);
+            var bytes = new Span<byte>(Bytes + (nint)r * RowBytes, RowBytes);
+            Format.Encode(row, new FitOptions { Importance = Importance.Span, Range = Range }, bytes);
+            Format.Decode(bytes, decoded);
+            double distance = TensorPrimitives.Distance<float>(row, decoded);
+            (Errors[r], Powers[r]) = (distance * distance, TensorPrimitives.SumOfSquares<float>(row));
+        }
+
+        private readonly UnusableInputException NotFinite(int r, float[] row)
+        {
+            int column = Array.FindIndex(row, w => !float.IsFinite(w));
+            return new UnusableInputException(
+                $"tensor {Quote.Name(Name)} holds {row[column]} at row {r}, column {column}; a model with weights that are no finite numbers cannot be quantized, repair or download it again");
+        }
+    }
+}
+
+/// <summary>Takes the stored bytes of a run of rows.</summary>
+public delegate void RowsWriter(ReadOnlySpan<byte> bytes, int firstRow, int rows);

@@ -1,0 +1,99 @@
+using Nibble.Core;
+using Nibble.Core.Formats;
+using Nibble.Core.Threading;
+using Nibble.Files;
+using Nibble.Files.Gguf;
+using Nibble.Quantization.Methods;
+using Nibble.Quantization.Recipes;
+
+namespace Nibble.Quantization;
+
+/// <summary>How a model is quantized, beyond its plan.</summary>
+public sealed record QuantizeOptions
+{
+    /// <summary>How dynamic ranges are chosen; null is each format's own way.</summary>
+    public DynamicRange? Range { get; init; }
+
+    /// <summary>Whether an existing output may be replaced.</summary>
+    public bool Force { get; init; }
+
+    /// <summary>Whether weights that are quantized already may be quantized again.</summary>
+    public bool AllowRequantize { get; init; }
+
+    /// <summary>Told the stored bytes that were read so far.</summary>
+    public Action<long>? Progress { get; init; }
+}
+
+/// <summary>What became of one tensor.</summary>
+public sealed record QuantizedTensor(PlannedTensor Plan, string Method, RoundingError Error);
+
+/// <summary>
+/// Quantizes a model into a GGUF file, tensor by tensor: rows go from the mapped source through the workers into the
+/// file, so memory does not grow with the model.
+/// </summary>
+public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
+{
+    /// <summary>The plan of a recipe for this model.</summary>
+    /// <exception cref="UnusableInputException">The plan cannot be made, or would quantize again what is quantized already.</exception>
+    public QuantizationPlan Plan(Recipe recipe, PlanOptions options, bool allowRequantize)
+    {
+        QuantizationPlan plan = QuantizationPlan.Make(recipe, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance: false), options);
+        if (!allowRequantize && Requantized(plan).FirstOrDefault() is { } again)
+            throw new UnusableInputException(
+                $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; quantize the original model, or accept a worse one with --allow-requantize");
+        return plan;
+    }
+
+    /// <summary>The tensors that a plan quantizes for the second time.</summary>
+    public IEnumerable<SourceTensor> Requantized(QuantizationPlan plan) =>
+        source.Tensors.Zip(plan.Tensors, (tensor, planned) => (Tensor: tensor, Planned: planned))
+            .Where(p => p.Tensor.StoredFormat.Family != FormatFamily.Float && p.Planned.Format.Name != p.Tensor.StoredFormat.Name)
+            .Select(p => p.Tensor);
+
+    /// <summary>The exact length of the file that a plan makes.</summary>
+    public long FileBytes(QuantizationPlan plan, QuantizeOptions options, string path) =>
+        GgufWriter.LengthOf(path, Provenance.Describe(source, plan, options, path, hash: false), Outputs(plan));
+
+    /// <summary>Carries out a plan.</summary>
+    /// <param name="path">The GGUF file to write.</param>
+    /// <param name="cancellation">Whatever was written is deleted when it is cancelled.</param>
+    /// <exception cref="UnusableInputException">The output cannot be written, or a weight is not finite.</exception>
+    public IReadOnlyList<QuantizedTensor> Write(string path, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
+    {
+        OutputFile.CheckFree(path, options.Force);
+        GgufMetadata metadata = Provenance.Describe(source, plan, options, path, hash: true);
+        using var writer = new GgufWriter(path, metadata, Outputs(plan), options.Force);
+        using var nearest = new Nearest(pool);
+        var results = new List<QuantizedTensor>();
+        long read = 0;
+        foreach ((SourceTensor tensor, PlannedTensor planned) in source.Tensors.Zip(plan.Tensors))
+        {
+            results.Add(Write(tensor, planned, writer, nearest, options, read, cancellation));
+            read += tensor.StoredBytes;
+            options.Progress?.Invoke(read);
+        }
+        writer.Commit();
+        return results;
+    }
+
+    /// <summary>The bytes that <see cref="QuantizeOptions.Progress"/> will have counted at the end.</summary>
+    public long StoredBytesOfAll => source.Tensors.Sum(t => t.StoredBytes);
+
+    private static List<TensorInfo> Outputs(QuantizationPlan plan) =>
+        [.. plan.Tensors.Select(t => TensorInfo.Of(t.Tensor.Name, t.Format, t.Tensor.Shape))];
+
+    private static QuantizedTensor Write(
+        SourceTensor tensor, PlannedTensor planned, TensorWriter writer, Nearest nearest, QuantizeOptions options, long before,
+        CancellationToken cancellation)
+    {
+        if (planned.Format.Name == tensor.StoredFormat.Name && tensor.TryCopy(writer)) return new QuantizedTensor(planned, "copied", default);
+        long rowBytes = tensor.StoredBytes / tensor.Rows;
+        RoundingError error = nearest.Quantize(tensor.Info.Name, tensor, planned.Format, options.Range, default, (bytes, first, rows) =>
+        {
+            writer.Write(bytes);
+            tensor.Release(first, first + rows);
+            options.Progress?.Invoke(before + (first + rows) * rowBytes);
+        }, cancellation);
+        return new QuantizedTensor(planned, "nearest", error);
+    }
+}

@@ -1,0 +1,52 @@
+using System.Security.Cryptography;
+using System.Text;
+using Nibble.Files.Gguf;
+using Nibble.Quantization.Recipes;
+
+namespace Nibble.Quantization;
+
+/// <summary>Writes into a file what it was made from, with what, and how: enough to make it again.</summary>
+public static class Provenance
+{
+    /// <summary>ggml's version of its quantized types.</summary>
+    private const uint QuantizationVersion = 2;
+
+    public static string Program { get; } = $"nibble {typeof(Provenance).Assembly.GetName().Version?.ToString(3)}";
+
+    /// <summary>The source's metadata, with the plan's beside it.</summary>
+    /// <param name="hash">False writes zeros in the place of the source's hash, to learn the length of a file.</param>
+    public static GgufMetadata Describe(QuantizationSource source, QuantizationPlan plan, QuantizeOptions options, string path, bool hash)
+    {
+        var metadata = new GgufMetadata(source.Metadata, path);
+        metadata.Set("general.quantization_version", QuantizationVersion);
+        if (plan.Recipe.FileType is { } type) metadata.Set("general.file_type", type);
+        else metadata.Remove("general.file_type");
+        metadata.Set("general.quantized_by", Program);
+        metadata.Set("nibble.recipe", string.Join(' ', Words(plan, options)));
+        metadata.Set("nibble.source_sha256", hash ? Hash(source.Files) : new string('0', 64));
+        return metadata;
+    }
+
+    /// <summary>Recipe, method, and what was asked for beside them.</summary>
+    private static IEnumerable<string> Words(QuantizationPlan plan, QuantizeOptions options)
+    {
+        yield return plan.Recipe.Name;
+        yield return "nearest";
+        if (options.Range is { } range) yield return $"range={range.Name}";
+        if (plan.Options.Pure) yield return "pure";
+        if (plan.Options.HeadFormat is { } head) yield return $"head={head}";
+        foreach (FormatOverride change in plan.Options.Overrides) yield return $"{change.Pattern}={change.Format}";
+    }
+
+    /// <summary>What sha256sum prints for the file; for shards, what it prints for the list of theirs, a line each.</summary>
+    private static string Hash(IReadOnlyList<string> files)
+    {
+        var hashes = new string[files.Count];
+        Parallel.For(0, files.Count, i =>
+        {
+            using FileStream stream = File.OpenRead(files[i]);
+            hashes[i] = Convert.ToHexStringLower(SHA256.HashData(stream));
+        });
+        return hashes is [var only] ? only : Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(string.Concat(hashes.Select(h => h + "\n")))));
+    }
+}
