@@ -110,7 +110,9 @@ public sealed class ExportTensor : IWeightSource
             return [new("rope_factors_long.weight", [.. longRope.Long]), new("rope_factors_short.weight", [.. longRope.Short])];
         if (rotary?.Scaling is DivisorScaling divisors) return [new("rope_freqs.weight", [.. divisors.Divisors])];
         if (rotary?.Scaling is not Llama3Scaling) return [];
-        float[] plain = (rotary with { Scaling = null }).Frequencies(0).Inverse, scaled = rotary.Frequencies(0).Inverse;
+        float[] plain = new float[rotary.Dimensions / 2], scaled = new float[rotary.Dimensions / 2];
+        (rotary with { Scaling = null }).Frequencies(0, plain);
+        rotary.Frequencies(0, scaled);
         return [new("rope_freqs.weight", [.. plain.Zip(scaled, (p, s) => p / s)])];
     }
 

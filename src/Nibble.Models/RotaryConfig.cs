@@ -24,14 +24,17 @@ public sealed record RotaryConfig
     /// </summary>
     public int? SwitchLength => Scaling is LongRopeScaling longRope ? longRope.OriginalContext : null;
 
-    /// <summary>The frequencies for a text of so many tokens, and what multiplies cosines and sines.</summary>
-    public (float[] Inverse, float Magnitude) Frequencies(int tokens)
+    /// <summary>The frequencies for a text of so many tokens: radians a position for each pair.</summary>
+    /// <param name="inverse">One number a pair, overwritten.</param>
+    /// <returns>What multiplies cosines and sines.</returns>
+    public float Frequencies(int tokens, Span<float> inverse)
     {
-        var inverse = new double[Dimensions / 2];
+        Span<double> exact = inverse.Length <= 512 ? stackalloc double[inverse.Length] : new double[inverse.Length];
         double theta = Scaling?.Theta(Theta, Dimensions, tokens) ?? Theta;
-        for (int i = 0; i < inverse.Length; i++) inverse[i] = Math.Pow(theta, -2.0 * i / Dimensions);
-        double magnitude = Scaling?.Apply(inverse, Theta, tokens) ?? 1;
-        return ([.. inverse.Select(f => (float)f)], (float)magnitude);
+        for (int i = 0; i < exact.Length; i++) exact[i] = Math.Pow(theta, -2.0 * i / Dimensions);
+        double magnitude = Scaling?.Apply(exact, Theta, tokens) ?? 1;
+        for (int i = 0; i < exact.Length; i++) inverse[i] = (float)exact[i];
+        return (float)magnitude;
     }
 }
 
@@ -42,13 +45,13 @@ public abstract record RotaryScaling
     public virtual double Theta(double theta, int dimensions, int tokens) => theta;
 
     /// <summary>Changes the frequencies and returns what multiplies cosines and sines.</summary>
-    public virtual double Apply(double[] inverse, double theta, int tokens) => 1;
+    public virtual double Apply(Span<double> inverse, double theta, int tokens) => 1;
 }
 
 /// <summary>Positions are divided by a factor (kaiokendev; Chen et al., arXiv:2306.15595).</summary>
 public sealed record LinearScaling(double Factor) : RotaryScaling
 {
-    public override double Apply(double[] inverse, double theta, int tokens)
+    public override double Apply(Span<double> inverse, double theta, int tokens)
     {
         for (int i = 0; i < inverse.Length; i++) inverse[i] /= Factor;
         return 1;
@@ -68,7 +71,7 @@ public sealed record DynamicScaling(double Factor, int OriginalContext) : Rotary
 /// <summary>Llama 3.1: low frequencies are divided by a factor, high ones kept, those between interpolated.</summary>
 public sealed record Llama3Scaling(double Factor, double LowFrequency, double HighFrequency, int OriginalContext) : RotaryScaling
 {
-    public override double Apply(double[] inverse, double theta, int tokens)
+    public override double Apply(Span<double> inverse, double theta, int tokens)
     {
         for (int i = 0; i < inverse.Length; i++)
         {
@@ -95,7 +98,7 @@ public sealed record YarnScaling(double Factor, int OriginalContext) : RotarySca
     /// <summary>The ends of the ramp are rounded to whole pairs.</summary>
     public bool Truncate { get; init; } = true;
 
-    public override double Apply(double[] inverse, double theta, int tokens)
+    public override double Apply(Span<double> inverse, double theta, int tokens)
     {
         int dimensions = 2 * inverse.Length;
         double low = PairOfTurns(BetaFast, dimensions, theta), high = PairOfTurns(BetaSlow, dimensions, theta);
@@ -123,7 +126,7 @@ public sealed record LongRopeScaling(IReadOnlyList<float> Short, IReadOnlyList<f
     /// <summary>Multiplies cosines and sines.</summary>
     public required double Magnitude { get; init; }
 
-    public override double Apply(double[] inverse, double theta, int tokens)
+    public override double Apply(Span<double> inverse, double theta, int tokens)
     {
         IReadOnlyList<float> divisors = tokens > OriginalContext ? Long : Short;
         for (int i = 0; i < inverse.Length; i++) inverse[i] /= divisors[i];
@@ -134,7 +137,7 @@ public sealed record LongRopeScaling(IReadOnlyList<float> Short, IReadOnlyList<f
 /// <summary>A divisor for each pair, as GGUF's <c>rope_freqs</c> holds them.</summary>
 public sealed record DivisorScaling(IReadOnlyList<float> Divisors) : RotaryScaling
 {
-    public override double Apply(double[] inverse, double theta, int tokens)
+    public override double Apply(Span<double> inverse, double theta, int tokens)
     {
         for (int i = 0; i < inverse.Length; i++) inverse[i] /= Divisors[i];
         return 1;

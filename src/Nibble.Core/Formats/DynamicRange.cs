@@ -66,4 +66,8 @@ public interface IQuantizerLevels
         }
         return sum;
     }
+
+    /// <summary>The interval of least <see cref="Error"/>; levels that know a shorter way than the general search take it.</summary>
+    (float Low, float High) LeastSquares(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance) =>
+        RangeSearch.LeastSquares(weights, importance, this);
 }

@@ -29,7 +29,11 @@ public sealed class FloatFormat : Format
         (row, bytes) => ToBFloat16(row, MemoryMarshal.Cast<byte, ushort>(bytes)),
         (bytes, row) => FromBFloat16(MemoryMarshal.Cast<byte, ushort>(bytes), row));
 
-    private FloatFormat(string name, int bytes, uint ggufType, double errorBudget, RowEncoder encode, RowDecoder decode)
+    public static readonly FloatFormat F8_E4M3 = new("F8_E4M3", 1, null, 4e-3, Float8.E4M3.Encode, Float8.E4M3.Decode);
+
+    public static readonly FloatFormat F8_E5M2 = new("F8_E5M2", 1, null, 1.6e-2, Float8.E5M2.Encode, Float8.E5M2.Decode);
+
+    private FloatFormat(string name, int bytes, uint? ggufType, double errorBudget, RowEncoder encode, RowDecoder decode)
     {
         Name = name;
         BlockBytes = bytes;

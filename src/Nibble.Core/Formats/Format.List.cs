@@ -12,6 +12,8 @@ public abstract partial class Format
         FloatFormat.F32,
         FloatFormat.F16,
         FloatFormat.BF16,
+        FloatFormat.F8_E4M3,
+        FloatFormat.F8_E5M2,
         new BlockFormat<Q8_0>(),
         new BlockFormat<Q6_K>(),
         new BlockFormat<Q5_K>(),
@@ -45,6 +47,17 @@ public abstract partial class Format
         LinearFormat.OfBits(6),
         LinearFormat.OfBits(7),
         LinearFormat.OfBits(8),
+        LogFormat.OfBits(2),
+        LogFormat.OfBits(3),
+        LogFormat.OfBits(4),
+        LogFormat.OfBits(5),
+        LogFormat.OfBits(6),
+        LogFormat.OfBits(7),
+        LogFormat.OfBits(8),
+        TableFormat.PowersOfTwo(4),
+        TableFormat.AdditivePowersOfTwo(4),
+        TableFormat.NF4,
+        TableFormat.FP4,
     ];
 
     /// <summary>The format of this name, whatever its case: one of the list, or a variant that a family's grammar describes.</summary>
@@ -52,6 +65,8 @@ public abstract partial class Format
     public static Format Parse(string name) =>
         All.FirstOrDefault(f => f.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
         ?? LinearFormat.TryParse(name)
+        ?? TableFormat.TryParse(name)
+        ?? (Format?)LogFormat.TryParse(name)
         ?? throw new UnusableInputException($"there is no format '{name}'; 'nibble formats' lists them");
 
     /// <summary>The format of this GGUF type number, or null.</summary>

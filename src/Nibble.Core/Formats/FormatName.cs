@@ -37,6 +37,19 @@ internal readonly struct FormatName(string start)
             return true;
         }
 
+        /// <summary>Passes over <c>-b1.5</c>, the base of a logarithm above 1 and at most 16, if it stands here.</summary>
+        public bool TakesBase(out double toBase)
+        {
+            toBase = 0;
+            if (!_rest.StartsWith("-b")) return false;
+            int end = _rest[1..].IndexOf('-');
+            ReadOnlySpan<char> digits = end < 0 ? _rest[2..] : _rest[2..(end + 1)];
+            if (!double.TryParse(digits, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out toBase) || toBase is not (> 1 and <= 16))
+                return false;
+            _rest = end < 0 ? default : _rest[(end + 1)..];
+            return true;
+        }
+
         /// <summary>The next word after a dash; false at the end.</summary>
         public bool Next(out ReadOnlySpan<char> word)
         {

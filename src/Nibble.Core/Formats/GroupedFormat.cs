@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -12,13 +13,15 @@ public abstract class GroupedFormat : Format
 {
     private const int SuperBlock = 256;
     private readonly ReadOnlyMemory<byte> _shared;
+    private readonly int _parameterBytes;
 
     /// <param name="bits">Bits a code, 1 to 8.</param>
     /// <param name="granularity">Which weights share parameters.</param>
     /// <param name="scale">How scales are stored.</param>
     /// <param name="columns">The row's length, or 0 while unbound.</param>
     /// <param name="shared">The tensor's parameters, or empty.</param>
-    protected GroupedFormat(int bits, Granularity granularity, ScaleType scale, int columns, ReadOnlyMemory<byte> shared)
+    /// <param name="parameterBytes">Bytes of the parameters of so many groups.</param>
+    protected GroupedFormat(int bits, Granularity granularity, ScaleType scale, int columns, ReadOnlyMemory<byte> shared, Func<int, int> parameterBytes)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(bits is >= 1 and <= 8, true);
         if (scale.IsDouble() && granularity.Reach != Reach.Group)
@@ -33,7 +36,10 @@ public abstract class GroupedFormat : Format
         BlockSize = granularity.Reach != Reach.Group || scale == ScaleType.ByteRow ? columns
             : scale == ScaleType.Byte ? SuperBlock : granularity.Size;
         GroupSize = granularity.Reach == Reach.Group ? granularity.Size : columns;
-        Groups = GroupSize == 0 ? 0 : granularity.Reach == Reach.Group ? BlockSize / GroupSize : 1;
+        Groups = granularity.Reach == Reach.Group ? BlockSize / GroupSize : 1;
+        _parameterBytes = parameterBytes(Groups);
+        InBlock = granularity.Reach == Reach.Tensor ? 0 : _parameterBytes;
+        BlockBytes = InBlock + BitPacking.Bytes(BlockSize, bits);
     }
 
     /// <summary>What a name says nothing of.</summary>
@@ -47,18 +53,16 @@ public abstract class GroupedFormat : Format
     /// <summary>Weights that share parameters.</summary>
     public int GroupSize { get; }
     public sealed override int BlockSize { get; }
-    public sealed override int BlockBytes => BlockParameterBytes + BitPacking.Bytes(BlockSize, Bits);
+    public sealed override int BlockBytes { get; }
+
+    /// <summary>Bytes of parameters in a block.</summary>
+    private int InBlock { get; }
 
     /// <summary>The row's length, or 0 while unbound.</summary>
     protected int Columns { get; }
 
-    /// <summary>Groups a block.</summary>
+    /// <summary>Groups a block; 1 where a row or a tensor is one.</summary>
     protected int Groups { get; }
-
-    /// <summary>Bytes of the parameters of this many groups.</summary>
-    protected abstract int ParameterBytes(int groups);
-
-    private int BlockParameterBytes => Granularity.Reach == Reach.Tensor ? 0 : ParameterBytes(Groups);
 
     /// <summary>The same format for rows of another length, with another shared table.</summary>
     protected abstract GroupedFormat Bind(int columns, ReadOnlyMemory<byte> shared);
@@ -72,6 +76,15 @@ public abstract class GroupedFormat : Format
     /// <summary>The weights of codes, one a byte, that belong to one group.</summary>
     protected abstract void Dequantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> codes, Span<float> weights);
 
+    /// <summary>The same for codes of 4 bits, two a byte; a multiple of 32 weights.</summary>
+    protected abstract void DequantizeNibbles(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> packed, Span<float> weights);
+
+    /// <summary>The interval for a group's weights: by the rule that is named, else by search or by the extremes.</summary>
+    protected static (float Low, float High) ChooseRange(ReadOnlySpan<float> weights, in FitOptions options, IQuantizerLevels levels, bool searched) =>
+        options.Range is { } range ? range.Choose(weights, options.Importance, levels)
+        : searched ? levels.LeastSquares(weights, options.Importance)
+        : RangeSearch.Extremes(weights, levels);
+
     public sealed override ReadOnlyMemory<byte> Shared => _shared;
 
     public sealed override Format ForColumns(int columns) =>
@@ -79,7 +92,7 @@ public abstract class GroupedFormat : Format
 
     public sealed override Format WithShared(ReadOnlyMemory<byte> shared)
     {
-        int expected = Granularity.Reach == Reach.Tensor ? ParameterBytes(1) : 0;
+        int expected = Granularity.Reach == Reach.Tensor ? _parameterBytes : 0;
         if (shared.Length != expected)
             throw new UnusableInputException($"{Name} shares {expected} bytes in a tensor, not {shared.Length}");
         return expected == 0 ? this : Bind(Columns, shared);
@@ -89,14 +102,14 @@ public abstract class GroupedFormat : Format
     {
         if (Granularity.Reach != Reach.Tensor) return this;
         (float[] weights, float[] importance) = TensorSample.Of(source, options.Importance.Span);
-        var parameters = new byte[ParameterBytes(1)];
+        var parameters = new byte[_parameterBytes];
         FitGroups(weights, new FitOptions { Importance = importance, Range = options.Range }, parameters);
         return Bind(source.Columns, parameters);
     }
 
     public sealed override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block)
     {
-        if (Granularity.Reach != Reach.Tensor) FitGroups(weights, options, block[..BlockParameterBytes]);
+        if (Granularity.Reach != Reach.Tensor) FitGroups(weights, options, block[..InBlock]);
     }
 
     public sealed override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, Span<float> rounded)
@@ -104,43 +117,50 @@ public abstract class GroupedFormat : Format
         ReadOnlySpan<byte> parameters = Parameters(block);
         Span<byte> code = stackalloc byte[1];
         Quantize(parameters, at / GroupSize, weights[..1], code);
-        BitPacking.Write(block[BlockParameterBytes..], at, Bits, code[0]);
+        BitPacking.Write(block[InBlock..], at, Bits, code[0]);
         Dequantize(parameters, at / GroupSize, code, rounded[..1]);
     }
 
     public sealed override void Encode(ReadOnlySpan<float> row, in FitOptions options, Span<byte> bytes)
     {
-        int blockBytes = BlockBytes, parameterBytes = BlockParameterBytes;
+        int blockBytes = BlockBytes;
         for (int at = 0; at < row.Length; at += BlockSize, bytes = bytes[blockBytes..])
         {
             Fit(row.Slice(at, BlockSize), options.Slice(at, BlockSize), bytes[..blockBytes]);
-            EncodeCodes(Parameters(bytes), row.Slice(at, BlockSize), bytes[parameterBytes..blockBytes]);
+            EncodeCodes(Parameters(bytes), row.Slice(at, BlockSize), bytes[InBlock..blockBytes]);
         }
     }
 
-    public override void Decode(ReadOnlySpan<byte> bytes, Span<float> weights)
+    public sealed override void Decode(ReadOnlySpan<byte> bytes, Span<float> weights)
     {
-        int blockBytes = BlockBytes, parameterBytes = BlockParameterBytes;
-        for (int at = 0; at < weights.Length; at += BlockSize, bytes = bytes[blockBytes..])
-            DecodeCodes(Parameters(bytes), bytes[parameterBytes..blockBytes], weights.Slice(at, BlockSize));
+        int blockSize = BlockSize, blockBytes = BlockBytes, inBlock = InBlock;
+        bool nibbles = Bits == 4 && GroupSize % 32 == 0 && Vector256.IsHardwareAccelerated;
+        for (int at = 0; at < weights.Length; at += blockSize, bytes = bytes[blockBytes..])
+        {
+            ReadOnlySpan<byte> parameters = Parameters(bytes), packed = bytes[inBlock..blockBytes];
+            if (!nibbles) DecodeCodes(parameters, packed, weights.Slice(at, blockSize));
+            else
+                for (int g = 0, from = 0; from < blockSize; g++, from += GroupSize)
+                    DequantizeNibbles(parameters, g, packed.Slice(from / 2, GroupSize / 2), weights.Slice(at + from, GroupSize));
+        }
     }
 
     /// <summary>The parameters of a block: its first bytes, or the tensor's table.</summary>
     protected ReadOnlySpan<byte> Parameters(ReadOnlySpan<byte> block)
     {
-        if (Granularity.Reach != Reach.Tensor) return block[..BlockParameterBytes];
+        if (Granularity.Reach != Reach.Tensor) return block[..InBlock];
         return _shared.Length > 0 ? _shared.Span : throw new InvalidOperationException($"{Name} has learned no range of this tensor.");
     }
 
     /// <summary>The packed codes of a block.</summary>
-    protected ReadOnlySpan<byte> Codes(ReadOnlySpan<byte> block) => block[BlockParameterBytes..BlockBytes];
+    protected ReadOnlySpan<byte> Codes(ReadOnlySpan<byte> block) => block[InBlock..BlockBytes];
 
     /// <summary>Weights in one group of <see cref="Format.Unpack"/>: a row is cut in pieces that kernels like.</summary>
     protected int IntegerGroup
     {
         get
         {
-            if (Granularity.Reach == Reach.Group && Groups > 0) return GroupSize % 8 == 0 ? GroupSize : 0;
+            if (Granularity.Reach == Reach.Group) return GroupSize % 8 == 0 ? GroupSize : 0;
             foreach (int size in (ReadOnlySpan<int>)[256, 128, 64, 32, 16, 8])
                 if (BlockSize % size == 0) return size;
             return 0;

@@ -25,3 +25,29 @@ internal static class Lanes
         return (Vector256.WidenLower(wide).AsInt32(), Vector256.WidenUpper(wide).AsInt32());
     }
 }
+
+/// <summary>A table of sixteen floats in two registers.</summary>
+internal readonly struct Table16
+{
+    public readonly Vector256<float> Lower, Upper;
+
+    /// <param name="entries">Sixteen.</param>
+    /// <param name="factor">Multiplies them.</param>
+    public Table16(ReadOnlySpan<float> entries, float factor = 1)
+    {
+        Lower = Vector256.Create(entries[..8]) * factor;
+        Upper = Vector256.Create(entries.Slice(8, 8)) * factor;
+    }
+
+    /// <summary>For each lane the entry of its index, 0 to 15.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Vector256<float> LookUp(Vector256<int> index)
+    {
+        // vpermps minds the low three bits only; bit 3, moved to the sign, chooses the half.
+        if (Avx2.IsSupported)
+            return Avx.BlendVariable(Avx2.PermuteVar8x32(Lower, index), Avx2.PermuteVar8x32(Upper, index), (index << 28).AsSingle());
+        Vector256<int> within = index & Vector256.Create(7);
+        return Vector256.ConditionalSelect(Vector256.GreaterThan(index, Vector256.Create(7)).AsSingle(),
+            Vector256.Shuffle(Upper, within), Vector256.Shuffle(Lower, within));
+    }
+}

@@ -13,6 +13,8 @@ public sealed partial class LinearFormat : GroupedFormat
 {
     private readonly LinearLevels _levels, _negative;
     private readonly sbyte[] _codes;
+    private readonly ScaleArray _scales, _minimums;
+    private readonly int _scaleBytes;
 
     /// <param name="bits">1 to 8; one bit has no code to spare for a zero point.</param>
     /// <param name="kind">Where zero lies.</param>
@@ -26,13 +28,16 @@ public sealed partial class LinearFormat : GroupedFormat
     public static LinearFormat OfBits(int bits) => new(bits, DefaultKind(bits), DefaultGranularity, ScaleType.F16);
 
     private LinearFormat(int bits, LinearKind kind, Granularity granularity, ScaleType scale, int columns, ReadOnlyMemory<byte> shared)
-        : base(bits, granularity, scale, columns, shared)
+        : base(bits, granularity, scale, columns, shared, groups => ParameterBytes(bits, kind, scale, groups))
     {
         if (bits == 1 && kind == LinearKind.ZeroPoint)
             throw new ArgumentException("one bit has no code to spare for a zero point", nameof(kind));
         if (scale == ScaleType.PowerOfTwo && kind != LinearKind.Symmetric)
             throw new ArgumentException("fixed point is symmetric", nameof(scale));
         Kind = kind;
+        _scales = ScalesOf(kind, scale, Groups);
+        _scaleBytes = _scales.Bytes;
+        _minimums = MinimumsOf(scale, Groups);
         _levels = new LinearLevels(bits, kind, negative: false, IsFixedPoint);
         _negative = new LinearLevels(bits, kind, negative: true, IsFixedPoint);
         _codes = bits == 8 ? [] : bits == 1 && kind == LinearKind.Symmetric ? [-1, 1]
@@ -50,34 +55,32 @@ public sealed partial class LinearFormat : GroupedFormat
     protected override GroupedFormat Bind(int columns, ReadOnlyMemory<byte> shared) =>
         new LinearFormat(Bits, Kind, Granularity, Scale, columns, shared);
 
-    private ScaleArray Scales(int groups) => new(Scale, groups, Kind == LinearKind.Symmetric);
-    private ScaleArray Minimums(int groups) => new(Scale, groups, Signed: true);
+    private static ScaleArray ScalesOf(LinearKind kind, ScaleType type, int groups) => new(type, groups, Signed: kind == LinearKind.Symmetric);
+    private static ScaleArray MinimumsOf(ScaleType type, int groups) => new(type, groups, Signed: true);
 
-    protected override int ParameterBytes(int groups) => Scales(groups).Bytes + Kind switch
+    private static int ParameterBytes(int bits, LinearKind kind, ScaleType scale, int groups) => ScalesOf(kind, scale, groups).Bytes + kind switch
     {
-        LinearKind.ZeroPoint => BitPacking.Bytes(groups, Bits),
-        LinearKind.Minimum => Minimums(groups).Bytes,
+        LinearKind.ZeroPoint => BitPacking.Bytes(groups, bits),
+        LinearKind.Minimum => MinimumsOf(scale, groups).Bytes,
         _ => 0,
     };
 
     /// <summary>The grid that stored parameters mean.</summary>
     private LinearGrid Grid(ReadOnlySpan<byte> parameters, int group)
     {
-        int groups = Granularity.Reach == Reach.Tensor ? 1 : Groups;
-        if (groups == 1) group = 0;
-        ScaleArray scales = Scales(groups);
-        float scale = scales.Read(parameters, group);
+        if (Groups == 1) group = 0;
+        float scale = _scales.Read(parameters, group);
         return Kind switch
         {
             LinearKind.Symmetric => _levels.OfScale(scale),
-            LinearKind.ZeroPoint => new LinearGrid(scale, BitPacking.Read(parameters[scales.Bytes..], group, Bits), 0),
-            _ => new LinearGrid(scale, 0, Minimums(groups).Read(parameters[scales.Bytes..], group)),
+            LinearKind.ZeroPoint => new LinearGrid(scale, BitPacking.Read(parameters[_scaleBytes..], group, Bits), 0),
+            _ => new LinearGrid(scale, 0, _minimums.Read(parameters[_scaleBytes..], group)),
         };
     }
 
     protected override void FitGroups(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> parameters)
     {
-        int groups = Granularity.Reach == Reach.Tensor ? 1 : Groups, size = weights.Length / groups;
+        int groups = Groups, size = weights.Length / groups;
         Span<float> scales = groups <= 64 ? stackalloc float[groups] : new float[groups];
         Span<float> lows = groups <= 64 ? stackalloc float[groups] : new float[groups];
         for (int g = 0; g < groups; g++)
@@ -85,21 +88,18 @@ public sealed partial class LinearFormat : GroupedFormat
             LinearGrid grid = FitGroup(weights.Slice(g * size, size), options.Slice(g * size, size), out lows[g]);
             scales[g] = Bits == 1 && Kind == LinearKind.Symmetric ? grid.Step / 2 : grid.Step;
         }
-        ScaleArray stored = Scales(groups);
-        stored.Write(parameters, scales);
-        if (Kind == LinearKind.Minimum) Minimums(groups).Write(parameters[stored.Bytes..], lows);
+        _scales.Write(parameters, scales);
+        if (Kind == LinearKind.Minimum) _minimums.Write(parameters[_scaleBytes..], lows);
         if (Kind != LinearKind.ZeroPoint) return;
-        Span<byte> zeros = parameters[stored.Bytes..];
+        Span<byte> zeros = parameters[_scaleBytes..];
         for (int g = 0; g < groups; g++)
-            BitPacking.Write(zeros, g, Bits, _levels.ZeroPoint(lows[g], stored.Read(parameters, g)));
+            BitPacking.Write(zeros, g, Bits, _levels.ZeroPoint(lows[g], _scales.Read(parameters, g)));
     }
 
     private LinearGrid FitGroup(ReadOnlySpan<float> weights, in FitOptions options, out float low)
     {
         LinearLevels levels = Kind == LinearKind.Symmetric && !IsFixedPoint && SpareLevelLiesAbove(weights) ? _negative : _levels;
-        (low, float high) = options.Range is { } range ? range.Choose(weights, options.Importance, levels)
-            : Bits <= SearchedBits ? RangeSearch.LeastSquares(weights, options.Importance, levels)
-            : RangeSearch.Extremes(weights, levels);
+        (low, float high) = ChooseRange(weights, options, levels, searched: Bits <= SearchedBits);
         return levels.Lay(low, high);
     }
 
@@ -118,6 +118,9 @@ public sealed partial class LinearFormat : GroupedFormat
 
     protected override void Dequantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> codes, Span<float> weights) =>
         Grid(parameters, group).Dequantize(codes, weights);
+
+    protected override void DequantizeNibbles(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> packed, Span<float> weights) =>
+        Grid(parameters, group).DequantizeNibbles(packed, weights);
 
     public override int Group => IntegerGroup;
     public override ReadOnlySpan<sbyte> Levels => _codes;

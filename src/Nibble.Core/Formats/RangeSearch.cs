@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -18,8 +19,31 @@ public static class RangeSearch
     private const int FineSteps = 6;
 
     /// <summary>The least and the greatest weight.</summary>
-    public static (float Low, float High) Extremes(ReadOnlySpan<float> weights) =>
-        weights.IsEmpty ? (0, 0) : (TensorPrimitives.Min(weights), TensorPrimitives.Max(weights));
+    public static (float Low, float High) Extremes(ReadOnlySpan<float> weights)
+    {
+        if (weights.IsEmpty) return (0, 0);
+        float low = weights[0], high = low;
+        int i = 0;
+        if (Vector256.IsHardwareAccelerated && weights.Length >= 16)
+        {
+            // Eight running extremes, two registers each, so that a comparison need not wait for the last.
+            var lowA = Vector256.Create(weights);
+            Vector256<float> lowB = lowA, highA = lowA, highB = lowA;
+            for (; i + 16 <= weights.Length; i += 16)
+            {
+                Vector256<float> a = Vector256.Create(weights.Slice(i, 8)), b = Vector256.Create(weights.Slice(i + 8, 8));
+                (lowA, highA) = (Vector256.MinNative(lowA, a), Vector256.MaxNative(highA, a));
+                (lowB, highB) = (Vector256.MinNative(lowB, b), Vector256.MaxNative(highB, b));
+            }
+            lowA = Vector256.MinNative(lowA, lowB);
+            highA = Vector256.MaxNative(highA, highB);
+            Vector128<float> lows = Vector128.MinNative(lowA.GetLower(), lowA.GetUpper()), highs = Vector128.MaxNative(highA.GetLower(), highA.GetUpper());
+            low = Math.Min(Math.Min(lows[0], lows[1]), Math.Min(lows[2], lows[3]));
+            high = Math.Max(Math.Max(highs[0], highs[1]), Math.Max(highs[2], highs[3]));
+        }
+        for (; i < weights.Length; i++) (low, high) = (Math.Min(low, weights[i]), Math.Max(high, weights[i]));
+        return (low, high);
+    }
 
     /// <summary>The interval from the least to the greatest weight, made symmetric where the levels must be.</summary>
     public static (float Low, float High) Extremes(ReadOnlySpan<float> weights, IQuantizerLevels levels)
@@ -49,42 +73,52 @@ public static class RangeSearch
         return (best.Low, best.High);
     }
 
-    /// <summary>Fractions of the two ends at once, then golden section around the best.</summary>
+    /// <summary>Fractions of the two ends at once, about zero or the middle, then golden section around the best.</summary>
     private static void TryFractions(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels, ref Candidate best)
     {
-        (float low, float high) = (best.Low, best.High);
+        float centre = best.Low < 0 && best.High > 0 ? 0 : best.Low + (best.High - best.Low) / 2;
+        float low = best.Low - centre, high = best.High - centre;
         const float Step = 1f / CoarseSteps;
         float at = 1;
         for (int i = 1; i < CoarseSteps; i++)
-            if (Try(weights, importance, levels, i * Step * low, i * Step * high, ref best)) at = i * Step;
-        Golden(weights, importance, levels, (low * (at - Step), high * (at - Step)), (low * (at + Step), high * (at + Step)), ref best);
+            if (Try(weights, importance, levels, centre + i * Step * low, centre + i * Step * high, ref best)) at = i * Step;
+        float less = at - Step, more = at + Step;
+        Golden(weights, importance, levels, (centre + low * less, centre + high * less), (centre + low * more, centre + high * more), ref best);
     }
 
-    /// <summary>Every pair of tenths of the two ends.</summary>
+    /// <summary>Every pair of tenths of the way that the two ends may go: to zero, or to each other where that lies outside.</summary>
     private static void TryPairs(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels, ref Candidate best)
     {
         (float low, float high) = (best.Low, best.High);
-        for (int i = 1; i <= PairSteps; i++)
-            for (int j = 1; j <= PairSteps; j++)
-                if (i != j) Try(weights, importance, levels, low * i / PairSteps, high * j / PairSteps, ref best);
+        (float lowGoal, float highGoal) = low < 0 && high > 0 ? (0, 0) : (high, low);
+        for (int i = 0; i < PairSteps; i++)
+            for (int j = 0; j < PairSteps; j++)
+            {
+                float newLow = low + (lowGoal - low) * i / PairSteps, newHigh = high + (highGoal - high) * j / PairSteps;
+                if (newLow < newHigh) Try(weights, importance, levels, newLow, newHigh, ref best);
+            }
     }
 
-    /// <summary>One end of the best interval, moved between the extreme and the middle.</summary>
+    /// <summary>One end of the best interval, moved between the extreme and the middle: a grid, then golden section.</summary>
     private static void MoveEnd(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels,
         bool moveLow, float extreme, ref Candidate best)
     {
         (float low, float high) = (best.Low, best.High);
-        float middle = low + (high - low) / 2, step = (middle - extreme) / EndSteps;
-        if (step == 0) return;
-        float at = moveLow ? low : high;
+        float middle = low + (high - low) / 2;
+        if (middle == extreme) return;
+        float before = moveLow ? low : high, after = before;
         for (int i = 0; i < EndSteps; i++)
         {
-            float end = extreme + i * step;
-            if (Try(weights, importance, levels, moveLow ? end : low, moveLow ? high : end, ref best)) at = end;
+            float end = End((float)i / EndSteps);
+            if (!Try(weights, importance, levels, moveLow ? end : low, moveLow ? high : end, ref best)) continue;
+            before = End((i - 1f) / EndSteps);
+            after = End((i + 1f) / EndSteps);
         }
-        (float, float) from = moveLow ? (at - step, high) : (low, at - step);
-        (float, float) to = moveLow ? (at + step, high) : (low, at + step);
-        Golden(weights, importance, levels, from, to, ref best);
+        if (before == after) (before, after) = (before - (middle - extreme) / EndSteps, before + (middle - extreme) / EndSteps);
+        if (moveLow) Golden(weights, importance, levels, (before, high), (after, high), ref best);
+        else Golden(weights, importance, levels, (low, before), (low, after), ref best);
+
+        float End(float part) => extreme + (middle - extreme) * part;
     }
 
     /// <summary>Golden section along the line between two intervals.</summary>

@@ -28,11 +28,20 @@ public readonly record struct ScaleArray(ScaleType Type, int Count, bool Signed)
     public float Read(ReadOnlySpan<byte> stored, int group) => Type switch
     {
         ScaleType.F32 => BinaryPrimitives.ReadSingleLittleEndian(stored[(4 * group)..]),
-        ScaleType.F16 => (float)BinaryPrimitives.ReadHalfLittleEndian(stored[(2 * group)..]),
+        ScaleType.F16 => ReadHalf(stored[(2 * group)..]),
         ScaleType.BF16 => BitConverter.UInt32BitsToSingle((uint)BinaryPrimitives.ReadUInt16LittleEndian(stored[(2 * group)..]) << 16),
         ScaleType.PowerOfTwo => (sbyte)stored[group] == NoScale ? 0 : MathF.ScaleB(1, (sbyte)stored[group]),
         _ => BinaryPrimitives.ReadSingleLittleEndian(stored) * (Signed ? (sbyte)stored[SuperBytes + group] : stored[SuperBytes + group]),
     };
+
+    /// <summary>A finite half's bits, moved to a float's place, are too small by 2^112: less work than the general conversion.</summary>
+    private static float ReadHalf(ReadOnlySpan<byte> stored)
+    {
+        const float Gap = 5.192296858534828e33f; // 2^112
+        uint bits = BinaryPrimitives.ReadUInt16LittleEndian(stored);
+        if ((bits & 0x7C00) == 0x7C00) return (float)BitConverter.UInt16BitsToHalf((ushort)bits);
+        return BitConverter.UInt32BitsToSingle(((bits & 0x8000) << 16) | ((bits & 0x7FFF) << 13)) * Gap;
+    }
 
     /// <summary>Stores the scales of all groups, each rounded to what its type can hold, finite always.</summary>
     public void Write(Span<byte> stored, ReadOnlySpan<float> scales)

@@ -41,6 +41,8 @@ internal static class GgufKeys
         if (!gguf.Has("attention.key_length") && hidden % heads != 0)
             throw gguf.Error("attention.head_count", $"is {heads}, which does not divide the width, {hidden}, and there is no attention.key_length");
         int headSize = gguf.Count("attention.key_length", hidden / heads), valueSize = gguf.Count("attention.value_length", headSize);
+        if ((long)headSize * heads > 1 << 24)
+            throw gguf.Error("attention.key_length", $"is {headSize}, for {heads} heads; a width of more than 2^24 is no model's");
         if (valueSize != headSize && !gguf.Has("attention.kv_lora_rank"))
             throw gguf.Error("attention.value_length", $"is {valueSize}, but attention.key_length is {headSize}; only equal widths are computed");
         int context = gguf.Count("context_length"), feedForward = gguf.Count("feed_forward_length", gguf.Has("expert_feed_forward_length") ? 1 : null);

@@ -6,7 +6,7 @@ namespace Nibble.Models.Decoder;
 internal sealed unsafe class RotaryTable(RotaryConfig config) : IDisposable
 {
     private readonly FloatBuffer _cos = new(), _sin = new();
-    private float[] _inverse = [];
+    private readonly float[] _inverse = new float[config.Dimensions / 2];
     private float _magnitude;
     private int _length = -1;
 
@@ -17,7 +17,7 @@ internal sealed unsafe class RotaryTable(RotaryConfig config) : IDisposable
     public void Prepare(int position, int tokens, int length)
     {
         if (!Config.DependsOnLength) length = 0;
-        if (length != _length) (_inverse, _magnitude) = Config.Frequencies(length);
+        if (length != _length) _magnitude = Config.Frequencies(length, _inverse);
         _length = length;
         int width = Config.Dimensions;
         float* cos = _cos.Of((nint)tokens * width), sin = _sin.Of((nint)tokens * width);

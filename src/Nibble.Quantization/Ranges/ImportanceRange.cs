@@ -11,5 +11,5 @@ public sealed class ImportanceRange : DynamicRange
     public override (float Low, float High) Choose(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels) =>
         importance.IsEmpty
             ? throw new UnusableInputException("the range 'importance' needs the statistics of a calibration; name a text (--calibration TEXT) or choose 'mse'")
-            : RangeSearch.LeastSquares(weights, importance, levels);
+            : levels.LeastSquares(weights, importance);
 }

@@ -8,5 +8,5 @@ public sealed class MeanSquareRange : DynamicRange
     public override string Name => "mse";
 
     public override (float Low, float High) Choose(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels) =>
-        RangeSearch.LeastSquares(weights, [], levels);
+        levels.LeastSquares(weights, []);
 }

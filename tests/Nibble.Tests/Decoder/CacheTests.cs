@@ -2,6 +2,7 @@ using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
+using Nibble.Tests.Golden;
 
 namespace Nibble.Tests.Decoder;
 
@@ -13,7 +14,7 @@ public class CacheTests
     [Theory, MemberData(nameof(Folders))]
     public void Token_by_token_and_in_small_batches_the_logits_are_those_of_one_prefill(string name)
     {
-        string folder = SharedData.Path($"golden/architectures/{name}");
+        string folder = GoldenCheckpoint.Folder(name);
         using ModelSource source = ModelSource.Open(folder);
         using var pool = new WorkerPool(1);
         int[] tokens = GoldenArchitecture.Read(folder).InputIds;
@@ -35,7 +36,7 @@ public class CacheTests
     [Fact]
     public void A_layer_with_a_window_keeps_no_more_than_its_window_and_a_batch()
     {
-        using ModelSource source = ModelSource.Open(SharedData.Path("golden/architectures/mistral-sliding"));
+        using ModelSource source = ModelSource.Open(GoldenCheckpoint.Folder("mistral-sliding"));
         using var pool = new WorkerPool(1);
         using var model = new DecoderModel(source, pool, new DecoderOptions { BatchSize = 4 });
         using KvCache cache = model.NewCache(100_000);
@@ -46,7 +47,7 @@ public class CacheTests
     [Fact]
     public void A_text_longer_than_trained_is_warned_of_once_and_computed()
     {
-        using ModelSource source = ModelSource.Open(SharedData.Path("golden/architectures/mistral-sliding"));
+        using ModelSource source = ModelSource.Open(GoldenCheckpoint.Folder("mistral-sliding"));
         using var pool = new WorkerPool(1);
         var warnings = new List<string>();
         using var model = new DecoderModel(source, pool, new DecoderOptions { BatchSize = 50, Warn = warnings.Add });
@@ -61,7 +62,7 @@ public class CacheTests
     [Fact]
     public void A_truncated_cache_goes_on_as_if_the_rest_had_never_been()
     {
-        using ModelSource source = ModelSource.Open(SharedData.Path("golden/architectures/llama"));
+        using ModelSource source = ModelSource.Open(GoldenCheckpoint.Folder("llama"));
         using var pool = new WorkerPool(1);
         using var model = new DecoderModel(source, pool);
         using KvCache cache = model.NewCache(20);
@@ -80,7 +81,7 @@ public class CacheTests
     [InlineData("Q8_0", 0.5)]
     public void A_cache_of_fewer_bits_changes_the_logits_a_little(string format, double tolerance)
     {
-        string folder = SharedData.Path("golden/architectures/llama-tied-bias-rope-llama3");
+        string folder = GoldenCheckpoint.Folder("llama-tied-bias-rope-llama3");
         using ModelSource source = ModelSource.Open(folder);
         using var pool = new WorkerPool(1);
         int[] tokens = GoldenArchitecture.Read(folder).InputIds;

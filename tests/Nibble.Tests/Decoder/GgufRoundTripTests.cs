@@ -5,6 +5,7 @@ using Nibble.Files;
 using Nibble.Files.Gguf;
 using Nibble.Models;
 using Nibble.Models.Decoder;
+using Nibble.Tests.Golden;
 
 namespace Nibble.Tests.Decoder;
 
@@ -16,7 +17,7 @@ public class GgufRoundTripTests
     [Theory, MemberData(nameof(Decoders))]
     public void Logits_from_gguf_agree_with_transformers(string name)
     {
-        string folder = SharedData.Path($"golden/architectures/{name}");
+        string folder = GoldenCheckpoint.Folder(name);
         var golden = GoldenArchitecture.Read(folder);
         using var file = new TemporaryGguf(folder);
         using ModelSource source = ModelSource.Open(file.Path);
@@ -33,7 +34,7 @@ public class GgufRoundTripTests
     [InlineData("modernbert")]
     public void Hidden_states_from_gguf_agree_with_transformers(string name)
     {
-        string folder = SharedData.Path($"golden/architectures/{name}");
+        string folder = GoldenCheckpoint.Folder(name);
         var golden = GoldenArchitecture.Read(folder);
         using var file = new TemporaryGguf(folder);
         using ModelSource source = ModelSource.Open(file.Path);
@@ -45,6 +46,27 @@ public class GgufRoundTripTests
             GoldenArchitectureTests.AssertClose(golden.HiddenStates[t], states.AsSpan(t * model.Config.Hidden, model.Config.Hidden), $"{name}, position {t}");
     }
 
+    /// <summary>Writes a model as GGUF in F32.</summary>
+    /// <param name="change">Changes its metadata.</param>
+    internal static void Write(ModelSource source, string path, Action<GgufMetadata> change)
+    {
+        var metadata = new GgufMetadata(path);
+        source.WriteGgufMetadata(metadata);
+        change(metadata);
+        ExportTensor[] tensors = [.. source.GgufTensors()];
+        using var writer = new GgufWriter(path, metadata, [.. tensors.Select(t => TensorInfo.Of(t.Name, FloatFormat.F32, t.Shape))]);
+        foreach (ExportTensor tensor in tensors)
+        {
+            var row = new float[tensor.Columns];
+            for (int r = 0; r < tensor.Rows; r++)
+            {
+                tensor.ReadRow(r, row);
+                writer.Write(MemoryMarshal.AsBytes<float>(row));
+            }
+        }
+        writer.Commit();
+    }
+
     /// <summary>A GGUF file in F32 of a Hugging Face folder, deleted when disposed.</summary>
     internal sealed class TemporaryGguf : IDisposable
     {
@@ -54,20 +76,7 @@ public class GgufRoundTripTests
         {
             Path = System.IO.Path.Combine(_folder, "model.gguf");
             using ModelSource source = ModelSource.Open(checkpoint);
-            var metadata = new GgufMetadata(Path);
-            source.WriteGgufMetadata(metadata);
-            ExportTensor[] tensors = [.. source.GgufTensors()];
-            using var writer = new GgufWriter(Path, metadata, [.. tensors.Select(t => TensorInfo.Of(t.Name, FloatFormat.F32, t.Shape))]);
-            foreach (ExportTensor tensor in tensors)
-            {
-                var row = new float[tensor.Columns];
-                for (int r = 0; r < tensor.Rows; r++)
-                {
-                    tensor.ReadRow(r, row);
-                    writer.Write(MemoryMarshal.AsBytes<float>(row));
-                }
-            }
-            writer.Commit();
+            Write(source, Path, _ => { });
         }
 
         public string Path { get; }

@@ -3,6 +3,7 @@ using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Architectures;
 using Nibble.Models.Decoder;
+using Nibble.Tests.Golden;
 
 namespace Nibble.Tests.Decoder;
 
@@ -18,7 +19,7 @@ public class GoldenArchitectureTests
     [Theory, MemberData(nameof(Decoders))]
     public void Logits_greedy_continuation_and_likelihood_agree_with_transformers(string name)
     {
-        string folder = SharedData.Path($"golden/architectures/{name}");
+        string folder = GoldenCheckpoint.Folder(name);
         var golden = GoldenArchitecture.Read(folder);
         using ModelSource source = ModelSource.Open(folder);
         using var pool = new WorkerPool(1);
@@ -36,7 +37,7 @@ public class GoldenArchitectureTests
     [InlineData("modernbert")]
     public void Last_hidden_states_of_encoders_agree_with_transformers(string name)
     {
-        string folder = SharedData.Path($"golden/architectures/{name}");
+        string folder = GoldenCheckpoint.Folder(name);
         var golden = GoldenArchitecture.Read(folder);
         using ModelSource source = ModelSource.Open(folder);
         using var pool = new WorkerPool(1);

@@ -1,0 +1,73 @@
+namespace Nibble.Core.Formats;
+
+/// <summary>
+/// A fixed table of levels under a scale: NF4 and FP4, powers of two and sums of them, logarithms to a fixed base, 8-bit
+/// floats. A block is the scales of its groups, then the codes.
+/// </summary>
+public sealed partial class TableFormat : GroupedFormat
+{
+    private readonly Kind _kind;
+    private readonly LevelTable _table;
+    private readonly TableLevels _levels;
+    private readonly ScaleArray _scales;
+    private readonly (sbyte[] Levels, float Unit)? _whole;
+    private readonly sbyte[] _wholeLevels;
+
+    private TableFormat(Kind kind, Granularity granularity, ScaleType scale, int columns, ReadOnlyMemory<byte> shared)
+        : base(kind.Table.Bits, granularity, scale, columns, shared, groups => new ScaleArray(scale, groups, Signed: false).Bytes)
+    {
+        _kind = kind;
+        _table = kind.Table;
+        _levels = new TableLevels(_table, scale == ScaleType.PowerOfTwo);
+        _whole = _table.Whole();
+        _wholeLevels = _whole is { } whole ? [.. whole.Levels.Distinct().Order()] : [];
+        _scales = new ScaleArray(scale, Groups, Signed: false);
+        Name = MakeName();
+    }
+
+    public override string Name { get; }
+    public override FormatFamily Family => _kind.Family;
+
+    protected override GroupedFormat Bind(int columns, ReadOnlyMemory<byte> shared) => new TableFormat(_kind, Granularity, Scale, columns, shared);
+
+    private float ScaleOf(ReadOnlySpan<byte> parameters, int group) => _scales.Read(parameters, Groups == 1 ? 0 : group);
+
+    protected override void FitGroups(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> parameters)
+    {
+        int groups = Groups, size = weights.Length / groups;
+        Span<float> scales = groups <= 64 ? stackalloc float[groups] : new float[groups];
+        for (int g = 0; g < groups; g++)
+        {
+            (float low, float high) = ChooseRange(weights.Slice(g * size, size), options.Slice(g * size, size), _levels, searched: Bits <= 5);
+            scales[g] = _levels.Lay(low, high);
+        }
+        _scales.Write(parameters, scales);
+    }
+
+    protected override void Quantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<float> weights, Span<byte> codes) =>
+        _table.Quantize(weights, ScaleOf(parameters, group), codes);
+
+    protected override void Dequantize(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> codes, Span<float> weights) =>
+        _table.Dequantize(codes, ScaleOf(parameters, group), weights);
+
+    protected override void DequantizeNibbles(ReadOnlySpan<byte> parameters, int group, ReadOnlySpan<byte> packed, Span<float> weights) =>
+        _table.DequantizeNibbles(packed, ScaleOf(parameters, group), weights);
+
+    public override int Group => _whole is null ? 0 : IntegerGroup;
+    public override ReadOnlySpan<sbyte> Levels => _wholeLevels;
+
+    public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
+    {
+        (sbyte[] levels, float unit) = _whole ?? throw new NotSupportedException($"{Name} has no integer form.");
+        UnpackCodes(block, codes);
+        for (int i = 0; i < BlockSize; i++) codes[i] = levels[(byte)codes[i]];
+        ReadOnlySpan<byte> parameters = Parameters(block);
+        for (int i = 0; i < BlockSize; i += Group)
+        {
+            scales[i / Group] = unit * ScaleOf(parameters, i / GroupSize);
+            offsets[i / Group] = 0;
+        }
+    }
+
+    public override double ErrorBudget => _kind.ErrorBudget * (Granularity.Reach == Reach.Group && Scale != ScaleType.PowerOfTwo ? 1 : 4);
+}

@@ -1,0 +1,26 @@
+using System.Runtime.CompilerServices;
+
+namespace Nibble.Tests.Golden;
+
+/// <summary>
+/// Folders of tiny checkpoints with what transformers computed of them. Three are part of the project; the others are in
+/// the shared data folder.
+/// </summary>
+public static class GoldenCheckpoint
+{
+    /// <summary>The folder of an architecture; skips the running test where it is missing.</summary>
+    public static string Folder(string name)
+    {
+        string own = Own(name);
+        return Directory.Exists(own) ? own : SharedData.Path($"golden/architectures/{name}");
+    }
+
+    /// <summary>A copy of a folder of the project that a test may change.</summary>
+    /// <param name="to">An existing folder.</param>
+    public static void Copy(string name, string to)
+    {
+        foreach (string file in Directory.EnumerateFiles(Own(name))) File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
+    }
+
+    private static string Own(string name, [CallerFilePath] string here = "") => Path.Combine(Path.GetDirectoryName(here)!, "architectures", name);
+}
