@@ -21,6 +21,7 @@ public sealed class ExportTensor : IWeightSource
     internal ExportTensor(ModelTensor tensor, ModelConfig config)
     {
         Name = GgufName(tensor);
+        ModelName = tensor.Name;
         Stored = tensor.Stored;
         (Columns, _rowsOfExpert) = (tensor.Columns, tensor.Rows);
         Rows = tensor.Experts * tensor.Rows;
@@ -36,7 +37,7 @@ public sealed class ExportTensor : IWeightSource
     /// <summary>A tensor of a GGUF file, as it is.</summary>
     internal ExportTensor(TensorFile file, TensorInfo tensor)
     {
-        Name = tensor.Name;
+        Name = ModelName = tensor.Name;
         Stored = [tensor];
         Shape = tensor.Shape;
         IsVector = tensor.Shape.Count < 2;
@@ -49,11 +50,15 @@ public sealed class ExportTensor : IWeightSource
     private ExportTensor(string name, float[] numbers)
     {
         (Name, Shape, Columns, Rows, IsVector, Stored) = (name, [numbers.Length], numbers.Length, 1, true, []);
+        ModelName = name;
         _vector = numbers;
     }
 
     /// <summary>llama.cpp's name.</summary>
     public string Name { get; }
+
+    /// <summary>The decoder's name for it.</summary>
+    public string ModelName { get; }
 
     /// <summary>Outermost first.</summary>
     public IReadOnlyList<long> Shape { get; }
@@ -85,6 +90,9 @@ public sealed class ExportTensor : IWeightSource
         int expert = row / _rowsOfExpert;
         Of(expert).ReadRow(_order(row % _rowsOfExpert), weights);
     }
+
+    /// <summary>Which of the decoder's matrices a row belongs to (the only one, or an expert's), and which row of it it is.</summary>
+    public (int Expert, int Row) Place(int row) => (row / _rowsOfExpert, _order(row % _rowsOfExpert));
 
     /// <summary>The matrix of an expert; only the last one is kept, for where it was not a view it is a copy.</summary>
     private Weight Of(int expert)

@@ -1,8 +1,11 @@
-using Nibble.Core;
+using System.Numerics.Tensors;
 using Nibble.Core.Formats;
+using Nibble.Core.Memory;
 using Nibble.Core.Threading;
-using Nibble.Files;
+using Nibble.Core;
 using Nibble.Files.Gguf;
+using Nibble.Files;
+using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Methods;
 using Nibble.Quantization.Recipes;
 
@@ -19,6 +22,9 @@ public sealed record QuantizeOptions
 
     /// <summary>Whether weights that are quantized already may be quantized again.</summary>
     public bool AllowRequantize { get; init; }
+
+    /// <summary>Quantizes the linear layers by a calibrated method; null rounds everything to nearest.</summary>
+    public LayerQuantizer? Calibrated { get; init; }
 
     /// <summary>Told the stored bytes that were read so far.</summary>
     public Action<long>? Progress { get; init; }
@@ -87,6 +93,8 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         CancellationToken cancellation)
     {
         if (planned.Format.Name == tensor.StoredFormat.Name && tensor.TryCopy(writer)) return new QuantizedTensor(planned, "copied", default);
+        if (planned.Format.Family != FormatFamily.Float && options.Calibrated?.Take(tensor.ModelName, cancellation) is { } made)
+            return new QuantizedTensor(planned, options.Calibrated.Method, Write(tensor, made, writer));
         long rowBytes = tensor.StoredBytes / tensor.Rows;
         RoundingError error = nearest.Quantize(tensor.Info.Name, tensor, planned.Format, options.Range, default, (bytes, first, rows) =>
         {
@@ -95,5 +103,24 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             options.Progress?.Invoke(before + (first + rows) * rowBytes);
         }, cancellation);
         return new QuantizedTensor(planned, "nearest", error);
+    }
+
+    /// <summary>Writes matrices that were quantized in the decoder's order, in the file's.</summary>
+    private static RoundingError Write(SourceTensor tensor, IReadOnlyList<Weight> made, TensorWriter writer)
+    {
+        var original = new float[tensor.Columns];
+        var decoded = new float[tensor.Columns];
+        double error = 0, power = 0;
+        for (int r = 0; r < tensor.Rows; r++)
+        {
+            (int expert, int row) = tensor.Place(r);
+            writer.Write(made[expert].Row(row));
+            made[expert].ReadRow(row, decoded);
+            tensor.ReadRow(r, original);
+            double distance = TensorPrimitives.Distance<float>(original, decoded);
+            error += distance * distance;
+            power += TensorPrimitives.SumOfSquares<float>(original);
+        }
+        return new RoundingError(error == 0 ? 0 : error / power);
     }
 }

@@ -31,7 +31,7 @@ public static class Provenance
     private static IEnumerable<string> Words(QuantizationPlan plan, QuantizeOptions options)
     {
         yield return plan.Recipe.Name;
-        yield return "nearest";
+        yield return options.Calibrated?.Method ?? "nearest";
         if (options.Range is { } range) yield return $"range={range.Name}";
         if (plan.Options.Pure) yield return "pure";
         if (plan.Options.HeadFormat is { } head) yield return $"head={head}";

@@ -1,8 +1,13 @@
+using Nibble.Core.Formats;
+using Nibble.Core.Threading;
 using Nibble.Core;
-using Nibble.Files;
 using Nibble.Files.Gguf;
-using Nibble.Models;
+using Nibble.Files;
 using Nibble.Models.Tokenizers;
+using Nibble.Models;
+using Nibble.Quantization.Calibration;
+using Nibble.Quantization.Evaluation;
+using Nibble.Quantization.Methods;
 using Nibble.Quantization.Recipes;
 
 namespace Nibble.Quantization;
@@ -43,6 +48,24 @@ public sealed class QuantizationSource : IDisposable
     public IReadOnlyList<string> Warnings { get; } = [];
 
     public IReadOnlyList<SourceTensor> Tensors { get; }
+
+    /// <summary>A quantizer that calibrates on a text, for a plan made for this source.</summary>
+    /// <param name="text">Cut into chunks of the context (512 tokens, or the model's if shorter), of which some are taken evenly.</param>
+    /// <param name="chunks">How many.</param>
+    /// <exception cref="UnusableInputException">The model has no tokenizer, or the text is too short.</exception>
+    public LayerQuantizer Calibrate(QuantizationPlan plan, string text, int chunks, CalibratedMethod method, WorkerPool pool)
+    {
+        const int Context = 512;
+        Tokenizer tokenizer = _source.File is GgufFile gguf ? Tokenizer.FromGguf(gguf.Metadata)
+            : Tokenizer.FromFolder(Directory.Exists(Path) ? Path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!);
+        var cut = EvaluationText.Of(text, tokenizer, Math.Min(Context, _source.Config.ContextLength));
+        int count = Math.Min(chunks, cut.Chunks);
+        int[][] texts = [.. Enumerable.Range(0, count).Select(i => cut.Chunk((int)((long)i * cut.Chunks / count)))];
+        var formats = Tensors.Zip(plan.Tensors)
+            .Where(t => t.Second.Format.Family != FormatFamily.Float)
+            .ToDictionary(t => t.First.ModelName, t => t.Second.Format);
+        return new LayerQuantizer(_source, formats, texts, method, pool);
+    }
 
     public ModelTraits Traits(bool hasImportance) => new(
         _source.Config.Architecture, _source.Config.Layers.Count, _source.Config.Heads / _source.Config.KvHeads,

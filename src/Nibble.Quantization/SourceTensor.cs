@@ -25,6 +25,12 @@ public sealed class SourceTensor : IWeightSource
     /// <summary>Its GGUF name and shape, and the format it keeps where it is not quantized.</summary>
     public TensorInfo Info { get; }
 
+    /// <summary>The decoder's name for it.</summary>
+    public string ModelName => _tensor.ModelName;
+
+    /// <summary>Which of the decoder's matrices a row belongs to, and which row of it it is.</summary>
+    public (int Expert, int Row) Place(int row) => _tensor.Place(row);
+
     /// <summary>The format it is read from.</summary>
     public Format StoredFormat { get; }
 

@@ -5,6 +5,8 @@ using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 using Nibble.Files;
 using Nibble.Quantization;
+using Nibble.Quantization.Methods;
+using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Ranges;
 using Nibble.Quantization.Recipes;
 
@@ -13,12 +15,22 @@ namespace Nibble.Cli.Commands;
 /// <summary>Makes a model small.</summary>
 internal sealed class QuantizeCommand : Verb
 {
-    private const string DefaultRecipe = "Q4_0", OnlyMethod = "nearest";
+    private const string DefaultRecipe = "Q4_0", Nearest = "nearest";
+    private const int CalibrationChunks = 64;
 
     private readonly Argument<string?> _model = ModelArgument();
     private readonly Option<string?> _output = new("--output", "-o") { Description = "The file to write. [default: NAME-RECIPE.gguf in this folder]", HelpName = "OUT" };
     private readonly Option<string> _to = new("--to") { Description = "A recipe (Q4_K_M, IQ3_XXS, ...) or a format of 'nibble formats'.", HelpName = "RECIPE", DefaultValueFactory = _ => DefaultRecipe };
-    private readonly Option<string> _method = new("--method") { Description = "How bits are chosen: nearest.", HelpName = "M", DefaultValueFactory = _ => OnlyMethod };
+    private readonly Option<string?> _method = new("--method")
+    {
+        Description = $"How bits are chosen: {Nearest}, {string.Join(", ", CalibratedMethod.All.Select(m => m.Name))}. [default: nearest; gptq with --calibration]",
+        HelpName = "M",
+    };
+    private readonly Option<string?> _calibration = new("--calibration") { Description = "A text like those the model will read; its inputs decide how errors count.", HelpName = "TEXT" };
+    private readonly Option<int> _calibrationChunks = new("--calibration-chunks")
+    {
+        Description = "Calibrate on N chunks of 512 tokens, taken evenly from the text.", HelpName = "N", DefaultValueFactory = _ => CalibrationChunks,
+    };
     private readonly Option<string?> _range = new("--range")
     {
         Description = $"How dynamic ranges are chosen: {string.Join(", ", RangeRules.All.Select(r => r.Name))}. [default: each format's own way]",
@@ -40,15 +52,16 @@ internal sealed class QuantizeCommand : Verb
         "nibble quantize model --to Q3_K_M --dry-run --json")
     {
         Add(_model);
-        AddOptions(_output, _to, _method, _range, _override, _keepOutput, _pure, _force, _allowRequantize, _dryRun, _evaluate, _chunks);
+        AddOptions(_output, _to, _method, _calibration, _calibrationChunks, _range, _override, _keepOutput, _pure, _force, _allowRequantize, _dryRun, _evaluate, _chunks);
     }
 
     protected override void Execute(Invocation run)
     {
         long started = Stopwatch.GetTimestamp();
         string path = ModelPath.Resolve(run.Get(_model));
-        if (!run.Get(_method)!.Equals(OnlyMethod, StringComparison.OrdinalIgnoreCase))
-            throw new UnusableInputException($"there is no method '{run.Get(_method)}'; the methods are {OnlyMethod}");
+        CalibratedMethod? method = Method(run.Get(_method), run.Get(_calibration));
+        string? text = method is null ? null : ReadText(run.Get(_calibration)!);
+        if (run.Get(_calibrationChunks) < 1) throw new UnusableInputException("--calibration-chunks: calibrate on at least 1 chunk");
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
         Recipe recipe = Recipe.Parse(run.Get(_to)!);
         QuantizeOptions options = new() { Force = run.Get(_force), Range = run.Get(_range) is { } range ? RangeRules.Parse(range) : null };
@@ -63,13 +76,14 @@ internal sealed class QuantizeCommand : Verb
         if (!dryRun) CheckFree(output, options.Force, evaluates);
 
         using WorkerPool pool = run.NewPool();
-        QuantizeResult result = Quantize(run, path, output, recipe, planOptions, options, pool, started);
+        QuantizeResult result = Quantize(run, path, output, recipe, planOptions, options, method, text, pool, started);
         if (evaluates) result = result with { Evaluation = BeforeAndAfter.Measure(path, output, run.Get(_chunks), run, pool) };
         run.Print(result, ResultJson.Written.QuantizeResult, r => QuantizeReport.Print(r, run.Terminal));
     }
 
     private QuantizeResult Quantize(
-        Invocation run, string path, string output, Recipe recipe, PlanOptions planOptions, QuantizeOptions options, WorkerPool pool, long started)
+        Invocation run, string path, string output, Recipe recipe, PlanOptions planOptions, QuantizeOptions options,
+        CalibratedMethod? method, string? text, WorkerPool pool, long started)
     {
         using QuantizationSource source = new QuantizationSource(path);
         var quantizer = new ModelQuantizer(source, pool);
@@ -77,10 +91,29 @@ internal sealed class QuantizeCommand : Verb
         List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer)];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
         if (run.Get(_dryRun)) return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
+        using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, run.Get(_calibrationChunks), method, pool);
+        options = options with { Calibrated = calibrated };
         IReadOnlyList<QuantizedTensor> tensors = run.Terminal.Measure("quantizing", quantizer.StoredBytesOfAll, "bytes",
             meter => quantizer.Write(output, plan, options with { Progress = read => meter.Done = read }, run.Cancellation));
+        foreach (string warning in calibrated?.Warnings ?? []) run.Terminal.Warn(warning);
+        warnings.AddRange(calibrated?.Warnings ?? []);
         return QuantizeResult.Of(plan, tensors, output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds);
     }
+
+    /// <summary>The calibrated method that is asked for, or null for nearest rounding.</summary>
+    private static CalibratedMethod? Method(string? name, string? calibration)
+    {
+        name ??= calibration is null ? Nearest : "gptq";
+        if (name.Equals(Nearest, StringComparison.OrdinalIgnoreCase))
+            return calibration is null ? null
+                : throw new UnusableInputException("--calibration: nearest rounding looks at no text; leave it out, or take --method gptq or importance");
+        CalibratedMethod method = CalibratedMethod.Parse(name);
+        return calibration is not null ? method
+            : throw new UnusableInputException($"--method {method.Name}: needs a text to calibrate on; give --calibration TEXT");
+    }
+
+    private static string ReadText(string path) => File.Exists(path) ? File.ReadAllText(path)
+        : throw new UnusableInputException($"{path}: is not there; --calibration takes a text file");
 
     /// <summary>Refuses an existing output before any work, and says how to go on.</summary>
     private static void CheckFree(string output, bool force, bool evaluates)

@@ -35,6 +35,14 @@ public sealed unsafe class InputMoments
 
     private float* Sums => (float*)_sums.Pointer;
 
+    /// <summary>Moments that tell nothing: all columns alike, none correlated.</summary>
+    public static InputMoments Alike(int columns)
+    {
+        var moments = new InputMoments(columns) { Tokens = 1 };
+        for (int c = 0; c < columns; c++) moments.Sums[(nint)c * moments.Stride + c] = 1;
+        return moments;
+    }
+
     /// <summary>The sum over tokens of x[row] x[column].</summary>
     public float this[int row, int column] => row <= column ? Sums[(nint)row * Stride + column] : Sums[(nint)column * Stride + row];
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Numerics.Tensors;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
@@ -26,13 +27,27 @@ public sealed record GptqOptions
 /// second moments of the inputs tell (Frantar et al., arXiv:2210.17323). It reaches a format through fit and put alone, so
 /// it serves every format: two-level blocks are fitted when their first column is reached, on weights already corrected.
 /// </summary>
-public static class Gptq
+public sealed class Gptq : CalibratedMethod
 {
     /// <summary>Rows that one worker takes through the columns together.</summary>
     private const int BatchRows = 8;
 
     /// <summary>Columns whose corrections reach the rest of the row together.</summary>
     private const int LazyColumns = 128;
+
+    private readonly GptqOptions _options;
+
+    public Gptq(GptqOptions? options = null) => _options = options ?? new GptqOptions();
+
+    public override string Name => "gptq";
+
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, WorkerPool pool)
+    {
+        double damping = Quantize(source, target, moments, _options, pool);
+        return damping > _options.Damping
+            ? string.Create(CultureInfo.InvariantCulture, $"{source.Name}: its inputs are too much alike; needed a damping of {damping:P0} where {_options.Damping:P0} is usual")
+            : null;
+    }
 
     /// <summary>Quantizes a matrix.</summary>
     /// <param name="source">[rows, columns].</param>

@@ -1,0 +1,40 @@
+using Nibble.Core.Formats;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+using Nibble.Quantization.Calibration;
+
+namespace Nibble.Quantization.Methods;
+
+/// <summary>
+/// Nearest rounding whose scales are chosen by how much each column matters: the mean square of its input, as llama.cpp's
+/// importance matrix has it.
+/// </summary>
+public sealed class ImportanceRounding : CalibratedMethod
+{
+    public override string Name => "importance";
+
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, WorkerPool pool)
+    {
+        var job = new Job { Source = source, Target = target, Importance = moments.Importance() };
+        pool.Run(ref job);
+        return null;
+    }
+
+    private struct Job : IParallelJob
+    {
+        public Weight Source;
+        public Weight Target;
+        public float[] Importance;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Source.Rows, worker, workers);
+            var row = new float[Source.Columns];
+            for (int r = from; r < to; r++)
+            {
+                Source.ReadRow(r, row);
+                Target.Format.Encode(row, new FitOptions { Importance = Importance }, Target.Row(r));
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+using System.Text.Json;
+using Nibble.Tests.Files;
+
+namespace Nibble.Tests.Cli;
+
+/// <summary>Quantizing with a text to calibrate on, from the command line.</summary>
+public sealed class CalibratedQuantizeTests : IDisposable
+{
+    private const string Chunks = "6";
+
+    private readonly TemporaryFolder _folder = new();
+
+    private static string Text => Path.Combine(EmbeddedModel.Folder, "..", "text", "eval.txt");
+
+    [Fact]
+    public void Calibrated_bits_predict_better_than_nearest_ones()
+    {
+        string nearest = _folder.PathOf("nearest.gguf"), calibrated = _folder.PathOf("gptq.gguf");
+        CommandRun.Of("quantize", EmbeddedModel.Folder, "-o", nearest, "--to", "Q3_K_S");
+        JsonElement result = CommandRun.Of("quantize", EmbeddedModel.Folder, "-o", calibrated, "--to", "Q3_K_S",
+            "--calibration", Text, "--calibration-chunks", Chunks, "--json").Json;
+        Assert.All(result.GetProperty("tensors").EnumerateArray().Where(t => t.GetProperty("name").GetString()!.Contains("ffn_", StringComparison.Ordinal)
+            && t.GetProperty("format").GetString() != "F32"), t => Assert.Equal("gptq", t.GetProperty("method").GetString()));
+        Assert.InRange(Divergence(calibrated), 0, 0.7 * Divergence(nearest));
+        Assert.Equal(new FileInfo(nearest).Length, new FileInfo(calibrated).Length, 64.0);
+    }
+
+    [Theory]
+    [InlineData("gptq", null, "--calibration TEXT")]
+    [InlineData("nearest", "text", "looks at no text")]
+    [InlineData("magic", "text", "the methods are")]
+    public void A_method_and_its_text_go_together(string method, string? text, string expected)
+    {
+        string[] calibration = text is null ? [] : ["--calibration", Text];
+        CommandRun run = CommandRun.Of(["quantize", EmbeddedModel.Folder, "-o", _folder.PathOf("x.gguf"), "--method", method, .. calibration]);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+    }
+
+    private static double Divergence(string model) =>
+        CommandRun.Of("eval", model, "--text", Text, "--chunks", "4", "--context", "256", "--reference", EmbeddedModel.Folder, "--json")
+            .Json.GetProperty("kld").GetProperty("mean").GetDouble();
+
+    public void Dispose() => _folder.Dispose();
+}
