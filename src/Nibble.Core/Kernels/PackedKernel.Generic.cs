@@ -75,17 +75,19 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
         if (x.Tokens < PanelTokens)
         {
-            scratch.Reserve(PackedMatrix.TileRows * sizeof(float));
+            scratch.Reserve((PackedMatrix.TileRows + w.Chunks * TShape.Parts * InputNumbers.Kinds) * sizeof(float));
             var sums = (float*)scratch.Pointer;
+            float* inputs = sums + PackedMatrix.TileRows;
+            InputNumbers.Arrange(x, 1, TShape.Parts, _bias, inputs);
             for (int tile = fromTile; tile < toTile; tile++)
             {
-                MultiplyVector(w.Tile(tile), w.Chunks, x, sums);
+                MultiplyVector(w.Tile(tile), w.Chunks, x.Codes, inputs, sums);
                 Store(sums, 1, w, y, tile);
             }
             return;
         }
-        int tokens = (x.Tokens + 3) & ~3;
-        var panel = new Panel(scratch, tokens);
+        var panel = new Panel(scratch, (x.Tokens + 3) & ~3, w.Chunks);
+        InputNumbers.Arrange(x, 4, TShape.Parts, _bias, panel.Inputs);
         for (int tile = fromTile; tile < toTile; tile++)
         {
             MultiplyTile(w.Tile(tile), w.Chunks, x, panel);

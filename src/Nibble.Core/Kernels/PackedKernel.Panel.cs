@@ -8,22 +8,25 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 {
     // Many tokens: a stretch of the tile is unpacked to a byte a code, then met by four tokens at a time.
 
-    /// <summary>Scratch memory of one worker: an unpacked stretch of a tile, and the sums of every token with the tile.</summary>
+    /// <summary>Scratch memory of one worker: an unpacked stretch of a tile, the inputs' numbers, the sums of every token.</summary>
     private readonly struct Panel
     {
         public readonly byte* Codes;
         public readonly float* Scales;
         public readonly float* Offsets;
+        public readonly float* Inputs;
         public readonly float* Sums;
 
-        public Panel(GrowingBuffer scratch, int tokens)
+        public Panel(GrowingBuffer scratch, int tokens, int chunks)
         {
             const int codes = PanelChunks * 512, numbers = PanelChunks * 2 * PackedMatrix.TileRows;
-            scratch.Reserve(codes + (2 * numbers + tokens * PackedMatrix.TileRows) * sizeof(float));
+            int inputs = tokens * InputNumbers.Kinds * TShape.Parts * chunks;
+            scratch.Reserve(codes + (2 * numbers + inputs + (nint)tokens * PackedMatrix.TileRows) * sizeof(float));
             Codes = scratch.Pointer;
             Scales = (float*)(Codes + codes);
             Offsets = Scales + numbers;
-            Sums = Offsets + numbers;
+            Inputs = Offsets + numbers;
+            Sums = Inputs + inputs;
         }
     }
 
@@ -85,12 +88,12 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>Adds 8 rows of the panel times four tokens to the sums.</summary>
     private void MultiplyPanel(Panel panel, int half, int firstChunk, int count, Activation activation, int token)
     {
-        int chunks = activation.Chunks, last = activation.Tokens - 1, bias = _bias;
-        nint t0 = token, t1 = Math.Min(token + 1, last), t2 = Math.Min(token + 2, last), t3 = Math.Min(token + 3, last);
+        int chunks = activation.Chunks, last = activation.Tokens - 1;
         sbyte* x = activation.Codes + (nint)firstChunk * Chunk;
-        sbyte* x0 = x + t0 * chunks * Chunk, x1 = x + t1 * chunks * Chunk, x2 = x + t2 * chunks * Chunk, x3 = x + t3 * chunks * Chunk;
-        float* s = activation.Scales + firstChunk;
-        int* b = activation.Sums + 2 * firstChunk;
+        nint row = (nint)chunks * Chunk;
+        sbyte* x0 = x + token * row, x1 = x + Math.Min(token + 1, last) * row;
+        sbyte* x2 = x + Math.Min(token + 2, last) * row, x3 = x + Math.Min(token + 3, last) * row;
+        float* input = panel.Inputs + InputNumbers.Kinds * TShape.Parts * ((nint)token * chunks + 4 * firstChunk);
         float* y = panel.Sums + token * PackedMatrix.TileRows + half * 8;
         Vector256<float> y0 = Vector256.Load(y), y1 = Vector256.Load(y + 16), y2 = Vector256.Load(y + 32), y3 = Vector256.Load(y + 48);
         byte* w = panel.Codes + half * 256;
@@ -106,33 +109,28 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
                 else
                     DotWide(w, x0, x1, x2, x3, out d0, out d1, out d2, out d3);
                 Vector256<float> scale = Vector256.Load(scales);
-                int b0 = Sum(b + t0 * 2 * chunks, part), b1 = Sum(b + t1 * 2 * chunks, part);
-                int b2 = Sum(b + t2 * 2 * chunks, part), b3 = Sum(b + t3 * 2 * chunks, part);
-                float s0 = s[t0 * chunks], s1 = s[t1 * chunks], s2 = s[t2 * chunks], s3 = s[t3 * chunks];
-                y0 = Add(y0, d0, bias * b0, scale, s0);
-                y1 = Add(y1, d1, bias * b1, scale, s1);
-                y2 = Add(y2, d2, bias * b2, scale, s2);
-                y3 = Add(y3, d3, bias * b3, scale, s3);
+                y0 = Add(y0, d0, scale, input);
+                y1 = Add(y1, d1, scale, input + 1);
+                y2 = Add(y2, d2, scale, input + 2);
+                y3 = Add(y3, d3, scale, input + 3);
                 if (TShape.HasOffsets)
                 {
                     Vector256<float> offset = Vector256.Load(offsets);
-                    y0 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(s0 * b0), y0);
-                    y1 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(s1 * b1), y1);
-                    y2 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(s2 * b2), y2);
-                    y3 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(s3 * b3), y3);
+                    y0 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(input[8]), y0);
+                    y1 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(input[9]), y1);
+                    y2 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(input[10]), y2);
+                    y3 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(input[11]), y3);
                 }
-                const int step = Chunk;
                 w += 8 / TShape.Parts * 32;
-                x0 += step / TShape.Parts;
-                x1 += step / TShape.Parts;
-                x2 += step / TShape.Parts;
-                x3 += step / TShape.Parts;
+                x0 += Chunk / TShape.Parts;
+                x1 += Chunk / TShape.Parts;
+                x2 += Chunk / TShape.Parts;
+                x3 += Chunk / TShape.Parts;
+                input += 4 * InputNumbers.Kinds;
                 scales += PackedMatrix.TileRows;
                 offsets += PackedMatrix.TileRows;
             }
             w += 256;
-            s++;
-            b += 2;
         }
         y0.Store(y);
         y1.Store(y + 16);
@@ -140,15 +138,11 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         y3.Store(y + 48);
     }
 
+    /// <summary>y + scale (xScale dot + bias), the input's numbers being four tokens apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int Sum(int* sums, int part) => TShape.Parts == 1 ? sums[0] + sums[1] : sums[part];
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Add(Vector256<float> y, Vector256<int> dot, int correction, Vector256<float> scale, float xScale)
-    {
-        Vector256<float> sum = Vector256.ConvertToSingle(dot + Vector256.Create(correction));
-        return Vector256.FusedMultiplyAdd(sum, scale * Vector256.Create(xScale), y);
-    }
+    private static Vector256<float> Add(Vector256<float> y, Vector256<int> dot, Vector256<float> scale, float* input) =>
+        Vector256.FusedMultiplyAdd(
+            Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), Vector256.Create(input[0]), Vector256.Create(input[4])), scale, y);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void DotNarrow(

@@ -7,9 +7,9 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 {
     // One token: codes are unpacked in registers, 8 rows a vector.
 
-    private void MultiplyVector(byte* chunk, int chunks, Activation activation, float* y)
+    private void MultiplyVector(byte* chunk, int chunks, sbyte* x, float* inputs, float* y)
     {
-        var input = new VectorInput { X = activation.Codes, Scales = activation.Scales, Sums = activation.Sums, Table = _table, Bias = _bias };
+        Vector256<byte> table = _table;
         int runChunks = HasUnits ? 8 : chunks;
         Vector256<float> yLow = default, yHigh = default;
         for (int run = 0; run < chunks; run += runChunks)
@@ -17,35 +17,29 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             byte* units = chunk;
             chunk += UnitsBytes;
             Vector256<float> low = default, high = default, lowOffset = default, highOffset = default;
-            for (int c = run; c < run + runChunks; c++, chunk += ChunkBytes)
+            for (int c = run; c < run + runChunks; c++)
             {
                 if (TShape.Parts == 1)
                 {
-                    AddPart(ref low, ref lowOffset, chunk, 0, -1, input, c);
-                    AddPart(ref high, ref highOffset, chunk, 1, -1, input, c);
+                    AddPart(ref low, ref lowOffset, chunk, 0, -1, x, table, inputs);
+                    AddPart(ref high, ref highOffset, chunk, 1, -1, x, table, inputs);
                 }
                 else
                 {
-                    AddPart(ref low, ref lowOffset, chunk, 0, 0, input, c);
-                    AddPart(ref high, ref highOffset, chunk, 1, 0, input, c);
-                    AddPart(ref low, ref lowOffset, chunk, 0, 1, input, c);
-                    AddPart(ref high, ref highOffset, chunk, 1, 1, input, c);
+                    AddPart(ref low, ref lowOffset, chunk, 0, 0, x, table, inputs);
+                    AddPart(ref high, ref highOffset, chunk, 1, 0, x, table, inputs);
+                    AddPart(ref low, ref lowOffset, chunk, 0, 1, x, table, inputs + InputNumbers.Kinds);
+                    AddPart(ref high, ref highOffset, chunk, 1, 1, x, table, inputs + InputNumbers.Kinds);
                 }
+                chunk += ChunkBytes;
+                x += Chunk;
+                inputs += TShape.Parts * InputNumbers.Kinds;
             }
             yLow = Finish(yLow, low, lowOffset, (float*)units);
             yHigh = Finish(yHigh, high, highOffset, (float*)units + 8);
         }
         yLow.Store(y);
         yHigh.Store(y + 8);
-    }
-
-    private ref struct VectorInput
-    {
-        public sbyte* X;
-        public float* Scales;
-        public int* Sums;
-        public Vector256<byte> Table;
-        public int Bias;
     }
 
     /// <summary>Adds the sums of a run, times its units if it has them.</summary>
@@ -61,19 +55,17 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>Adds 8 rows of a part of a chunk (part -1 is the whole of it).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddPart(
-        ref Vector256<float> y, ref Vector256<float> yOffset, byte* chunk, int half, int part, in VectorInput input, int c)
+        ref Vector256<float> y, ref Vector256<float> yOffset, byte* chunk, int half, int part, sbyte* x, Vector256<byte> table, float* input)
     {
         byte* codes = chunk + CodesAt;
         byte* numbers = chunk + (Math.Max(part, 0) * PackedMatrix.TileRows + half * 8) * TNumber.Size;
-        sbyte* x = input.X + (nint)c * Chunk;
-        Vector256<float> xScale = Vector256.Create(input.Scales[c]);
-        int xSum = part == -1 ? input.Sums[2 * c] + input.Sums[2 * c + 1] : input.Sums[2 * c + part];
-        Vector256<int> dot = part == -1 ? DotWhole(codes, half, x, input.Table)
-            : part == 0 ? DotFirst(codes, half, x, input.Table) : DotSecond(codes, half, x, input.Table);
-        dot += Vector256.Create(input.Bias * xSum);
-        y = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), TNumber.Load(numbers) * xScale, y);
+        Vector256<int> dot = part == -1 ? DotWhole(codes, half, x, table)
+            : part == 0 ? DotFirst(codes, half, x, table) : DotSecond(codes, half, x, table);
+        Vector256<float> sum = Vector256.FusedMultiplyAdd(
+            Vector256.ConvertToSingle(dot), Vector256.Create(input[0]), Vector256.Create(input[1]));
+        y = Vector256.FusedMultiplyAdd(sum, TNumber.Load(numbers), y);
         if (TShape.HasOffsets)
-            yOffset = Vector256.FusedMultiplyAdd(TNumber.Load(numbers + NumbersBytes), xScale * Vector256.Create((float)xSum), yOffset);
+            yOffset = Vector256.FusedMultiplyAdd(TNumber.Load(numbers + NumbersBytes), Vector256.Create(input[2]), yOffset);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

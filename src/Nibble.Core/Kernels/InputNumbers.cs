@@ -1,0 +1,37 @@
+namespace Nibble.Core.Kernels;
+
+/// <summary>
+/// What the integer kernels need of the inputs beside their codes, for each part of a chunk: the scale, the scale times the
+/// sum of codes times the bias of the weights, and the scale times the sum of codes (for offsets).
+/// </summary>
+internal static unsafe class InputNumbers
+{
+    /// <summary>Numbers of a part.</summary>
+    public const int Kinds = 3;
+
+    /// <summary>Writes them in the order the kernels read: [token groups, chunks, parts, kinds, tokens of the group].</summary>
+    /// <param name="x">With codes; tokens beyond the last of a group repeat the last.</param>
+    /// <param name="group">Tokens that a kernel takes at once.</param>
+    /// <param name="parts">1 or 2 of a chunk.</param>
+    /// <param name="bias">What must be added to a weight as the dot product sees it.</param>
+    /// <param name="target">Room for all of it.</param>
+    public static void Arrange(Activation x, int group, int parts, int bias, float* target)
+    {
+        int width = group * Kinds * parts;
+        for (int token = 0; token < (x.Tokens + group - 1) / group * group; token++)
+        {
+            int source = Math.Min(token, x.Tokens - 1) * x.Chunks;
+            float* scales = x.Scales + source;
+            int* sums = x.Sums + 2 * source;
+            float* at = target + (nint)(token / group) * x.Chunks * width + token % group;
+            for (int c = 0; c < x.Chunks; c++)
+                for (int part = 0; part < parts; part++, at += group * Kinds)
+                {
+                    float sum = scales[c] * (parts == 1 ? sums[2 * c] + sums[2 * c + 1] : sums[2 * c + part]);
+                    at[0] = scales[c];
+                    at[group] = bias * sum;
+                    at[2 * group] = sum;
+                }
+        }
+    }
+}
