@@ -17,6 +17,7 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
     public override ReadOnlySpan<sbyte> Levels => TBlock.Levels;
     public override bool HalfScales => TBlock.HalfScales;
     public override bool HasOffsets => TBlock.HasOffsets;
+    public override bool HasKernelOrder => TBlock.HasKernelOrder;
     public override bool HasUnits => TBlock.HasUnits;
 
     public override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block) =>

@@ -99,6 +99,12 @@ public abstract partial class Format
     /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
     public virtual bool HasOffsets => false;
 
+    /// <summary>
+    /// True if a block is 32 weights stored as a half-precision scale, an offset if it has one, and its codes as the kernels
+    /// lay them: nibbles i and i + 16 in byte i, each its place in <see cref="Levels"/>; or signed bytes.
+    /// </summary>
+    public virtual bool HasKernelOrder => false;
+
     /// <summary>True for two-level blocks, whose scales are small whole multiples of one number: see <see cref="Units"/>.</summary>
     public virtual bool HasUnits => false;
 

@@ -52,6 +52,12 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
     static virtual bool HasOffsets => false;
 
+    /// <summary>
+    /// True if a block is 32 weights stored as a half-precision scale, an offset if it has one, and its codes as the kernels
+    /// lay them: nibbles i and i + 16 in byte i, each its place in <see cref="Levels"/>; or signed bytes.
+    /// </summary>
+    static virtual bool HasKernelOrder => false;
+
     /// <summary>True for two-level blocks, whose scales are small whole multiples of one number: see <see cref="Units"/>.</summary>
     static virtual bool HasUnits => false;
 

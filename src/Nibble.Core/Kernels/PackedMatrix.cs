@@ -24,7 +24,7 @@ public sealed unsafe class PackedMatrix
         Tiles = (Rows + TileRows - 1) / TileRows;
         Chunks = (Columns + Activation.Chunk - 1) / Activation.Chunk;
         TileBytes = (nint)(Chunks / kernel.RunChunks) * kernel.RunBytes;
-        _buffer = new NativeBuffer(Tiles * TileBytes);
+        _buffer = new NativeBuffer(Tiles * TileBytes, clear: false);
     }
 
     public PackedKernel Kernel { get; }
@@ -59,6 +59,11 @@ public sealed unsafe class PackedMatrix
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
+            if (Weight.Format.HasKernelOrder)
+            {
+                for (int tile = from; tile < to; tile++) DirectPacker.Pack(Weight, Matrix, tile);
+                return;
+            }
             var packer = new TilePacker(Weight, Matrix);
             for (int tile = from; tile < to; tile++) packer.Pack(tile);
         }
