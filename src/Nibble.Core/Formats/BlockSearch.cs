@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -31,6 +32,16 @@ internal static class BlockSearch
             errorWeights[i] = (importance[i] * inverse + Shrinkage) / (1 + Shrinkage);
     }
 
+    /// <summary>True if the options name a rule for the range that is not the format's own.</summary>
+    public static bool HasRule(in FitOptions options) => options.Range is not null && options.Range != DynamicRange.Reference;
+
+    /// <summary>The scale that the rule chooses for some weights under a table of levels.</summary>
+    public static float ScaleByRule(in FitOptions options, ReadOnlySpan<float> weights, TableLevels levels)
+    {
+        (float low, float high) = options.Range!.Choose(weights, options.Importance, levels);
+        return levels.Lay(low, high);
+    }
+
     /// <summary>The half this many steps farther from zero, or nearer for a negative count; it never changes sign.</summary>
     public static Half Step(Half scale, int steps)
     {
@@ -48,5 +59,16 @@ internal static class BlockSearch
     {
         Vector128<float> t = v.GetLower() + v.GetUpper();
         return (t[0] + t[2]) + (t[1] + t[3]);
+    }
+
+    /// <summary>The lane of the largest value, the first of several.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int LargestLane(Vector256<float> v)
+    {
+        Vector128<float> four = Vector128.MaxNative(v.GetLower(), v.GetUpper());
+        Vector128<float> two = Vector128.MaxNative(four, Vector128.Shuffle(four, Vector128.Create(2, 3, 0, 1)));
+        Vector128<float> one = Vector128.MaxNative(two, Vector128.Shuffle(two, Vector128.Create(1, 0, 3, 2)));
+        uint lanes = Vector256.Equals(v, Vector256.Create(one, one)).ExtractMostSignificantBits();
+        return BitOperations.TrailingZeroCount(lanes | 0x80);
     }
 }

@@ -14,11 +14,16 @@ internal static class Fp4
 
     public static ReadOnlySpan<sbyte> Levels => [-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12];
 
+    /// <summary>The levels for a rule that chooses a range.</summary>
+    public static readonly TableLevels Ranged = RangedBy(powerOfTwo: false), RangedByPowers = RangedBy(powerOfTwo: true);
+
     // The midpoints between magnitudes as a search tree, breadth first: the root, then 2 and 4 nodes.
     private const float Root = 3.5f;
     private static Vector256<float> Nodes2 => Vector256.Create(1.5f, 7, 0, 0, 0, 0, 0, 0);
     private static Vector256<float> Nodes4 => Vector256.Create(0.5f, 2.5f, 5, 10, 0, 0, 0, 0);
     private static Vector256<float> Magnitudes => Vector256.Create(0f, 1, 2, 3, 4, 6, 8, 12);
+
+    private static TableLevels RangedBy(bool powerOfTwo) => new(new LevelTable([.. Values.ToArray().Select(v => (float)v)]), powerOfTwo);
 
     /// <summary>The code of the value nearest to weight / scale.</summary>
     public static int Nearest(float weight, float scale) => Code(Vector256.Create(weight), Vector256.Create(scale))[0];

@@ -28,9 +28,9 @@ public struct IQ1_M : IBlock<IQ1_M>
     public static int Stride => 8;
     public static int Group => 16;
     public static ReadOnlySpan<sbyte> Levels => [-9, -7, -1, 1, 7, 9];
-    public static double ErrorBudget => 0.35;
+    public static double ErrorBudget => 0.19;
 
-    private static readonly LatticeShape Shape = new(Lattices.IQ1, LatticeSigns.ShiftOfEight, 16, 8, 1f / 8, 7);
+    private static readonly LatticeShape Shape = new(Lattices.IQ1Up, Lattices.IQ1Down, LatticeSigns.ShiftOfEight, 16, 8, 1f / 8, 7);
 
     public static void Fit(ref IQ1_M block, ReadOnlySpan<float> weights, in FitOptions options)
     {
@@ -48,9 +48,10 @@ public struct IQ1_M : IBlock<IQ1_M>
     public static void Put(ref IQ1_M block, int at, ReadOnlySpan<float> weights, Span<float> rounded)
     {
         float scale = Scale(in block, at / 16, D(in block));
-        (int up, float upError) = Lattices.IQ1.RoundShifted(weights, scale, down: false);
-        (int down, float downError) = Lattices.IQ1.RoundShifted(weights, scale, down: true);
-        Store(ref block, at / 8, downError < upError ? down : up, downError < upError);
+        (int Point, float Error) up = default, down = default;
+        if (scale != 0) (up, down) = (Lattices.IQ1Up.Nearest(weights, scale), Lattices.IQ1Down.Nearest(weights, scale));
+        bool isDown = down.Error < up.Error;
+        Store(ref block, at / 8, isDown ? down.Point : up.Point, isDown);
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
@@ -73,7 +74,7 @@ public struct IQ1_M : IBlock<IQ1_M>
     private static ulong Codes(in IQ1_M block, int eight)
     {
         int high = block.High[eight / 2] >> (4 * (eight & 1));
-        return Lattices.IQ1.Shifted(block.Low[eight] | (high & 7) << 8, (high & 8) != 0);
+        return ((high & 8) != 0 ? Lattices.IQ1Down : Lattices.IQ1Up).Points[block.Low[eight] | (high & 7) << 8];
     }
 
     private static float D(in IQ1_M block) => (float)BitConverter.UInt16BitsToHalf(

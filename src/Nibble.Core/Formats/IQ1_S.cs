@@ -26,9 +26,9 @@ public struct IQ1_S : IBlock<IQ1_S>
     public static int Stride => 8;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-9, -7, -1, 1, 7, 9];
-    public static double ErrorBudget => 0.35;
+    public static double ErrorBudget => 0.22;
 
-    private static readonly LatticeShape Shape = new(Lattices.IQ1, LatticeSigns.ShiftOfGroup, 32, 8, 1f / 8, 7);
+    private static readonly LatticeShape Shape = new(Lattices.IQ1Up, Lattices.IQ1Down, LatticeSigns.ShiftOfGroup, 32, 8, 1f / 8, 7);
 
     public static void Fit(ref IQ1_S block, ReadOnlySpan<float> weights, in FitOptions options)
     {
@@ -45,7 +45,8 @@ public struct IQ1_S : IBlock<IQ1_S>
     public static void Put(ref IQ1_S block, int at, ReadOnlySpan<float> weights, Span<float> rounded)
     {
         float scale = Scale(in block, at / 32);
-        int point = Lattices.IQ1.RoundShifted(weights, scale, IsDown(in block, at / 32)).Point;
+        Lattice lattice = IsDown(in block, at / 32) ? Lattices.IQ1Down : Lattices.IQ1Up;
+        int point = scale == 0 ? 0 : lattice.Nearest(weights, scale).Point;
         Store(ref block, at / 8, point);
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
@@ -68,7 +69,7 @@ public struct IQ1_S : IBlock<IQ1_S>
     private static ulong Codes(in IQ1_S block, int eight)
     {
         int point = block.Low[eight] | (block.High[eight / 4] >> (3 * (eight % 4)) & 7) << 8;
-        return Lattices.IQ1.Shifted(point, IsDown(in block, eight / 4));
+        return (IsDown(in block, eight / 4) ? Lattices.IQ1Down : Lattices.IQ1Up).Points[point];
     }
 
     private static bool IsDown(in IQ1_S block, int group) => (block.High[group] & 0x8000) != 0;

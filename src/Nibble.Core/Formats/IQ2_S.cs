@@ -27,9 +27,9 @@ public struct IQ2_S : IBlock<IQ2_S>
     public static int Stride => 8;
     public static int Group => 16;
     public static ReadOnlySpan<sbyte> Levels => [-43, -25, -8, 8, 25, 43];
-    public static double ErrorBudget => 0.2;
+    public static double ErrorBudget => 0.065;
 
-    private static readonly LatticeShape Shape = new(Lattices.IQ2_S, LatticeSigns.Free, 16, 16, 1f / 8, 22);
+    private static readonly LatticeShape Shape = new(Lattices.IQ2_S, null, LatticeSigns.Free, 16, 16, 1f / 8, 22);
 
     public static void Fit(ref IQ2_S block, ReadOnlySpan<float> weights, in FitOptions options)
     {

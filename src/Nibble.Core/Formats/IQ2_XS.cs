@@ -26,9 +26,9 @@ public struct IQ2_XS : IBlock<IQ2_XS>
     public static int Stride => 8;
     public static int Group => 16;
     public static ReadOnlySpan<sbyte> Levels => [-43, -25, -8, 8, 25, 43];
-    public static double ErrorBudget => 0.2;
+    public static double ErrorBudget => 0.09;
 
-    private static readonly LatticeShape Shape = new(Lattices.IQ2_XS, LatticeSigns.Even, 16, 16, 1f / 8, 22);
+    private static readonly LatticeShape Shape = new(Lattices.IQ2_XS, null, LatticeSigns.Even, 16, 16, 1f / 8, 22);
 
     public static void Fit(ref IQ2_XS block, ReadOnlySpan<float> weights, in FitOptions options)
     {

@@ -24,9 +24,9 @@ public struct IQ2_XXS : IBlock<IQ2_XXS>
     public static int Stride => 8;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-43, -25, -8, 8, 25, 43];
-    public static double ErrorBudget => 0.2;
+    public static double ErrorBudget => 0.12;
 
-    private static readonly LatticeShape Shape = new(Lattices.IQ2_XXS, LatticeSigns.Even, 32, 16, 1f / 8, 22);
+    private static readonly LatticeShape Shape = new(Lattices.IQ2_XXS, null, LatticeSigns.Even, 32, 16, 1f / 8, 22);
 
     public static void Fit(ref IQ2_XXS block, ReadOnlySpan<float> weights, in FitOptions options)
     {

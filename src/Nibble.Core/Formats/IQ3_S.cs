@@ -27,9 +27,9 @@ public struct IQ3_S : IBlock<IQ3_S>
     public static int Stride => 4;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15];
-    public static double ErrorBudget => 0.06;
+    public static double ErrorBudget => 0.02;
 
-    private static readonly LatticeShape Shape = new(Lattices.IQ3_S, LatticeSigns.Free, 32, 16, 1, 6.5f);
+    private static readonly LatticeShape Shape = new(Lattices.IQ3_S, null, LatticeSigns.Free, 32, 16, 1, 6.5f);
 
     public static void Fit(ref IQ3_S block, ReadOnlySpan<float> weights, in FitOptions options)
     {

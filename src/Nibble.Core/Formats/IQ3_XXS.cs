@@ -26,9 +26,9 @@ public struct IQ3_XXS : IBlock<IQ3_XXS>
     public static int Stride => 8;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-62, -52, -44, -36, -28, -20, -12, -4, 4, 12, 20, 28, 36, 44, 52, 62];
-    public static double ErrorBudget => 0.06;
+    public static double ErrorBudget => 0.036;
 
-    private static readonly LatticeShape Shape = new(Lattices.IQ3_XXS, LatticeSigns.Even, 32, 16, 1f / 4, 26);
+    private static readonly LatticeShape Shape = new(Lattices.IQ3_XXS, null, LatticeSigns.Even, 32, 16, 1f / 4, 26);
 
     public static void Fit(ref IQ3_XXS block, ReadOnlySpan<float> weights, in FitOptions options)
     {

@@ -12,6 +12,9 @@ internal static class IQ4Levels
 {
     public static ReadOnlySpan<sbyte> Values => [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+    /// <summary>The levels for a rule that chooses a range.</summary>
+    public static readonly TableLevels Ranged = new(new LevelTable([.. Values.ToArray().Select(v => (float)v)]), powerOfTwo: false);
+
     // The midpoints between levels as a search tree, breadth first: the root, then 2, 4 and 8 nodes.
     private const float Root = -4.5f;
     private static Vector256<float> Nodes2 => Vector256.Create(-57f, 45.5f, 0, 0, 0, 0, 0, 0);

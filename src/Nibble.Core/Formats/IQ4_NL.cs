@@ -26,6 +26,11 @@ public struct IQ4_NL : IBlock<IQ4_NL>
     [SkipLocalsInit]
     public static void Fit(ref IQ4_NL block, ReadOnlySpan<float> weights, in FitOptions options)
     {
+        if (BlockSearch.HasRule(options))
+        {
+            block.D = IntegerCodes.ToHalf(BlockSearch.ScaleByRule(options, weights, IQ4Levels.Ranged));
+            return;
+        }
         Span<float> errorWeights = stackalloc float[32];
         BlockSearch.ErrorWeights(options.Importance, errorWeights);
         Half stored = IntegerCodes.ToHalf(IQ4Levels.BestScale(weights, errorWeights).Scale);

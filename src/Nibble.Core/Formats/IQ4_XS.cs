@@ -35,7 +35,7 @@ public struct IQ4_XS : IBlock<IQ4_XS>
         Span<float> errorWeights = stackalloc float[256];
         BlockSearch.ErrorWeights(options.Importance, errorWeights);
         var search = new Search(weights, errorWeights, stackalloc float[Groups], stackalloc float[Groups]);
-        search.Run(ref block);
+        search.Run(ref block, options);
     }
 
     public static void Put(ref IQ4_XS block, int at, ReadOnlySpan<float> weights, Span<float> rounded)
@@ -85,10 +85,15 @@ public struct IQ4_XS : IBlock<IQ4_XS>
         private readonly Span<float> _ideal = ideal;
         private readonly Span<float> _curvature = curvature;
 
-        public void Run(ref IQ4_XS block)
+        public void Run(ref IQ4_XS block, in FitOptions options)
         {
             for (int g = 0; g < Groups; g++)
-                (_ideal[g], _curvature[g]) = IQ4Levels.BestScale(_weights.Slice(32 * g, 32), _errorWeights.Slice(32 * g, 32));
+            {
+                ReadOnlySpan<float> group = _weights.Slice(32 * g, 32);
+                (_ideal[g], _curvature[g]) = IQ4Levels.BestScale(group, _errorWeights.Slice(32 * g, 32));
+                if (BlockSearch.HasRule(options))
+                    _ideal[g] = BlockSearch.ScaleByRule(options.Slice(32 * g, 32), group, IQ4Levels.Ranged);
+            }
             float largest = IntegerCodes.Extreme(_ideal);
             if (IntegerCodes.ToHalf(largest / 32) == (Half)0) { block = default; return; }
             Half best = default;

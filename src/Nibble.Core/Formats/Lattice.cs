@@ -6,8 +6,9 @@ namespace Nibble.Core.Formats;
 /// <summary>A finite set of points in 4 or 8 dimensions; a code of a lattice format is a point's place among them.</summary>
 internal sealed class Lattice
 {
-    private readonly float[] _coordinates;
-    private readonly float[] _squaredNorms;
+    private readonly sbyte[] _levels;
+    private readonly float[] _coordinates, _squaredNorms, _heads;
+    private readonly int[] _headEnds;
 
     /// <param name="dimensions">4 or 8.</param>
     /// <param name="levels">The values a coordinate may have, ascending.</param>
@@ -15,6 +16,7 @@ internal sealed class Lattice
     public Lattice(int dimensions, ReadOnlySpan<sbyte> levels, string bitmap)
     {
         Dimensions = dimensions;
+        _levels = levels.ToArray();
         byte[] bits = Convert.FromBase64String(bitmap);
         Count = bits.Sum(b => BitOperations.PopCount(b));
         Points = new ulong[Count];
@@ -22,26 +24,51 @@ internal sealed class Lattice
         _squaredNorms = new float[Count];
         for (int place = 0, point = 0; point < Count; place++)
         {
-            if ((bits[place >> 3] >> (place & 7) & 1) != 0) Add(point++, place, levels);
+            if ((bits[place >> 3] >> (place & 7) & 1) != 0) Add(point++, place);
         }
+        (_heads, _headEnds) = FindHeads();
     }
 
     public int Dimensions { get; }
 
+    /// <summary>The largest magnitude of a coordinate.</summary>
+    public int Largest => Math.Max(-_levels[0], _levels[^1]);
+
+    /// <summary>Points, a multiple of 8.</summary>
     public int Count { get; }
 
-    /// <summary>The points: coordinate i as the signed byte i.</summary>
+    /// <summary>The points, ascending by their last coordinate first: coordinate i as the signed byte i.</summary>
     public ulong[] Points { get; }
 
-    /// <summary>[dimension, point]: 8 neighbours along the points are 8 lanes.</summary>
+    /// <summary>The points by eights, [eight, dimension, lane].</summary>
     public ReadOnlySpan<float> Coordinates => _coordinates;
+
+    /// <summary>The different upper halves of points, by eights as the points; copies of the last fill the last eight.</summary>
+    public ReadOnlySpan<float> Heads => _heads;
+
+    /// <summary>For each head, the end of its run among the points; the run starts at the end before it.</summary>
+    public ReadOnlySpan<int> HeadEnds => _headEnds;
+
+    /// <summary>
+    /// An upper bound, over all lower halves, of Σ(wx g - scale / 2 w g²), at four scales: the sum of the best levels.
+    /// </summary>
+    public Vector128<float> BestTails(ReadOnlySpan<float> weighted, ReadOnlySpan<float> errorWeights, Vector128<float> halfScales)
+    {
+        Vector128<float> sum = default;
+        for (int i = 0; i < Dimensions / 2; i++)
+        {
+            Vector128<float> best = Vector128.Create(float.NegativeInfinity), slope = halfScales * errorWeights[i];
+            foreach (sbyte level in _levels)
+                best = Vector128.MaxNative(best, (Vector128.Create(weighted[i]) - slope * level) * level);
+            sum += best;
+        }
+        return sum;
+    }
 
     /// <summary>The point nearest to the weights at a scale: it minimizes Σ (x - scale * g)².</summary>
     /// <param name="x">One weight a dimension.</param>
     /// <param name="scale">Above zero.</param>
-    /// <param name="flip">
-    /// True if one coordinate, whichever costs least, is to enter with its sign changed (see <see cref="EvenSigns"/>).
-    /// </param>
+    /// <param name="flip">True if one coordinate, whichever costs least, is to enter with its sign changed.</param>
     /// <returns>The point, and Σ (x - scale * g)² less Σ x².</returns>
     public (int Point, float Error) Nearest(ReadOnlySpan<float> x, float scale, bool flip = false)
     {
@@ -52,7 +79,7 @@ internal sealed class Lattice
             Vector256<float> dot = default, least = Vector256.Create(float.PositiveInfinity);
             for (int i = 0; i < Dimensions; i++)
             {
-                Vector256<float> term = BlockSearch.Load(_coordinates, i * Count + p) * x[i];
+                Vector256<float> term = BlockSearch.Load(_coordinates, p * Dimensions + 8 * i) * x[i];
                 dot += term;
                 least = Vector256.MinNative(least, term);
             }
@@ -62,9 +89,7 @@ internal sealed class Lattice
             best = Vector256.MaxNative(score, best);
             bestAt = Vector256.ConditionalSelect(better, Vector256.Create(p), bestAt);
         }
-        int lane = 0;
-        for (int i = 1; i < 8; i++)
-            if (best[i] > best[lane]) lane = i;
+        int lane = BlockSearch.LargestLane(best);
         return (bestAt[lane] + lane, -2 * scale * best[lane]);
     }
 
@@ -78,28 +103,6 @@ internal sealed class Lattice
         int point = Nearest(magnitudes, scale, flip).Point;
         if (flip) signs ^= 1 << CheapestFlip(point, magnitudes);
         return (point, signs);
-    }
-
-    /// <summary>The point g whose 8g + 1 (or 8g - 1) is nearest to eight weights, and the square error that is left.</summary>
-    public (int Point, float Error) RoundShifted(ReadOnlySpan<float> weights, float scale, bool down)
-    {
-        if (scale == 0) return default;
-        Span<float> moved = stackalloc float[8];
-        float power = 0;
-        for (int i = 0; i < 8; i++)
-        {
-            moved[i] = weights[i] - (down ? -scale : scale);
-            power += moved[i] * moved[i];
-        }
-        (int point, float error) = Nearest(moved, 8 * scale);
-        return (point, power + error);
-    }
-
-    /// <summary>The eight signed bytes 8g + 1, or 8g - 1.</summary>
-    public ulong Shifted(int point, bool down)
-    {
-        Vector128<sbyte> g = Vector128.CreateScalar(Points[point]).AsSByte();
-        return ((g << 3) + Vector128.Create((sbyte)(down ? -1 : 1))).AsUInt64().ToScalar();
     }
 
     /// <summary>The coordinate whose change of sign costs least: of the smallest weight times coordinate.</summary>
@@ -117,14 +120,31 @@ internal sealed class Lattice
 
     public int Coordinate(int point, int dimension) => (sbyte)(Points[point] >> (8 * dimension));
 
-    private void Add(int point, int place, ReadOnlySpan<sbyte> levels)
+    /// <summary>Where a coordinate of a point stands among eights of this many dimensions.</summary>
+    private static int Lane(int point, int dimension, int dimensions) => (point & ~7) * dimensions + 8 * dimension + (point & 7);
+
+    private void Add(int point, int place)
     {
-        for (int i = 0; i < Dimensions; i++, place /= levels.Length)
+        for (int i = 0; i < Dimensions; i++, place /= _levels.Length)
         {
-            int value = levels[place % levels.Length];
+            int value = _levels[place % _levels.Length];
             Points[point] |= (ulong)(byte)value << (8 * i);
-            _coordinates[i * Count + point] = value;
+            _coordinates[Lane(point, i, Dimensions)] = value;
             _squaredNorms[point] += value * value;
         }
+    }
+
+    private (float[] Heads, int[] Ends) FindHeads()
+    {
+        int shift = 4 * Dimensions;
+        int[] ends = [.. Enumerable.Range(1, Count).Where(p => p == Count || Points[p] >> shift != Points[p - 1] >> shift)];
+        int padded = (ends.Length + 7) & ~7;
+        var heads = new float[Dimensions / 2 * padded];
+        for (int i = 0; i < Dimensions / 2; i++)
+        {
+            for (int h = 0; h < padded; h++)
+                heads[Lane(h, i, Dimensions / 2)] = Coordinate(ends[Math.Min(h, ends.Length - 1)] - 1, Dimensions / 2 + i);
+        }
+        return (heads, ends);
     }
 }

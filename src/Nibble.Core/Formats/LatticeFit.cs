@@ -2,42 +2,12 @@ using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
-/// <summary>How a lattice format stores what is not in the lattice: signs, or a shift of all points.</summary>
-internal enum LatticeSigns
-{
-    /// <summary>A sign for each weight.</summary>
-    Free,
-    /// <summary>Seven signs for eight weights, an even number negative.</summary>
-    Even,
-    /// <summary>The lattice has the signs; its points g become 8g + 1 or 8g - 1, one choice for eight weights.</summary>
-    ShiftOfEight,
-    /// <summary>As before, one choice for all weights that share a scale.</summary>
-    ShiftOfGroup,
-}
-
-/// <summary>What the lattice formats have in common: 256 weights, a 16-bit d, and groups with scales d * unit * (2 l + 1).</summary>
-/// <param name="Lattice">The points.</param>
-/// <param name="Signs">How signs are stored.</param>
-/// <param name="Group">Weights that share a scale.</param>
-/// <param name="ScaleCount">Scales l from 0 below this.</param>
-/// <param name="Unit">A scale in units of d is this times an odd number.</param>
-/// <param name="TypicalNorm">The root mean square of the coordinates of points in use, to start the search.</param>
-internal sealed record LatticeShape(Lattice Lattice, LatticeSigns Signs, int Group, int ScaleCount, float Unit, float TypicalNorm)
-{
-    public bool Shifted => Signs is LatticeSigns.ShiftOfEight or LatticeSigns.ShiftOfGroup;
-
-    /// <summary>Codes that are chosen together: eight weights, or a whole group where it has one shift.</summary>
-    public int UnitSize => Signs == LatticeSigns.ShiftOfGroup ? Group : 8;
-
-    /// <summary>Hulls whose errors add up to that of a unit.</summary>
-    public int HullsPerUnit => UnitSize / Lattice.Dimensions;
-}
-
 /// <summary>
 /// Chooses everything in a block of a lattice format: d, the scales, the points, the signs. For each few weights the hull
 /// of the lattice (<see cref="LatticeHulls"/>) tells the least error at any scale, so the error of a whole block is a
 /// function of d alone: each group takes the best of its scales. Several d are tried, and the best is settled by least
-/// squares in turn with new choices of scales and points.
+/// squares in turn with new choices of scales and points. A rule for the dynamic range has no say here: a lattice has no
+/// range to lay over the weights.
 /// </summary>
 internal sealed class LatticeFit
 {
@@ -81,7 +51,7 @@ internal sealed class LatticeFit
         for (int i = 0; i < Size; i++)
         {
             float x = weights[i] / _norm;
-            if (shape.Shifted) _weights[i] = x;
+            if (shape.Down is not null) _weights[i] = x;
             else
             {
                 _weights[i] = MathF.Abs(x);
@@ -108,7 +78,9 @@ internal sealed class LatticeFit
         float power = 1e-12f, weight = 0;
         for (int i = 0; i < x.Length; i++) (power, weight) = (power + wx[i] * x[i], weight + w[i]);
         float scale = MathF.Sqrt(power / weight) / _shape.TypicalNorm;
-        Span<float> trials = [0.6f * scale, 0.85f * scale, 1.2f * scale, 1.8f * scale];
+        // Where one weight stands out, its group may want a scale that does not clip it.
+        float low = 0.65f * scale, high = MathF.Max(1.7f * scale, 1.1f * IntegerCodes.LargestMagnitude(x) / _shape.Lattice.Largest);
+        Vector128<float> trials = Vector128.Create(low) + Vector128.Create(0, 0.24f, 0.56f, 1) * (high - low);
         int units = _shape.Group / _shape.UnitSize;
         for (int u = 0; u < units; u++)
         {
@@ -116,44 +88,22 @@ internal sealed class LatticeFit
             _firstHull[unit] = _hulls.Count;
             AddUnit(unit, wx.Slice(u * _shape.UnitSize, _shape.UnitSize), w.Slice(u * _shape.UnitSize, _shape.UnitSize), trials);
         }
-        _ideal[group] = IdealScale(group, scale);
+        _ideal[group] = IdealScale(group, low, high);
     }
 
-    private void AddUnit(int unit, ReadOnlySpan<float> wx, ReadOnlySpan<float> w, ReadOnlySpan<float> trials)
+    private void AddUnit(int unit, ReadOnlySpan<float> wx, ReadOnlySpan<float> w, Vector128<float> trials)
     {
-        Lattice lattice = _shape.Lattice;
-        int dimensions = lattice.Dimensions;
-        _variants[unit] = 1;
-        if (_shape.Signs == LatticeSigns.ShiftOfEight)
+        // With an odd number of signs one is stored wrong: in one of the parts, each a variant. So is each shift.
+        int dimensions = _shape.Lattice.Dimensions, parts = _shape.HullsPerUnit;
+        bool odd = _shape.Signs == LatticeSigns.Even && EvenSigns.IsOdd(Signs[unit]);
+        _variants[unit] = odd ? parts : _shape.Down is null ? 1 : 2;
+        for (int v = 0; v < _variants[unit]; v++)
         {
-            _hulls.ProjectShifted(lattice, wx, w);
-            _hulls.AddHull(0, 2 * lattice.Count, trials);
-        }
-        else if (_shape.Signs == LatticeSigns.ShiftOfGroup)
-        {
-            _variants[unit] = 2;
-            for (int shift = 0; shift < 2; shift++)
+            Lattice lattice = v == 1 && _shape.Down is not null ? _shape.Down : _shape.Lattice;
+            for (int part = 0; part < parts; part++)
             {
-                for (int at = 0; at < wx.Length; at += 8)
-                {
-                    _hulls.ProjectShifted(lattice, wx.Slice(at, 8), w.Slice(at, 8));
-                    _hulls.AddHull(shift * lattice.Count, lattice.Count, trials);
-                }
-            }
-        }
-        else
-        {
-            // With an odd number of signs one is stored wrong: in one of the parts, each a variant.
-            bool odd = _shape.Signs == LatticeSigns.Even && EvenSigns.IsOdd(Signs[unit]);
-            int parts = _shape.HullsPerUnit;
-            if (odd) _variants[unit] = parts;
-            for (int v = 0; v < _variants[unit]; v++)
-            {
-                for (int part = 0; part < parts; part++)
-                {
-                    _hulls.Add(lattice, wx.Slice(part * dimensions, dimensions), w.Slice(part * dimensions, dimensions), trials,
-                        flip: odd && part == v);
-                }
+                _hulls.Add(lattice, wx.Slice(part * dimensions, dimensions), w.Slice(part * dimensions, dimensions), trials,
+                    flip: odd && part == v);
             }
         }
     }
@@ -161,43 +111,43 @@ internal sealed class LatticeFit
     // ---- scales ----
 
     /// <summary>The scale at which a group loses least, were it free.</summary>
-    private float IdealScale(int group, float typical)
+    private float IdealScale(int group, float low, float high)
     {
-        Vector256<float> scales = Vector256.Create(0.55f, 0.66f, 0.79f, 0.95f, 1.14f, 1.37f, 1.64f, 2) * typical;
-        int lane = LowestLane(GroupError(group, scales));
+        Vector256<float> scales = Vector256.Create(low) + Vector256.Create(0f, 1, 2, 3, 4, 5, 6, 7) * ((high - low) / 7);
+        int lane = BlockSearch.LargestLane(GroupGain(group, scales));
         float dot = 0, square = 0;
         int units = _shape.Group / _shape.UnitSize;
         for (int u = group * units; u < (group + 1) * units; u++) AddSums(u, scales[lane], ref dot, ref square);
         return dot > 0 ? dot / square : 0;
     }
 
-    /// <summary>What a group loses at 8 scales, less its Σwx².</summary>
-    private Vector256<float> GroupError(int group, Vector256<float> scales)
+    /// <summary>By how much 8 scales reduce a group's error below Σwx².</summary>
+    private Vector256<float> GroupGain(int group, Vector256<float> scales)
     {
         int units = _shape.Group / _shape.UnitSize;
-        Vector256<float> sum = default;
+        Vector256<float> sum = default, half = scales * 0.5f;
         for (int u = group * units; u < (group + 1) * units; u++)
         {
-            Vector256<float> least = UnitError(u, 0, scales);
-            if (_variants[u] > 1) least = Vector256.MinNative(least, UnitError(u, 1, scales));
-            sum += least;
+            Vector256<float> most = UnitScore(u, 0, half);
+            if (_variants[u] > 1) most = Vector256.MaxNative(most, UnitScore(u, 1, half));
+            sum += most;
         }
-        return sum * scales;
+        return sum * (scales + scales);
     }
 
-    private Vector256<float> UnitError(int unit, int variant, Vector256<float> scales)
+    private Vector256<float> UnitScore(int unit, int variant, Vector256<float> halfScales)
     {
         int hull = _firstHull[unit] + variant * _shape.HullsPerUnit;
-        Vector256<float> sum = _hulls.Least(hull, scales);
-        for (int h = 1; h < _shape.HullsPerUnit; h++) sum += _hulls.Least(hull + h, scales);
+        Vector256<float> sum = _hulls.Most(hull, halfScales);
+        for (int h = 1; h < _shape.HullsPerUnit; h++) sum += _hulls.Most(hull + h, halfScales);
         return sum;
     }
 
     private int BestVariant(int unit, float scale)
     {
         if (_variants[unit] == 1) return 0;
-        Vector256<float> scales = Vector256.Create(scale);
-        return UnitError(unit, 1, scales)[0] < UnitError(unit, 0, scales)[0] ? 1 : 0;
+        Vector256<float> half = Vector256.Create(scale / 2);
+        return UnitScore(unit, 1, half)[0] > UnitScore(unit, 0, half)[0] ? 1 : 0;
     }
 
     private Half BestD()
@@ -205,28 +155,28 @@ internal sealed class LatticeFit
         float largest = 0;
         for (int g = 0; g < Size / _shape.Group; g++) largest = MathF.Max(largest, _ideal[g]);
         float top = largest / (_shape.Unit * (2 * _shape.ScaleCount - 1));
-        float least = float.PositiveInfinity;
+        float most = 0;
         Half best = default;
-        for (float factor = 0.8f; factor < 1.5f; factor *= 1.04f)
+        for (float factor = 0.8f; factor < 1.5f; factor *= 1.06f)
         {
             Half d = IntegerCodes.ToHalf(top * factor * _norm);
-            float error = BlockError(d);
-            if (error < least) (least, best) = (error, d);
+            float gain = BlockGain(d);
+            if (gain > most) (most, best) = (gain, d);
         }
-        for (int round = 0; round < 4; round++)
+        for (int round = 0; round < 4 && best != (Half)0; round++)
         {
-            BlockError(best);
+            BlockGain(best);
             Half d = Settle(best);
-            float error = BlockError(d);
-            if (!(error < least)) break;
-            (least, best) = (error, d);
+            float gain = BlockGain(d);
+            if (!(gain > most)) break;
+            (most, best) = (gain, d);
         }
-        BlockError(best);
+        BlockGain(best);
         return best;
     }
 
-    /// <summary>What the block loses with this d, less its Σwx²; leaves the scales in <see cref="Scales"/>.</summary>
-    private float BlockError(Half d)
+    /// <summary>By how much this d reduces the block's error below Σwx²; leaves the scales in <see cref="Scales"/>.</summary>
+    private float BlockGain(Half d)
     {
         float unit = (float)d / _norm * _shape.Unit, sum = 0;
         if (unit == 0) return 0;
@@ -236,9 +186,9 @@ internal sealed class LatticeFit
             int near = (int)MathF.Min((_ideal[g] / unit - 1) / 2 + 0.5f, _shape.ScaleCount);
             int first = Math.Clamp(near - 4, 0, _shape.ScaleCount - 8);
             Vector256<float> scales = (Vector256.Create(2f * first + 1) + Vector256.Create(0f, 2, 4, 6, 8, 10, 12, 14)) * unit;
-            Vector256<float> errors = GroupError(g, scales);
-            int lane = LowestLane(errors);
-            sum += errors[lane];
+            Vector256<float> gains = GroupGain(g, scales);
+            int lane = BlockSearch.LargestLane(gains);
+            sum += gains[lane];
             Scales[g] = (byte)(first + lane);
         }
         return sum;
@@ -266,18 +216,10 @@ internal sealed class LatticeFit
         int hull = _firstHull[unit] + BestVariant(unit, scale) * _shape.HullsPerUnit;
         for (int h = 0; h < _shape.HullsPerUnit; h++)
         {
-            (_, float a, float b) = _hulls.Best(hull + h, scale);
+            (_, float a, float b) = _hulls.Best(hull + h, scale / 2);
             dot += a;
             square += b;
         }
-    }
-
-    private static int LowestLane(Vector256<float> values)
-    {
-        int lane = 0;
-        for (int i = 1; i < 8; i++)
-            if (values[i] < values[lane]) lane = i;
-        return lane;
     }
 
     // ---- codes ----
@@ -291,22 +233,18 @@ internal sealed class LatticeFit
             int variant = BestVariant(u, scale);
             for (int h = 0; h < hullsPerUnit; h++)
             {
-                int at = u * hullsPerUnit + h, point = _hulls.Best(_firstHull[u] + variant * hullsPerUnit + h, scale).Point;
-                if (_shape.Signs == LatticeSigns.ShiftOfEight)
-                {
-                    Signs[at] = (byte)(point >= _shape.Lattice.Count ? 1 : 0);
-                    point %= _shape.Lattice.Count;
-                }
-                else if (_shape.Signs == LatticeSigns.ShiftOfGroup) Signs[at] = (byte)variant;
-                else if (_variants[u] > 1 || hullsPerUnit == 1) FlipIfOdd(u, h, variant, point);
+                int at = u * hullsPerUnit + h, point = _hulls.Best(_firstHull[u] + variant * hullsPerUnit + h, scale / 2).Point;
+                if (_shape.Down is not null) Signs[at] = (byte)variant;
+                else if (h == variant) MakeEven(u, h, point);
                 Points[at] = (ushort)point;
             }
         }
     }
 
-    private void FlipIfOdd(int eight, int part, int variant, int point)
+    /// <summary>Where the signs are odd but must not be, changes the one that costs least with this part's point.</summary>
+    private void MakeEven(int eight, int part, int point)
     {
-        if (_shape.Signs != LatticeSigns.Even || part != variant || !EvenSigns.IsOdd(Signs[eight])) return;
+        if (_shape.Signs != LatticeSigns.Even || !EvenSigns.IsOdd(Signs[eight])) return;
         int dimensions = _shape.Lattice.Dimensions, at = part * dimensions;
         int flip = _shape.Lattice.CheapestFlip(point, _weighted.AsSpan(8 * eight + at, dimensions));
         Signs[eight] ^= (byte)(1 << (at + flip));

@@ -6,18 +6,15 @@ namespace Nibble.Core.Formats;
 
 /// <summary>
 /// For a few weights x under error weights w, the points g of a lattice that are best at some scale. The error of a point
-/// at scale s is Σw(x - s g)² = Σwx² - s (2A - s B) with A = Σwxg and B = Σwg²: the points that can be best are the corners
-/// of the upper convex hull of all (B, A), each for an interval of scales. Found once, they answer every later question
-/// about scales exactly and cheaply: where the lattice has a thousand points, the hull has six corners.
+/// at scale s is Σw(x - s g)² = Σwx² - 2s (A - s/2 B) with A = Σwxg and B = Σwg²: the points that can be best are the
+/// corners of the upper convex hull of all (B, A), each for an interval of scales. Found once, they answer every later
+/// question about scales exactly and cheaply: where the lattice has a thousand points, the hull has five corners.
 /// </summary>
 internal sealed class LatticeHulls
 {
-    /// <summary>Trial scales, from which the hull is found: its corners lie on or beyond the polygon of their best points.</summary>
-    public const int Trials = 4;
-
     private const int MostHulls = 128, MostCorners = 16, MostFound = 64;
 
-    private readonly float[] _a = new float[2 * 2048], _b = new float[2 * 2048];
+    private readonly LatticeCandidates _candidates = new();
     private readonly Corner[] _found = new Corner[MostFound];
     private readonly Corner[] _corners = new Corner[MostHulls * MostCorners];
     private readonly int[] _cornerCounts = new int[MostHulls];
@@ -29,149 +26,73 @@ internal sealed class LatticeHulls
     public void Clear() => Count = 0;
 
     /// <summary>Adds the hull of a lattice.</summary>
-    /// <param name="lattice">Its coordinates are not negative, unless the weights' signs count.</param>
+    /// <param name="lattice">The points.</param>
     /// <param name="weighted">w x, one a dimension.</param>
     /// <param name="errorWeights">w.</param>
-    /// <param name="scales">Trial scales, ascending: the hull is exact between the first and the last.</param>
+    /// <param name="scales">Trial scales, ascending: the hull is good between the first and the last.</param>
     /// <param name="flip">True if one coordinate, whichever costs least, is to enter with its sign changed.</param>
-    public void Add(Lattice lattice, ReadOnlySpan<float> weighted, ReadOnlySpan<float> errorWeights, ReadOnlySpan<float> scales, bool flip)
+    public void Add(Lattice lattice, ReadOnlySpan<float> weighted, ReadOnlySpan<float> errorWeights, Vector128<float> scales, bool flip)
     {
-        ReadOnlySpan<float> coordinates = lattice.Coordinates;
-        for (int p = 0; p < lattice.Count; p += 8)
-        {
-            Vector256<float> a = default, b = default, least = Vector256.Create(float.PositiveInfinity);
-            for (int i = 0; i < lattice.Dimensions; i++)
-            {
-                Vector256<float> g = BlockSearch.Load(coordinates, i * lattice.Count + p);
-                Vector256<float> term = g * weighted[i];
-                a += term;
-                b += g * g * errorWeights[i];
-                least = Vector256.MinNative(least, term);
-            }
-            if (flip) a -= least + least;
-            a.CopyTo(_a, p);
-            b.CopyTo(_b, p);
-        }
-        AddHull(0, lattice.Count, scales);
+        Span<int> best = stackalloc int[LatticeCandidates.Scales];
+        _candidates.Find(lattice, weighted, errorWeights, scales * 0.5f, flip, best);
+        _cornerCounts[Count] = Hull(FindBeyond(best), _corners.AsSpan(Count * MostCorners, MostCorners));
+        Count++;
     }
 
-    /// <summary>
-    /// Projects the points 8g + 1 and 8g - 1 of a lattice: the first stand at their own places, the second after them.
-    /// </summary>
-    public void ProjectShifted(Lattice lattice, ReadOnlySpan<float> weighted, ReadOnlySpan<float> errorWeights)
-    {
-        ReadOnlySpan<float> coordinates = lattice.Coordinates;
-        float x = 0, w = 0;
-        for (int i = 0; i < 8; i++) (x, w) = (x + weighted[i], w + errorWeights[i]);
-        for (int p = 0; p < lattice.Count; p += 8)
-        {
-            Vector256<float> wxg = default, wg = default, wgg = default;
-            for (int i = 0; i < 8; i++)
-            {
-                Vector256<float> g = BlockSearch.Load(coordinates, i * lattice.Count + p);
-                Vector256<float> term = g * errorWeights[i];
-                wxg += g * weighted[i];
-                wg += term;
-                wgg += Vector256.Abs(term); // g is -1, 0 or 1
-            }
-            (wxg * 8 + Vector256.Create(x)).CopyTo(_a, p);
-            (wxg * 8 - Vector256.Create(x)).CopyTo(_a, lattice.Count + p);
-            (wgg * 64 + wg * 16 + Vector256.Create(w)).CopyTo(_b, p);
-            (wgg * 64 - wg * 16 + Vector256.Create(w)).CopyTo(_b, lattice.Count + p);
-        }
-    }
-
-    /// <summary>The error that the best corner leaves at each of 8 scales, less Σwx², over the scale: s B - 2A.</summary>
+    /// <summary>The score that the best corner reaches at each of 8 scales: A - s/2 B.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public Vector256<float> Least(int hull, Vector256<float> scales)
+    public Vector256<float> Most(int hull, Vector256<float> halfScales)
     {
         ReadOnlySpan<Corner> corners = _corners.AsSpan(hull * MostCorners, _cornerCounts[hull]);
-        Vector256<float> least = Vector256.Create(float.PositiveInfinity);
+        Vector256<float> most = Vector256.Create(float.NegativeInfinity);
         foreach (ref readonly Corner corner in corners)
-            least = Vector256.MinNative(least, scales * corner.B - Vector256.Create(2 * corner.A));
-        return least;
+            most = Vector256.MaxNative(most, Vector256.Create(corner.A) - halfScales * corner.B);
+        return most;
     }
 
     /// <summary>The best point at a scale, with its sums.</summary>
-    public (int Point, float A, float B) Best(int hull, float scale)
+    public (int Point, float A, float B) Best(int hull, float halfScale)
     {
         ReadOnlySpan<Corner> corners = _corners.AsSpan(hull * MostCorners, _cornerCounts[hull]);
         int best = 0;
-        for (int c = 1; c < corners.Length; c++)
+        float most = float.NegativeInfinity;
+        for (int c = 0; c < corners.Length; c++)
         {
-            if (scale * corners[c].B - 2 * corners[c].A < scale * corners[best].B - 2 * corners[best].A) best = c;
+            float score = corners[c].A - halfScale * corners[c].B;
+            if (score > most) (most, best) = (score, c);
         }
         return (corners[best].Point, corners[best].A, corners[best].B);
     }
 
-    /// <summary>Adds the hull of some of the projected points; they are numbered from the first.</summary>
-    public void AddHull(int first, int count, ReadOnlySpan<float> scales)
-    {
-        Span<Corner> polygon = stackalloc Corner[Trials];
-        FindPolygon(_a.AsSpan(first, count), _b.AsSpan(first, count), scales, polygon);
-        int found = FindBeyond(_a.AsSpan(first, count), _b.AsSpan(first, count), polygon);
-        _cornerCounts[Count] = Hull(found, _corners.AsSpan(Count * MostCorners, MostCorners));
-        Count++;
-    }
+    private Corner CornerOf(int candidate) => new(_candidates.A[candidate], _candidates.B[candidate], _candidates.Point(candidate));
 
-    /// <summary>The best point at each trial scale.</summary>
-    private static void FindPolygon(ReadOnlySpan<float> a, ReadOnlySpan<float> b, ReadOnlySpan<float> scales, Span<Corner> polygon)
+    /// <summary>The best candidates at the trial scales make a polygon: finds its corners, and what lies beyond a side.</summary>
+    private int FindBeyond(ReadOnlySpan<int> best)
     {
-        for (int t = 0; t < Trials; t += 2)
-        {
-            // two scales a pass, so that all stays in registers
-            Vector256<float> half0 = Vector256.Create(scales[t] / 2), half1 = Vector256.Create(scales[t + 1] / 2);
-            Vector256<float> best0 = Vector256.Create(float.NegativeInfinity), best1 = best0;
-            Vector256<int> at0 = default, at1 = default;
-            for (int p = 0; p < a.Length; p += 8)
-            {
-                Vector256<float> pa = BlockSearch.Load(a, p), pb = BlockSearch.Load(b, p);
-                Vector256<float> score0 = pa - pb * half0, score1 = pa - pb * half1;
-                at0 = Vector256.ConditionalSelect(Vector256.GreaterThan(score0, best0).AsInt32(), Vector256.Create(p), at0);
-                at1 = Vector256.ConditionalSelect(Vector256.GreaterThan(score1, best1).AsInt32(), Vector256.Create(p), at1);
-                best0 = Vector256.MaxNative(score0, best0);
-                best1 = Vector256.MaxNative(score1, best1);
-            }
-            polygon[t] = Winner(a, b, best0, at0);
-            polygon[t + 1] = Winner(a, b, best1, at1);
-        }
-    }
-
-    private static Corner Winner(ReadOnlySpan<float> a, ReadOnlySpan<float> b, Vector256<float> best, Vector256<int> at)
-    {
-        int lane = 0;
-        for (int i = 1; i < 8; i++)
-            if (best[i] > best[lane]) lane = i;
-        int p = at[lane] + lane;
-        return new Corner(a[p], b[p], p);
-    }
-
-    /// <summary>The polygon's corners, and all points that lie beyond one of its sides.</summary>
-    private int FindBeyond(ReadOnlySpan<float> a, ReadOnlySpan<float> b, ReadOnlySpan<Corner> polygon)
-    {
+        Corner from = CornerOf(best[0]);
         int found = 0;
-        _found[found++] = polygon[0];
-        Span<float> slopes = stackalloc float[Trials - 1], heights = stackalloc float[Trials - 1];
-        for (int t = 0; t < Trials - 1; t++)
+        _found[found++] = from;
+        // A side with its slope and height in all lanes; one between equal corners is out of reach.
+        Span<Vector256<float>> slopes = stackalloc Vector256<float>[3], heights = stackalloc Vector256<float>[3];
+        for (int t = 0; t < 3; t++)
         {
-            // The scales ascend, so A and B descend. A side between equal corners is put out of reach.
-            Corner from = polygon[t], to = polygon[t + 1];
-            bool side = from.B > to.B;
-            slopes[t] = side ? (from.A - to.A) / (from.B - to.B) : 0;
-            heights[t] = side ? MathF.Max(from.A - slopes[t] * from.B, to.A - slopes[t] * to.B) : float.PositiveInfinity;
-            if (side) _found[found++] = to;
+            Corner to = CornerOf(best[t + 1]);
+            bool side = from.B > to.B; // the scales ascend, so A and B descend
+            float slope = side ? (from.A - to.A) / (from.B - to.B) : 0;
+            slopes[t] = Vector256.Create(slope);
+            heights[t] = Vector256.Create(side ? MathF.Max(from.A - slope * from.B, to.A - slope * to.B) : float.PositiveInfinity);
+            if (side) _found[found++] = from = to;
         }
-        for (int p = 0; p < a.Length; p += 8)
+        (Vector256<float> slope0, Vector256<float> slope1, Vector256<float> slope2) = (slopes[0], slopes[1], slopes[2]);
+        (Vector256<float> height0, Vector256<float> height1, Vector256<float> height2) = (heights[0], heights[1], heights[2]);
+        ReadOnlySpan<float> allA = _candidates.A, allB = _candidates.B;
+        for (int p = 0; p < allA.Length; p += 8)
         {
-            Vector256<float> pa = BlockSearch.Load(a, p), pb = BlockSearch.Load(b, p);
-            Vector256<float> beyond = Vector256.GreaterThan(pa - pb * slopes[0], Vector256.Create(heights[0]))
-                | Vector256.GreaterThan(pa - pb * slopes[1], Vector256.Create(heights[1]))
-                | Vector256.GreaterThan(pa - pb * slopes[2], Vector256.Create(heights[2]));
+            Vector256<float> a = BlockSearch.Load(allA, p), b = BlockSearch.Load(allB, p);
+            Vector256<float> beyond = Vector256.GreaterThan(a - b * slope0, height0)
+                | Vector256.GreaterThan(a - b * slope1, height1) | Vector256.GreaterThan(a - b * slope2, height2);
             for (uint lanes = beyond.ExtractMostSignificantBits(); lanes != 0 && found < MostFound; lanes &= lanes - 1)
-            {
-                int at = p + BitOperations.TrailingZeroCount(lanes);
-                _found[found++] = new Corner(a[at], b[at], at);
-            }
+                _found[found++] = CornerOf(p + BitOperations.TrailingZeroCount(lanes));
         }
         return found;
     }
@@ -180,9 +101,16 @@ internal sealed class LatticeHulls
     private int Hull(int found, Span<Corner> hull)
     {
         Span<Corner> points = _found.AsSpan(0, found);
-        points.Sort(static (p, q) => p.B != q.B ? p.B.CompareTo(q.B) : p.A.CompareTo(q.A));
+        for (int i = 1; i < found; i++)
+        {
+            Corner point = points[i];
+            int at = i;
+            for (; at > 0 && (points[at - 1].B > point.B || points[at - 1].B == point.B && points[at - 1].A > point.A); at--)
+                points[at] = points[at - 1];
+            points[at] = point;
+        }
         int count = 0;
-        foreach (Corner point in points)
+        foreach (ref readonly Corner point in points)
         {
             while (count > 0 && (hull[count - 1].A <= point.A && hull[count - 1].B == point.B
                 || count > 1 && !TurnsDown(hull[count - 2], hull[count - 1], point))) count--;
@@ -193,6 +121,6 @@ internal sealed class LatticeHulls
     }
 
     /// <summary>True if the middle one lies above the line between the others.</summary>
-    private static bool TurnsDown(Corner left, Corner middle, Corner right) =>
+    private static bool TurnsDown(in Corner left, in Corner middle, in Corner right) =>
         (middle.A - left.A) * (right.B - middle.B) > (right.A - middle.A) * (middle.B - left.B);
 }

@@ -28,6 +28,11 @@ public struct MXFP4 : IBlock<MXFP4>
         int reference = ReferenceExponent(IntegerCodes.LargestMagnitude(weights));
         block.E = (byte)reference;
         if (options.Range == DynamicRange.Reference) return;
+        if (BlockSearch.HasRule(options))
+        {
+            block.E = Exponent(BlockSearch.ScaleByRule(options, weights, Fp4.RangedByPowers));
+            return;
+        }
         Span<float> errorWeights = stackalloc float[32];
         BlockSearch.ErrorWeights(options.Importance, errorWeights);
         float least = float.PositiveInfinity;
@@ -63,6 +68,9 @@ public struct MXFP4 : IBlock<MXFP4>
 
     /// <summary>2^(e - 128): the two smallest are subnormal.</summary>
     private static float Scale(byte e) => BitConverter.UInt32BitsToSingle(e < 2 ? 0x0020_0000u << e : (uint)(e - 1) << 23);
+
+    /// <summary>That of a power of two.</summary>
+    private static byte Exponent(float scale) => scale > 0 ? (byte)Math.Clamp(MathF.ILogB(scale) + 128, 0, 254) : (byte)0;
 
     /// <summary>The exponent that puts the largest magnitude between 4 and 8, where 6 is the largest value.</summary>
     private static int ReferenceExponent(float largest) =>

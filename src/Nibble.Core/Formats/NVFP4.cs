@@ -34,9 +34,9 @@ public struct NVFP4 : IBlock<NVFP4>
         {
             ReadOnlySpan<float> group = weights.Slice(16 * g, 16);
             int reference = ReferenceScale(IntegerCodes.LargestMagnitude(group) / 6);
-            block.D[g] = options.Range == DynamicRange.Reference
-                ? (byte)reference
-                : BestScale(group, errorWeights.Slice(16 * g, 16), reference);
+            if (options.Range is null) block.D[g] = BestScale(group, errorWeights.Slice(16 * g, 16), reference);
+            else if (options.Range == DynamicRange.Reference) block.D[g] = (byte)reference;
+            else block.D[g] = (byte)ReferenceScale(2 * BlockSearch.ScaleByRule(options.Slice(16 * g, 16), group, Fp4.Ranged));
         }
     }
 

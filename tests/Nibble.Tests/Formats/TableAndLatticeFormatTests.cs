@@ -47,6 +47,26 @@ public class TableAndLatticeFormatTests
         Assert.Equal(GoldenGgml.Bytes(name + ".bin"), bytes);
     }
 
+    /// <summary>Levels laid over ± 0.01 end there, or at less than twice that where a scale is a power of two.</summary>
+    [Theory, InlineData("IQ4_NL"), InlineData("IQ4_XS"), InlineData("MXFP4"), InlineData("NVFP4")]
+    public void A_rule_for_the_range_is_obeyed(string name)
+    {
+        Format format = Format.Parse(name);
+        float[] row = Rows.Gaussian(256, seed: 11), decoded = new float[256];
+        var bytes = new byte[format.RowBytes(256)];
+        format.Encode(row, new FitOptions { Range = new FixedRange(0.01f) }, bytes);
+        format.Decode(bytes, decoded);
+        Assert.InRange(decoded.Max(Math.Abs), 0.009f, 0.02f);
+    }
+
+    private sealed class FixedRange(float end) : DynamicRange
+    {
+        public override string Name => "fixed";
+
+        public override (float Low, float High) Choose(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels) =>
+            (-end, end);
+    }
+
     private static (GoldenGgml.Entry, Format) Find(string name)
     {
         GoldenGgml.Entry entry = GoldenGgml.Entries.Single(e => e.Name == name);
