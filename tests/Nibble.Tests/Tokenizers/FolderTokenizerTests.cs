@@ -1,6 +1,9 @@
 using System.Diagnostics;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Nibble.Models.Tokenizers;
+using Nibble.Models.Tokenizers.PreTokenizers;
+using Peer = Microsoft.ML.Tokenizers;
 
 namespace Nibble.Tests.Tokenizers;
 
@@ -53,6 +56,26 @@ public class FolderTokenizerTests
         TestContext.Current.TestOutputHelper?.WriteLine($"{string.Join(", ", times)} ms");
         Assert.InRange(times.Min(), 0, 1000);
         Assert.Equal(text, tokenizer.Decode(tokenizer.Encode(text)));
+    }
+
+    [Fact]
+    public void Microsofts_byte_pair_encoder_agrees_on_a_megabyte()
+    {
+        string folder = SharedData.Path("models/small");
+        using JsonDocument json = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "tokenizer.json")));
+        JsonElement model = json.RootElement.GetProperty("model");
+        var options = new Peer.BpeOptions(model.GetProperty("vocab").EnumerateObject().Select(e => KeyValuePair.Create(e.Name, e.Value.GetInt32())))
+        {
+            Merges = model.GetProperty("merges").EnumerateArray().Select(m => $"{m[0]} {m[1]}"),
+            ByteLevel = true,
+            PreTokenizer = new Peer.RegexPreTokenizer(new Regex(PatternSplit.Gpt2), null),
+        };
+        Peer.BpeTokenizer peer = Peer.BpeTokenizer.Create(options);
+        string text = File.ReadAllText(SharedData.Path("data/calib.txt"));
+        var watch = Stopwatch.StartNew();
+        IReadOnlyList<int> expected = peer.EncodeToIds(text);
+        TestContext.Current.TestOutputHelper?.WriteLine($"{watch.ElapsedMilliseconds} ms");
+        Assert.Equal(expected, Tokenizer.FromFolder(folder).Encode(text, addSpecial: false));
     }
 
     [Fact]

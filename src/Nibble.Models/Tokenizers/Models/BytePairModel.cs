@@ -34,8 +34,8 @@ public sealed record BytePairOptions
 /// rank among the neighbours, leftmost first, until none is left.
 /// </summary>
 /// <remarks>
-/// Our own, because Microsoft.ML.Tokenizers has no byte fallback, no ignore_merges and no merges whose tokens hold
-/// spaces, and its Tiktoken class merges by a token's rank where these files list pairs: the ids would differ.
+/// Our own, because Microsoft.ML.Tokenizers' BPE has no byte fallback and no ignore_merges, and its Tiktoken class merges
+/// by a token's rank where these files list pairs: the ids would differ. Where it can do the same, a test has it agree.
 /// </remarks>
 public sealed class BytePairModel : TokenModel
 {
