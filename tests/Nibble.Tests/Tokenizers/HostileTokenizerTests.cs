@@ -39,12 +39,12 @@ public class HostileTokenizerTests
     [InlineData("added id twice", "repeats the id 3", """{"added_tokens":[{"id":3,"content":"x"},{"id":3,"content":"y"}],"model":{"type":"BPE","vocab":{},"merges":[]}}""")]
     public void A_broken_tokenizer_is_one_line_that_names_the_place(string attack, string message, string json)
     {
-        var watch = Stopwatch.StartNew();
+        long before = GC.GetAllocatedBytesForCurrentThread();
         string actual = Assert.Throws<UnusableInputException>(() => Load(json)).Message;
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 22);      // not what the file claims
         Assert.True(actual.Contains(message, StringComparison.Ordinal), $"{attack}: {actual}");
         Assert.Contains("tokenizer.json", actual);
         Assert.DoesNotContain('\n', actual);
-        Assert.InRange(watch.ElapsedMilliseconds, 0, 1000);
     }
 
     [Theory]
@@ -89,7 +89,7 @@ public class HostileTokenizerTests
         var watch = Stopwatch.StartNew();
         string actual = Assert.Throws<UnusableInputException>(() => tokenizer.Encode(new string('a', 200) + "b")).Message;
         Assert.Contains("(a+a+)+b[0-9]", actual);
-        Assert.InRange(watch.ElapsedMilliseconds, 0, 10_000);
+        Assert.InRange(watch.Elapsed.TotalMinutes, 0, 1);            // it would take longer than the universe
     }
 
     [Theory]
@@ -101,12 +101,12 @@ public class HostileTokenizerTests
         Assert.Contains(message, Assert.Throws<UnusableInputException>(() => Load(Bpe, config)).Message);
 
     [Fact]
-    public void A_megabyte_without_a_space_is_still_fast()
+    public void A_megabyte_without_a_space_does_not_take_its_square()
     {
         Tokenizer tokenizer = Load(Bpe);
         var watch = Stopwatch.StartNew();
         Assert.Equal(500_000, tokenizer.Encode(string.Concat(Enumerable.Repeat("ab", 500_000))).Length);
-        Assert.InRange(watch.ElapsedMilliseconds, 0, 5000);
+        Assert.InRange(watch.Elapsed.TotalMinutes, 0, 1);
     }
 
     [Fact]
