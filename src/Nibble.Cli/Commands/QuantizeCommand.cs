@@ -29,7 +29,9 @@ internal sealed class QuantizeCommand : Verb
     private readonly Option<string?> _calibration = new("--calibration") { Description = "A text like those the model will read; its inputs decide how errors count.", HelpName = "TEXT" };
     private readonly Option<int> _calibrationChunks = new("--calibration-chunks")
     {
-        Description = "Calibrate on N chunks of 512 tokens, taken evenly from the text.", HelpName = "N", DefaultValueFactory = _ => CalibrationChunks,
+        Description = "Calibrate on N chunks of 512 tokens, taken evenly from the text.",
+        HelpName = "N",
+        DefaultValueFactory = _ => CalibrationChunks,
     };
     private readonly Option<string?> _range = new("--range")
     {

@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.Globalization;
 using Nibble.Core;
 using Nibble.Core.Threading;
+using Nibble.Models.Chat;
 using Nibble.Models.Sampling;
+using Nibble.Models.Tokenizers;
 
 namespace Nibble.Cli.Commands;
 
@@ -13,6 +15,8 @@ internal sealed class RunCommand : Verb
 
     private readonly Argument<string?> _model = ModelArgument();
     private readonly Option<string> _prompt = new("--prompt", "-p") { Description = "The text to continue; '-' reads it from standard input.", HelpName = "TEXT", Required = true };
+    private readonly Option<bool> _chat = new("--chat") { Description = "Put the prompt into the model's chat template, as what a user says." };
+    private readonly Option<string?> _system = new("--system") { Description = "With --chat: what the model is told first.", HelpName = "TEXT" };
     private readonly Option<int> _count = new("--count", "-n") { Description = "The most tokens to generate.", HelpName = "N", DefaultValueFactory = _ => DefaultCount };
     private readonly Option<double?> _temperature = new("--temperature") { Description = "0 takes the likeliest token every time. [default: 0.8]", HelpName = "T" };
     private readonly Option<int?> _topK = new("--top-k") { Description = "Draw from the K likeliest tokens; 0 is no limit. [default: 40]", HelpName = "K" };
@@ -28,17 +32,18 @@ internal sealed class RunCommand : Verb
         "echo \"Call me\" | nibble run -p - --json")
     {
         Add(_model);
-        AddOptions(_prompt, _count, _temperature, _topK, _topP, _minP, _repetitionPenalty, _seed, _stop);
+        AddOptions(_prompt, _chat, _system, _count, _temperature, _topK, _topP, _minP, _repetitionPenalty, _seed, _stop);
     }
 
     protected override void Execute(Invocation run)
     {
         GenerationOptions options = Wanted(run);
+        if (run.Get(_system) is not null && !run.Get(_chat)) throw new UnusableInputException("--system: goes with --chat");
         string prompt = run.Get(_prompt) == "-" ? Console.In.ReadToEnd() : run.Get(_prompt)!;
         string path = ModelPath.Resolve(run.Get(_model));
         using WorkerPool pool = run.NewPool();
         using LoadedModel model = LoadedModel.Open(path, pool, run.Terminal);
-        int[] tokens = model.Tokenizer.Encode(prompt);
+        int[] tokens = run.Get(_chat) ? Conversation(model, prompt, run.Get(_system)) : model.Tokenizer.Encode(prompt);
 
         bool streams = !run.Json;
         if (streams) run.Terminal.Echo(prompt);
@@ -66,6 +71,19 @@ internal sealed class RunCommand : Verb
         sampling.Validate();
         string[] stops = [.. (run.Get(_stop) ?? []).Where(s => s.Length > 0)];
         return new GenerationOptions(count, sampling, stops);
+    }
+
+    /// <summary>The prompt as the model was trained to read a conversation.</summary>
+    private static int[] Conversation(LoadedModel model, string prompt, string? system)
+    {
+        Tokenizer tokenizer = model.Tokenizer;
+        string path = model.Source.Path;
+        string source = tokenizer.ChatTemplate ?? throw new UnusableInputException($"{path}: has no chat template; leave out --chat");
+        ChatMessage[] messages = [.. system is null ? Array.Empty<ChatMessage>() : [new ChatMessage("system", system)], new ChatMessage("user", prompt)];
+        string bos = Text(tokenizer.Bos), text = new ChatTemplate(source, path).Render(messages, addGenerationPrompt: true, bos, Text(tokenizer.Eos));
+        return tokenizer.Encode(text, addSpecial: bos.Length == 0 || !text.StartsWith(bos, StringComparison.Ordinal));
+
+        string Text(int? token) => token is { } id ? tokenizer.Token(id) ?? "" : "";
     }
 
     private static RunResult Result(Generation generation, GenerationOptions options) => new(

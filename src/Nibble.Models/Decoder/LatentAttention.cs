@@ -45,8 +45,16 @@ internal sealed unsafe class LatentAttention
         float* sums = work.Up.Of((nint)work.Tokens * _config.Heads * _latent.Rank);
         Attention.Run(new AttentionInput
         {
-            Queries = absorbed, QueryStride = _config.Heads * _latent.KeySize, Output = sums, Stored = stored, Tokens = work.Tokens,
-            Heads = _config.Heads, ValueSize = _latent.Rank, Position = work.Position, Window = _layer.Window, Causal = true,
+            Queries = absorbed,
+            QueryStride = _config.Heads * _latent.KeySize,
+            Output = sums,
+            Stored = stored,
+            Tokens = work.Tokens,
+            Heads = _config.Heads,
+            ValueSize = _latent.Rank,
+            Position = work.Position,
+            Window = _layer.Window,
+            Causal = true,
             Scale = _layer.AttentionScale,
         }, work.Pool);
         ProjectValues(work, sums);

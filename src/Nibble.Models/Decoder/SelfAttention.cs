@@ -40,9 +40,19 @@ internal sealed unsafe class SelfAttention
         {
             var input = new AttentionInput
             {
-                Queries = prepare.In.Queries, QueryStride = prepare.In.QueryStride, Output = work.Middle.Floats, Stored = stored,
-                Tokens = work.Tokens, Heads = _config.Heads, ValueSize = _config.HeadSize, Position = work.Position,
-                Window = _layer.Window, Causal = _config.Causal, Scale = _layer.AttentionScale, SoftCap = _config.AttentionSoftCap, Sinks = sinks,
+                Queries = prepare.In.Queries,
+                QueryStride = prepare.In.QueryStride,
+                Output = work.Middle.Floats,
+                Stored = stored,
+                Tokens = work.Tokens,
+                Heads = _config.Heads,
+                ValueSize = _config.HeadSize,
+                Position = work.Position,
+                Window = _layer.Window,
+                Causal = _config.Causal,
+                Scale = _layer.AttentionScale,
+                SoftCap = _config.AttentionSoftCap,
+                Sinks = sinks,
             };
             Attention.Run(input, work.Pool);
         }
@@ -71,8 +81,11 @@ internal sealed unsafe class SelfAttention
         }
         var projected = new Projected
         {
-            Queries = work.Queries.Of((nint)tokens * queries), Keys = work.Keys.Of((nint)tokens * keys),
-            Values = work.Values.Of((nint)tokens * keys), QueryStride = queries, KeyStride = keys,
+            Queries = work.Queries.Of((nint)tokens * queries),
+            Keys = work.Keys.Of((nint)tokens * keys),
+            Values = work.Values.Of((nint)tokens * keys),
+            QueryStride = queries,
+            KeyStride = keys,
         };
         work.Tell(_query, x);
         _query!.Apply(x, projected.Queries, work.Pool);

@@ -3,6 +3,7 @@ using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
 using Nibble.Models.Tokenizers;
+using Nibble.Tests.Files;
 
 namespace Nibble.Tests.Cli;
 
@@ -50,6 +51,31 @@ public class ModelCommandTests
         JsonElement stopped = CommandRun.Of([.. arguments, "--stop", "beautiful", "--stop", "never comes"]).Json;
         Assert.Equal(whole[..whole.IndexOf("beautiful", StringComparison.Ordinal)], stopped.GetProperty("text").GetString());
         Assert.Equal("stop", stopped.GetProperty("stop_reason").GetString());
+    }
+
+    [Fact]
+    public void Chat_puts_the_prompt_into_the_models_template()
+    {
+        using var folder = new TemporaryFolder();
+        foreach (string file in Directory.EnumerateFiles(EmbeddedModel.Folder)) File.Copy(file, folder.PathOf(Path.GetFileName(file)));
+        string config = File.ReadAllText(folder.PathOf("tokenizer_config.json"));
+        const string template = "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}\\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+        File.WriteAllText(folder.PathOf("tokenizer_config.json"), config.Insert(config.IndexOf('{') + 1, $"\"chat_template\": \"{template}\","));
+        Assert.Equal(
+            Tokens(EmbeddedModel.Folder, "[system] Be brief.\n[user] Who are you?\n[assistant]"),
+            Tokens(folder.Path, "Who are you?", "--chat", "--system", "Be brief."));
+        Assert.Contains("no chat template", CommandRun.Of("run", EmbeddedModel.Folder, "-p", "x", "--chat").ErrorLine(2), StringComparison.Ordinal);
+
+        static string Tokens(string model, string prompt, params string[] options) =>
+            CommandRun.Of(["run", model, "-p", prompt, "-n", "8", "--temperature", "0", "--json", .. options]).Json.GetProperty("tokens").ToString();
+    }
+
+    /// <summary>llama.cpp v0.5.0 (de3ff81) printed this after four chunks of the bundled text, from the same weights in bfloat16.</summary>
+    [Fact]
+    public void Perplexity_is_what_llama_perplexity_prints()
+    {
+        JsonElement eval = CommandRun.Of("eval", "--chunks", "4", "--json").Json;
+        Assert.Equal(24.5044, eval.GetProperty("perplexity").GetDouble(), 0.02);
     }
 
     [Fact]

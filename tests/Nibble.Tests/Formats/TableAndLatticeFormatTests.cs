@@ -6,7 +6,7 @@ namespace Nibble.Tests.Formats;
 /// <summary>The formats with unequal levels or lattices: their searches against what ggml's lose on the same weights.</summary>
 public class TableAndLatticeFormatTests
 {
-    private static readonly string[] Formats = 
+    private static readonly string[] Formats =
     [
         "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S",
     ];
