@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Nibble.Core.Kernels;
 
@@ -19,6 +20,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             Vector256<float> low = default, high = default, lowOffset = default, highOffset = default;
             for (int c = run; c < run + runChunks; c++)
             {
+                Prefetch(chunk);
                 if (TShape.Parts == 1)
                 {
                     AddPart(ref low, ref lowOffset, chunk, 0, -1, x, table, inputs);
@@ -40,6 +42,23 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         }
         yLow.Store(y);
         yHigh.Store(y + 8);
+    }
+
+    /// <summary>Asks for the lines that the stream will reach some chunks later; reading past the end asks for nothing.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(byte* chunk)
+    {
+        const int Ahead = 2048, Line = 64;
+        if (!Sse.IsSupported) return;
+        Sse.Prefetch0(chunk + Ahead);
+        if (ChunkBytes > Line) Sse.Prefetch0(chunk + Ahead + Line);
+        if (ChunkBytes > 2 * Line) Sse.Prefetch0(chunk + Ahead + 2 * Line);
+        if (ChunkBytes > 3 * Line) Sse.Prefetch0(chunk + Ahead + 3 * Line);
+        if (ChunkBytes > 4 * Line) Sse.Prefetch0(chunk + Ahead + 4 * Line);
+        if (ChunkBytes > 5 * Line) Sse.Prefetch0(chunk + Ahead + 5 * Line);
+        if (ChunkBytes > 6 * Line) Sse.Prefetch0(chunk + Ahead + 6 * Line);
+        if (ChunkBytes > 7 * Line) Sse.Prefetch0(chunk + Ahead + 7 * Line);
+        if (ChunkBytes > 8 * Line) Sse.Prefetch0(chunk + Ahead + 8 * Line);
     }
 
     /// <summary>Adds the sums of a run, times its units if it has them.</summary>
