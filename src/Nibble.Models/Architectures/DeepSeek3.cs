@@ -11,7 +11,6 @@ internal sealed class DeepSeek3 : Architecture
 
     public override ModelConfig Configure(JsonConfig json)
     {
-        ModelConfig config = LlamaLike.Configure(json, Name);
         int dense = json.CountOrZero("first_k_dense_replace", 0), expert = json.Count("moe_intermediate_size");
         var latent = new LatentConfig
         {
@@ -21,17 +20,17 @@ internal sealed class DeepSeek3 : Architecture
             RotarySize = json.Count("qk_rope_head_dim"),
             ValueSize = json.Count("v_head_dim"),
         };
+        ModelConfig config = LlamaLike.Configure(json, Name, headSize: checked(latent.PlainSize + latent.RotarySize));
         RotaryConfig rotary = RopeParameters.Read(json, latent.RotarySize, config.ContextLength, interleaved: json.Flag("rope_interleave", true));
         float scale = (float)(Sharpening(json) / Math.Sqrt(latent.PlainSize + latent.RotarySize));
         json.Expect("attention_bias", "false");
         json.Expect("scoring_func", "\"sigmoid\"");
         json.Expect("topk_method", "\"noaux_tc\"");
         json.Expect("moe_layer_freq", "1");
-        json.Ignore("qk_head_dim", "num_nextn_predict_layers", "aux_loss_alpha", "seq_aux", "ep_size");
+        json.Ignore("head_dim", "qk_head_dim", "num_nextn_predict_layers", "aux_loss_alpha", "seq_aux", "ep_size");
         return config with
         {
             Latent = latent,
-            HeadSize = latent.PlainSize + latent.RotarySize,
             KvHeads = config.Heads,
             Layers = LlamaLike.Each(config.Layers, (layer, l) => layer with { Experts = l >= dense, Rotary = rotary, AttentionScale = scale }),
             Experts = new ExpertsConfig

@@ -9,12 +9,13 @@ internal static class LlamaLike
     /// <summary>A dense decoder with RMS norm before each block, all layers alike, by the usual keys.</summary>
     /// <remarks>The optional arguments are what keys are worth when they are not written, and keys that are named otherwise.</remarks>
     public static ModelConfig Configure(JsonConfig json, string architecture, bool tied = false, double theta = 10000, double rotaryPart = 1,
-        bool interleaved = false, string normKey = "rms_norm_eps", double epsilon = 1e-6, string activation = "silu")
+        bool interleaved = false, string normKey = "rms_norm_eps", double epsilon = 1e-6, string activation = "silu",
+        int? headSize = null)
     {
         int hidden = json.Count("hidden_size"), heads = json.Count("num_attention_heads");
-        int headSize = HeadSize(json, hidden, heads), context = json.Count("max_position_embeddings");
-        RotaryConfig rotary = RopeParameters.Read(json, headSize, context, theta, rotaryPart, interleaved);
-        var layer = new LayerConfig { Rotary = rotary, AttentionScale = 1 / MathF.Sqrt(headSize) };
+        int width = headSize ?? HeadSize(json, hidden, heads), context = json.Count("max_position_embeddings");
+        RotaryConfig rotary = RopeParameters.Read(json, width, context, theta, rotaryPart, interleaved);
+        var layer = new LayerConfig { Rotary = rotary, AttentionScale = 1 / MathF.Sqrt(width) };
         return new ModelConfig
         {
             Architecture = architecture,
@@ -22,7 +23,7 @@ internal static class LlamaLike
             FeedForward = json.Count("intermediate_size"),
             Heads = heads,
             KvHeads = json.Count("num_key_value_heads", heads),
-            HeadSize = headSize,
+            HeadSize = width,
             Vocabulary = json.Count("vocab_size"),
             ContextLength = context,
             Layers = Alike(layer, json.Layers("num_hidden_layers")),

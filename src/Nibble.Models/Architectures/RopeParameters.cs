@@ -38,23 +38,18 @@ internal static class RopeParameters
     private static RotaryScaling? ReadScaling(JsonConfig config, JsonConfig? scaling, int dimensions, int context)
     {
         int original = config.Count("original_max_position_embeddings", context);
-        bool hasOriginal = config.Has("original_max_position_embeddings");
         if (scaling is null) return null;
         string type = scaling.Text("rope_type") ?? scaling.Text("type") ?? "default";
         scaling.Ignore("type", "rope_type");
-        if (type != "default")
-        {
-            hasOriginal |= scaling.Has("original_max_position_embeddings");
-            original = scaling.Count("original_max_position_embeddings", original);
-        }
+        original = scaling.Count("original_max_position_embeddings", original);
         return type switch
         {
             "default" => null,
             "linear" => new LinearScaling(scaling.Positive("factor")),
-            "dynamic" => new DynamicScaling(scaling.Positive("factor"), original),
+            "dynamic" => new DynamicScaling(scaling.Positive("factor"), context),
             "llama3" => ReadLlama3(scaling, original),
-            "yarn" => ReadYarn(scaling, original),
-            "longrope" or "su" => ReadLongRope(scaling, dimensions, original, hasOriginal ? (double)context / original : scaling.Positive("factor", 1)),
+            "yarn" => ReadYarn(scaling, original, (double)context / original),
+            "longrope" or "su" => ReadLongRope(scaling, dimensions, original, (double)context / original),
             _ => throw scaling.Error("rope_type", $"is '{type}'; known are default, linear, dynamic, llama3, yarn and longrope"),
         };
     }
@@ -66,9 +61,9 @@ internal static class RopeParameters
         return new Llama3Scaling(scaling.Positive("factor"), low, high, original);
     }
 
-    private static YarnScaling ReadYarn(JsonConfig scaling, int original)
+    private static YarnScaling ReadYarn(JsonConfig scaling, int original, double ratio)
     {
-        double factor = scaling.Positive("factor");
+        double factor = scaling.Positive("factor", ratio);
         double mscale = scaling.Number("mscale", 0), mscaleAll = scaling.Number("mscale_all_dim", 0);
         double magnitude = mscale != 0 && mscaleAll != 0
             ? YarnScaling.Sharpening(factor, mscale) / YarnScaling.Sharpening(factor, mscaleAll)
@@ -82,9 +77,9 @@ internal static class RopeParameters
         };
     }
 
-    private static LongRopeScaling ReadLongRope(JsonConfig scaling, int dimensions, int original, double factor)
+    private static LongRopeScaling ReadLongRope(JsonConfig scaling, int dimensions, int original, double ratio)
     {
-        scaling.Ignore("factor");
+        double factor = scaling.Positive("factor", ratio);
         double magnitude = factor <= 1 ? 1 : Math.Sqrt(1 + Math.Log(factor) / Math.Log(original));
         return new LongRopeScaling(Divisors(scaling, "short_factor", dimensions), Divisors(scaling, "long_factor", dimensions), original)
         {
