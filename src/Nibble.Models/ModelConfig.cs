@@ -67,6 +67,9 @@ public sealed record ModelConfig
     /// <summary>False for an encoder: every token sees every other, and there is no head.</summary>
     public bool Causal { get; init; } = true;
 
+    /// <summary>Each head has a score that takes part in the softmax and brings no value (Xiao et al., arXiv:2309.17453).</summary>
+    public bool Sinks { get; init; }
+
     /// <summary>c of c tanh(s / c) over attention scores; 0 is none.</summary>
     public float AttentionSoftCap { get; init; }
 

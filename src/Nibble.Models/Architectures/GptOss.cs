@@ -20,6 +20,7 @@ internal sealed class GptOss : Architecture
         {
             Layers = LlamaLike.Each(layers, (layer, _) => layer with { Experts = true }),
             Nonlinearity = Nonlinearity.ClampedSwiGlu,
+            Sinks = true,
             QueryBias = bias,
             OutputBias = bias,
             Experts = new ExpertsConfig
@@ -31,6 +32,8 @@ internal sealed class GptOss : Architecture
             },
         };
     }
+
+    public override ModelConfig Configure(GgufConfig gguf) => base.Configure(gguf) with { Sinks = true };
 
     internal override GgufHabits Habits => new()
     {

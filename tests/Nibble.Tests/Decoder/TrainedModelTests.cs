@@ -15,7 +15,7 @@ public class TrainedModelTests
     {
         string folder = SharedData.Path(name);
         using ModelSource source = ModelSource.Open(folder);
-        using var pool = new WorkerPool(2);
+        using var pool = new WorkerPool(1);
         using var model = new DecoderModel(source, pool);
         using JsonDocument golden = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "golden.json")));
         foreach (JsonElement prompt in golden.RootElement.GetProperty("prompts").EnumerateArray())
