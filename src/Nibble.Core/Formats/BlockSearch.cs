@@ -15,7 +15,7 @@ internal static class BlockSearch
     /// How much of the mean is mixed into the importance of each column. A sampled importance is uncertain, and a column
     /// that no sample reached still has to be stored; where importance is right, this costs half a percent of error.
     /// </summary>
-    private const float Shrinkage = 0.15f;
+    public const float Shrinkage = 0.15f;
 
     /// <summary>The weight of each squared error: the importance over its mean, shrunk; all ones where nothing is known.</summary>
     public static void ErrorWeights(ReadOnlySpan<float> importance, Span<float> errorWeights)

@@ -12,6 +12,12 @@ public readonly ref struct FitOptions
     /// <summary>How the dynamic range is chosen; null is the format's own default.</summary>
     public DynamicRange? Range { get; init; }
 
+    /// <summary>
+    /// True if a format that is a plain rounding in its reference implementation should be just that: when it is asked
+    /// for, and by default when nothing is known of importance.
+    /// </summary>
+    internal bool IsReference => Range == DynamicRange.Reference || (Range is null && Importance.IsEmpty);
+
     /// <summary>The same options for a part of the weights.</summary>
     public FitOptions Slice(int start, int length) => new()
     {

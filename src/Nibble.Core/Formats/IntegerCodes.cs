@@ -11,6 +11,7 @@ namespace Nibble.Core.Formats;
 internal static class IntegerCodes
 {
     /// <summary>The weights of a block by its integer form.</summary>
+    [SkipLocalsInit]
     public static void Decode<TBlock>(in TBlock block, Span<float> weights) where TBlock : unmanaged, IBlock<TBlock>
     {
         int groups = TBlock.Size / TBlock.Group;
@@ -127,9 +128,9 @@ internal static class IntegerCodes
         Vector256<float> largest = Vector256<float>.Zero;
         for (int i = 0; i < weights.Length; i += 8)
             largest = Vector256.MaxNative(largest, Vector256.Abs(Vector256.Create(weights.Slice(i, 8))));
-        float result = 0;
-        for (int i = 0; i < 8; i++) result = MathF.Max(result, largest[i]);
-        return result;
+        Vector128<float> four = Vector128.MaxNative(largest.GetLower(), largest.GetUpper());
+        Vector128<float> two = Vector128.MaxNative(four, Vector128.Shuffle(four, Vector128.Create(2, 3, 0, 1)));
+        return Vector128.MaxNative(two, Vector128.Shuffle(two, Vector128.Create(1, 0, 3, 2))).ToScalar();
     }
 
     public static (float Lowest, float Highest) Interval(ReadOnlySpan<float> weights)

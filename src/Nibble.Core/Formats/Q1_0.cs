@@ -22,18 +22,15 @@ public struct Q1_0 : IBlock<Q1_0>
     public static bool HalfScales => true;
     public static double ErrorBudget => 0.38;
 
-    /// <summary>The mean magnitude: the least squares scale of signs. With importance, the weighted mean.</summary>
+    /// <summary>
+    /// The mean magnitude, which is the least squares scale of signs. Importance is not used, as in ggml: the weights of
+    /// models made for one bit have one magnitude.
+    /// </summary>
     public static void Fit(ref Q1_0 block, ReadOnlySpan<float> weights, in FitOptions options)
     {
-        bool weighted = options.Range != DynamicRange.Reference && options.Importance.ContainsAnyExcept(0);
-        float sum = 0, total = 0;
-        for (int i = 0; i < weights.Length; i++)
-        {
-            float w = weighted ? options.Importance[i] : 1;
-            sum += w * MathF.Abs(weights[i]);
-            total += w;
-        }
-        block.D = IntegerCodes.ToHalf(sum / total);
+        float sum = 0;
+        foreach (float w in weights) sum += MathF.Abs(w);
+        block.D = IntegerCodes.ToHalf(sum / weights.Length);
     }
 
     public static void Put(ref Q1_0 block, int at, ReadOnlySpan<float> weights, Span<float> rounded)

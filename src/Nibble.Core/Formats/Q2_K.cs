@@ -22,7 +22,7 @@ public struct Q2_K : IBlock<Q2_K>
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3];
     public static bool HasOffsets => true;
-    public static double ErrorBudget => 0.12;
+    public static double ErrorBudget => 0.08;
 
     public static void Fit(ref Q2_K block, ReadOnlySpan<float> weights, in FitOptions options)
     {

@@ -25,7 +25,7 @@ public struct Q3_K : IBlock<Q3_K>
     public static int Group => 16;
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [-4, -3, -2, -1, 0, 1, 2, 3];
-    public static double ErrorBudget => 0.04;
+    public static double ErrorBudget => 0.025;
 
     public static void Fit(ref Q3_K block, ReadOnlySpan<float> weights, in FitOptions options)
     {

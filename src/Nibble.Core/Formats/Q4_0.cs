@@ -20,7 +20,7 @@ public struct Q4_0 : IBlock<Q4_0>
     public static ReadOnlySpan<sbyte> Levels => [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7];
     public static bool HalfScales => true;
     public static bool HasKernelOrder => true;
-    public static double ErrorBudget => 0.012;
+    public static double ErrorBudget => 0.009;
 
     public static void Fit(ref Q4_0 block, ReadOnlySpan<float> weights, in FitOptions options) =>
         block.D = ScaleFit.Fit(weights, options, ScaleGrid.Bits4);

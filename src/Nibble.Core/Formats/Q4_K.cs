@@ -22,7 +22,7 @@ public struct Q4_K : IBlock<Q4_K>
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     public static bool HasOffsets => true;
-    public static double ErrorBudget => 0.0075;
+    public static double ErrorBudget => 0.0057;
 
     public static void Fit(ref Q4_K block, ReadOnlySpan<float> weights, in FitOptions options)
     {

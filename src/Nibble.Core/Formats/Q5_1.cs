@@ -23,7 +23,7 @@ public struct Q5_1 : IBlock<Q5_1>
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31];
     public static bool HalfScales => true;
     public static bool HasOffsets => true;
-    public static double ErrorBudget => 0.0022;
+    public static double ErrorBudget => 0.0018;
 
     public static void Fit(ref Q5_1 block, ReadOnlySpan<float> weights, in FitOptions options) =>
         (block.D, block.M) = AffineFit.Fit(weights, options, AffineGrid.Bits5);

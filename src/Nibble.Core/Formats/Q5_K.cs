@@ -23,7 +23,7 @@ public struct Q5_K : IBlock<Q5_K>
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => Q5_1.Levels;
     public static bool HasOffsets => true;
-    public static double ErrorBudget => 0.0019;
+    public static double ErrorBudget => 0.0014;
 
     public static void Fit(ref Q5_K block, ReadOnlySpan<float> weights, in FitOptions options)
     {

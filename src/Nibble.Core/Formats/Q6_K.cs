@@ -30,7 +30,7 @@ public struct Q6_K : IBlock<Q6_K>
         -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27,
         28, 29, 30, 31,
     ];
-    public static double ErrorBudget => 0.0006;
+    public static double ErrorBudget => 0.00034;
 
     public static void Fit(ref Q6_K block, ReadOnlySpan<float> weights, in FitOptions options) =>
         block.D = SuperScaleFit.Fit(weights, options, SuperScaleGrid.Q6_K, block.Scales);

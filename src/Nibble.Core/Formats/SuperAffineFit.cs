@@ -1,18 +1,25 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
 namespace Nibble.Core.Formats;
 
 /// <summary>Chooses the scales and minima of a block of groups, and the 16-bit numbers that they are multiples of.</summary>
 internal static class SuperAffineFit
 {
+    [SkipLocalsInit]
     public static (Half D, Half DMin) Fit(ReadOnlySpan<float> weights, in FitOptions options, SuperAffineGrid grid,
         Span<byte> scales, Span<byte> minima)
     {
+        if (options.Range is null || options.Range == DynamicRange.Reference)
+        {
+            var block = new SuperBlockLanes(weights, options.Importance, grid.GroupSize, stackalloc Vector256<float>[SuperBlockLanes.Vectors]);
+            return new SuperAffineSearch(block, grid).Run(scales, minima);
+        }
         Span<float> exactScales = stackalloc float[scales.Length], exactMinima = stackalloc float[scales.Length];
-        DynamicRange range = options.Range ?? DynamicRange.Reference;
         for (int g = 0; g < scales.Length; g++)
         {
-            ReadOnlySpan<float> group = weights.Slice(g * grid.GroupSize, grid.GroupSize);
             FitOptions part = options.Slice(g * grid.GroupSize, grid.GroupSize);
-            (float low, float high) = range.Choose(group, part.Importance, grid);
+            (float low, float high) = options.Range.Choose(weights.Slice(g * grid.GroupSize, grid.GroupSize), part.Importance, grid);
             low = MathF.Min(low, 0);
             exactScales[g] = grid.ScaleOf(low, high);
             exactMinima[g] = -low;
