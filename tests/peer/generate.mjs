@@ -1,15 +1,15 @@
-// Asks llama.cpp (prebuilt, from npm) what a GGUF says. One JSON request on standard input, one JSON answer on
+// Asks llama.cpp (prebuilt, from npm) what GGUF files say. One JSON request on standard input, one JSON answer on
 // standard output:
 //
-//   echo '{"models": ["a.gguf"], "texts": ["to tokenize"], "count": 32,
-//          "prompts": [{"text": "Once upon"}, {"tokens": [0, 467], "follow": [925, 501]}]}' | node generate.mjs
+//   echo '[{"path": "a.gguf", "texts": ["to tokenize"],
+//           "prompts": [{"text": "Once upon", "count": 32}, {"tokens": [0, 467], "follow": [925, 501]}]}]' | node generate.mjs
 //
-//   {"models": [{"path", "tokenizations": [[ids]],
-//                "continuations": [{"tokens", "text", "margins", "behind"}]} or {"path", "error"}]}
+//   [{"path", "tokenizations": [[ids]], "continuations": [{"tokens", "text", "margins", "behind"}]} or {"path", "error"}]
 //
 // Decoding is greedy. `tokens` are llama.cpp's choices and `margins` their lead over the second best logit. Where a
 // prompt has `follow`, those ids are fed whatever llama.cpp chooses, and `behind` says by how much each one's logit
 // trails its choice (0 where they agree), so every step is compared and not only those before the first difference.
+// A question without prompts is about the vocabulary alone, and its file needs no tensors.
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
 const request = JSON.parse(await new Response(process.stdin).text());
@@ -18,18 +18,18 @@ const llama = await getLlama({
     logLevel: LlamaLogLevel.error, logger: (level, message) => process.stderr.write(`${message}\n`)
 });
 
-const answer = {models: []};
-for (const path of request.models) answer.models.push(await ask(path));
-process.stdout.write(`${JSON.stringify(answer)}\n`);
+const answers = [];
+for (const question of request) answers.push(await ask(question));
+process.stdout.write(`${JSON.stringify(answers)}\n`);
 await llama.dispose();
 
-async function ask(path) {
+async function ask({path, texts = [], prompts = []}) {
     try {
-        const model = await llama.loadModel({modelPath: path, gpuLayers: 0, checkTensors: true});
+        const model = await llama.loadModel({modelPath: path, gpuLayers: 0, checkTensors: true, vocabOnly: prompts.length === 0});
         try {
             const continuations = [];
-            for (const prompt of request.prompts ?? []) continuations.push(await decode(model, prompt, request.count ?? 32));
-            return {path, tokenizations: (request.texts ?? []).map((text) => [...model.tokenize(text)]), continuations};
+            for (const prompt of prompts) continuations.push(await decode(model, prompt));
+            return {path, tokenizations: texts.map((text) => [...model.tokenize(text)]), continuations};
         } finally {
             await model.dispose();
         }
@@ -38,7 +38,7 @@ async function ask(path) {
     }
 }
 
-async function decode(model, {text, tokens, follow}, count) {
+async function decode(model, {text, tokens, follow, count = 32}) {
     const prompt = tokens ?? withBos(model, model.tokenize(text));
     const steps = follow?.length ?? count;
     const context = await model.createContext({

@@ -72,9 +72,10 @@ public class GgufTokenizerTests
         SameIds(tokenizer, Tokenizer.FromGguf(metadata));
     }
 
-    [Fact]
-    public void Words_alone_have_no_name_in_gguf() =>
-        Assert.Contains("GGUF has no name", Assert.Throws<UnusableInputException>(() => Golden("wordlevel").WriteTo(new GgufMetadata("x"), 0)).Message);
+    [Theory]
+    [InlineData("wordlevel"), InlineData("continuing")]
+    public void Words_alone_and_marked_parts_of_words_have_no_name_in_gguf(string kind) =>
+        Assert.Contains("GGUF has no name", Assert.Throws<UnusableInputException>(() => Golden(kind).WriteTo(new GgufMetadata("x"), 0)).Message);
 
     [Fact]
     public void SentencePieces_scores_merge_the_highest_first()

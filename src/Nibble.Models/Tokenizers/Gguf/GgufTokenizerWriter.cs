@@ -27,7 +27,7 @@ internal sealed class GgufTokenizerWriter(Tokenizer tokenizer, GgufMetadata meta
         switch (_parts.Model)
         {
             case BytePairModel when _parts.NamesBytes: BytePair(); break;
-            case BytePairModel: SentencePiece(rows); break;
+            case BytePairModel { IsAffixed: false }: SentencePiece(rows); break;
             case UnigramModel: Unigram(rows); break;
             case WordPieceModel: WordPiece(tokens); break;
             default: throw new UnusableInputException($"GGUF has no name for a tokenizer of {_parts.Kind}; write a folder of safetensors instead");

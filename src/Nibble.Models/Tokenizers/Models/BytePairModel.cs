@@ -94,14 +94,13 @@ public sealed class BytePairModel : TokenModel
     /// <summary>Appends the ids of single characters, or of what stands in for those without a token.</summary>
     private void Characters(ReadOnlySpan<char> piece, List<int> symbols)
     {
-        bool affixed = _options.ContinuingPrefix.Length > 0 || _options.EndOfWordSuffix.Length > 0;
         bool pendingUnknown = false;
         int at = 0;
         while (at < piece.Length)
         {
             int length = char.IsHighSurrogate(piece[at]) && at + 1 < piece.Length ? 2 : 1;
             ReadOnlySpan<char> character = piece.Slice(at, length);
-            int id = affixed ? FindAffixed(character, at == 0, at + length == piece.Length) : _vocabulary.Find(character);
+            int id = IsAffixed ? FindAffixed(character, at == 0, at + length == piece.Length) : _vocabulary.Find(character);
             at += length;
             if (id < 0)
             {
@@ -117,6 +116,9 @@ public sealed class BytePairModel : TokenModel
         }
         if (pendingUnknown) symbols.Add(_options.Unknown);
     }
+
+    /// <summary>Whether tokens say that they continue or end a word: <c>##ing</c>, <c>ing&lt;/w&gt;</c>.</summary>
+    internal bool IsAffixed => _options.ContinuingPrefix.Length > 0 || _options.EndOfWordSuffix.Length > 0;
 
     private int FindAffixed(ReadOnlySpan<char> character, bool first, bool last) =>
         _vocabulary.Find(string.Concat(first ? "" : _options.ContinuingPrefix, character, last ? _options.EndOfWordSuffix : ""));
