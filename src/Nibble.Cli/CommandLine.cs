@@ -24,6 +24,7 @@ public static class CommandLine
         new RunCommand(),
         new EvalCommand(),
         new BenchCommand(),
+        new TrainCommand(),
         new InspectCommand(),
         new LogitsCommand(),
         new FormatsCommand(),
@@ -32,9 +33,10 @@ public static class CommandLine
 
     public static int Run(string[] args, Terminal terminal, CancellationToken cancellation)
     {
-        ParseResult parsed = Root(terminal, cancellation).Parse(args);
         try
         {
+            if (args is [TrainCommand.Word, ..]) return TrainCommand.Start(args.AsSpan(1), cancellation);
+            ParseResult parsed = Root(terminal, cancellation).Parse(args);
             if (parsed.Action is ParseErrorAction)
                 throw new UnusableInputException($"{parsed.Errors[0].Message.TrimEnd('.')}; '{Path(parsed.CommandResult.Command)} --help' shows what is possible");
             return parsed.Invoke(new InvocationConfiguration

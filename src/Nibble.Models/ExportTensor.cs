@@ -22,6 +22,7 @@ public sealed class ExportTensor : IWeightSource
     {
         Name = GgufName(tensor);
         ModelName = tensor.Name;
+        Source = tensor;
         Stored = tensor.Stored;
         (Columns, _rowsOfExpert) = (tensor.Columns, tensor.Rows);
         Rows = tensor.Experts * tensor.Rows;
@@ -31,7 +32,7 @@ public sealed class ExportTensor : IWeightSource
             : tensor.IsVector ? VectorShape(tensor, config) : [tensor.Rows, Columns];
         if (IsVector) _vector = [.. Enumerable.Range(0, tensor.Experts).SelectMany(e => Ordered(tensor.LoadVector(e), tensor, config))];
         else _load = tensor.Load;
-        if (!IsVector && tensor.Entry.GgufOrder is { } order) _order = row => order(row, config);
+        if (tensor.Entry.GgufOrder is { } order && (!IsVector || tensor.Name.EndsWith(".bias", StringComparison.Ordinal))) _order = row => order(row, config);
     }
 
     /// <summary>A tensor of a GGUF file, as it is.</summary>
@@ -75,6 +76,12 @@ public sealed class ExportTensor : IWeightSource
     /// The weight of a linear layer or the embedding, which may be quantized; not a router, a position or a token type.
     /// </summary>
     public bool IsLinear { get; }
+
+    /// <summary>The tensor of the model that it is; null where it is not one, or the file is GGUF and it is taken as it stands.</summary>
+    public ModelTensor? Source { get; }
+
+    /// <summary>The row of <see cref="Source"/> that a row here is; of a vector, the number.</summary>
+    public int SourceOf(int row) => _order(row);
 
     /// <summary>What the checkpoint stores of it; none for a tensor that llama.cpp wants and the checkpoint has not.</summary>
     public IReadOnlyList<TensorInfo> Stored { get; }

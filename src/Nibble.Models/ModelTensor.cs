@@ -53,6 +53,12 @@ public sealed unsafe class ModelTensor
     /// <summary>The format it is stored in.</summary>
     public Format Format => Stored[0].Format!;
 
+    /// <summary>What <see cref="LoadVector"/> adds to the stored numbers: 1 for norms that multiply by 1 + w, else 0.</summary>
+    public float Offset => _offset;
+
+    /// <summary>True if the checkpoint has this tensor and nothing else under its name, its rows in the same order.</summary>
+    public bool IsStoredAsIs => Stored.Count == 1 && _order is null && !_transposed && Stored[0].Elements == (long)Experts * Rows * Columns;
+
     /// <summary>The row of the table that names it.</summary>
     internal TensorName Entry { get; }
 
