@@ -47,8 +47,19 @@ public unsafe class AttentionTests
         {
             var input = new AttentionInput
             {
-                Queries = q, QueryStride = c.Heads * c.KeySize, Output = o, Stored = stored, Tokens = c.Tokens, Heads = c.Heads, ValueSize = c.ValueSize,
-                Position = c.Stored, Window = c.Window, Causal = c.Causal, Scale = 1 / MathF.Sqrt(c.KeySize), SoftCap = c.SoftCap, Sinks = c.Sinks ? s : null,
+                Queries = q,
+                QueryStride = c.Heads * c.KeySize,
+                Output = o,
+                Stored = stored,
+                Tokens = c.Tokens,
+                Heads = c.Heads,
+                ValueSize = c.ValueSize,
+                Position = c.Stored,
+                Window = c.Window,
+                Causal = c.Causal,
+                Scale = 1 / MathF.Sqrt(c.KeySize),
+                SoftCap = c.SoftCap,
+                Sinks = c.Sinks ? s : null,
             };
             Attention.Run(input, pool);
         }
