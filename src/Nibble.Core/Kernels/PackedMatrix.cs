@@ -38,7 +38,7 @@ public sealed unsafe class PackedMatrix
     public byte* Tile(int tile) => _buffer.Pointer + tile * TileBytes;
 
     /// <summary>True for formats whose values are a scale times a signed byte, over groups that chunks respect.</summary>
-    public static bool CanPack(Weight weight) => weight.Format.Group is 16 or >= 32 && weight.Format.Group % 16 == 0;
+    public static bool CanPack(Weight weight) => weight.Format.Group == 16 || (weight.Format.Group > 0 && weight.Format.Group % Activation.Chunk == 0);
 
     /// <param name="weight">A weight that <see cref="CanPack"/>.</param>
     /// <param name="pool">The workers that share the tiles.</param>

@@ -8,7 +8,8 @@ namespace Nibble.Tests.Kernels;
 /// <summary>Every kernel against decode-and-multiply in float64.</summary>
 public sealed unsafe class MatrixProductTests
 {
-    public static TheoryData<string> Formats => new(Format.All.Select(f => f.Name));
+    /// <summary>The list, and a group that chunks of 32 columns would cross.</summary>
+    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48"]);
 
     [Theory, MemberData(nameof(Formats))]
     public void The_product_is_decode_and_multiply(string name)
