@@ -106,6 +106,8 @@ public sealed record ModelConfig
             throw new UnusableInputException($"{place}: {Heads} query heads cannot share {KvHeads} key and value heads; the latter must divide the former");
         if (Math.Max((long)Heads * KeySize, Math.Max(Hidden, FeedForward)) > 1 << 24 || Heads > 1 << 16)
             throw new UnusableInputException($"{place}: a width of {Math.Max((long)Heads * KeySize, Math.Max(Hidden, FeedForward))} is more than any model's; at most 2^24 are computed");
+        if (Math.Max(KeySize, ValueSize) > Attention.WidestHead)
+            throw new UnusableInputException($"{place}: a head is {Math.Max(KeySize, ValueSize)} numbers wide; at most {Attention.WidestHead} are computed");
         if (Experts is { } experts && (experts.Used > experts.Count || experts.Count % experts.Groups != 0 || experts.UsedGroups > experts.Groups))
             throw new UnusableInputException(
                 $"{place}: {experts.Used} of {experts.Count} experts, {experts.UsedGroups} of {experts.Groups} groups, cannot be chosen");

@@ -41,6 +41,7 @@ public sealed class ModelAttackTests : IDisposable
     [InlineData("num_key_value_heads", "0", "num_key_value_heads")]
     [InlineData("head_dim", "15", "even")]
     [InlineData("head_dim", "2000000000", "width")]
+    [InlineData("head_dim", "8192", "at most 4096")]
     [InlineData("intermediate_size", "1000000", "mlp")]
     [InlineData("intermediate_size", "2147483647", "width")]
     [InlineData("vocab_size", "321", "[321, 64]")]

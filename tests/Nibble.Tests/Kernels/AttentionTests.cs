@@ -20,6 +20,8 @@ public unsafe class AttentionTests
         new Case(12, 4, 64, 64, 130, 200, Workers: 3),
         new Case(32, 1, 128, 128, 1, 500, Workers: 2),
         new Case(20, 1, 64, 64, 33, 70),
+        new Case(3000, 1, 16, 16, 2, 5, Workers: 2),
+        new Case(17, 1, 4096, 4096, 2, 70),
         new Case(4, 2, 16, 16, 40, 50, Window: 8),
         new Case(4, 2, 16, 16, 1, 300, Window: 64),
         new Case(4, 2, 16, 16, 90, 130, Window: 1),
