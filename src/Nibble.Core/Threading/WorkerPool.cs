@@ -12,14 +12,18 @@ public interface IParallelJob
 
 /// <summary>
 /// Threads of our own, so that a parallel region costs less than a small matrix product: workers spin for a bounded time,
-/// then park. Nothing is allocated when a job runs. The caller is worker 0.
+/// then park. Nothing is allocated when a job runs. The caller is worker 0; when its share is done it takes the shares that
+/// no worker has begun, so that a thread which the system has put aside holds nobody up. Shares must not wait for each other.
 /// </summary>
 public sealed unsafe class WorkerPool : IDisposable
 {
     private const int SpinRounds = 2000;
+    private const int CacheLine = 64 / sizeof(int);
 
     private readonly Thread[] _threads;
     private readonly SemaphoreSlim _wake = new(0);
+    /// <summary>The generation of the last share of each worker that somebody began; a cache line apart.</summary>
+    private readonly int[] _begun;
     private delegate*<void*, int, int, void> _run;
     private void* _job;
     private Exception? _failure;
@@ -33,6 +37,7 @@ public sealed unsafe class WorkerPool : IDisposable
     {
         Workers = workers > 0 ? workers : Environment.ProcessorCount;
         _threads = new Thread[Workers - 1];
+        _begun = new int[Workers * CacheLine];
         for (int i = 0; i < _threads.Length; i++)
         {
             int worker = i + 1;
@@ -56,11 +61,13 @@ public sealed unsafe class WorkerPool : IDisposable
         {
             _job = pinned;
             _run = &Invoke<TJob>;
-            Volatile.Write(ref _running, _threads.Length);
+            Volatile.Write(ref _running, Workers);
             Interlocked.Increment(ref _generation);
             int parked = Volatile.Read(ref _parked);
             if (parked > 0) _wake.Release(parked);
             RunShare(0);
+            for (int worker = 1; worker < Workers; worker++)
+                if (TryBegin(worker, _generation)) RunShare(worker);
             var spin = new SpinWait();
             while (Volatile.Read(ref _running) > 0) spin.SpinOnce(-1);
         }
@@ -84,6 +91,18 @@ public sealed unsafe class WorkerPool : IDisposable
         {
             Interlocked.CompareExchange(ref _failure, e, null);
         }
+        Interlocked.Decrement(ref _running);
+    }
+
+    /// <summary>
+    /// Whether the share is the asker's to run. A worker that wakes late may ask for a generation that is long over: what was
+    /// begun since then is newer, and stays.
+    /// </summary>
+    private bool TryBegin(int worker, int generation)
+    {
+        ref int begun = ref _begun[worker * CacheLine];
+        int last = Volatile.Read(ref begun);
+        return last - generation < 0 && Interlocked.CompareExchange(ref begun, generation, last) == last;
     }
 
     private void Work(int worker)
@@ -94,8 +113,7 @@ public sealed unsafe class WorkerPool : IDisposable
             WaitForWork(seen);
             if (_stopping) return;
             seen = _generation;
-            RunShare(worker);
-            Interlocked.Decrement(ref _running);
+            if (TryBegin(worker, seen)) RunShare(worker);
         }
     }
 
