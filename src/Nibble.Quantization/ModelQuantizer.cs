@@ -41,9 +41,9 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
 {
     /// <summary>The plan of a recipe for this model.</summary>
     /// <exception cref="UnusableInputException">The plan cannot be made, or would quantize again what is quantized already.</exception>
-    public QuantizationPlan Plan(Recipe recipe, PlanOptions options, bool allowRequantize)
+    public QuantizationPlan Plan(Recipe recipe, PlanOptions options, bool allowRequantize, bool hasImportance = false)
     {
-        QuantizationPlan plan = QuantizationPlan.Make(recipe, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance: false), options);
+        QuantizationPlan plan = QuantizationPlan.Make(recipe, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance), options);
         if (!allowRequantize && Requantized(plan).FirstOrDefault() is { } again)
             throw new UnusableInputException(
                 $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; quantize the original model, or accept a worse one with --allow-requantize");

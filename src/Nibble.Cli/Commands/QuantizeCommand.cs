@@ -89,7 +89,7 @@ internal sealed class QuantizeCommand : Verb
     {
         using QuantizationSource source = new QuantizationSource(path);
         var quantizer = new ModelQuantizer(source, pool);
-        QuantizationPlan plan = quantizer.Plan(recipe, planOptions, run.Get(_allowRequantize));
+        QuantizationPlan plan = quantizer.Plan(recipe, planOptions, run.Get(_allowRequantize), hasImportance: method is not null);
         List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer)];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
         if (run.Get(_dryRun)) return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
