@@ -14,21 +14,24 @@ public static class BitPacking
     /// <summary>Bytes that hold this many codes; the last byte is filled up with zeros.</summary>
     public static int Bytes(int codes, int width) => checked((int)(((long)codes * width + 7) / 8));
 
-    /// <summary>The code at a place.</summary>
+    /// <summary>The code at a place; here a width may go to 16.</summary>
     public static int Read(ReadOnlySpan<byte> packed, int at, int width)
     {
         int bit = (int)((long)at * width & 7), first = (int)((long)at * width >> 3);
-        int pair = packed[first] | (bit + width > 8 ? packed[first + 1] << 8 : 0);
-        return (pair >> bit) & ((1 << width) - 1);
+        int bits = packed[first];
+        if (bit + width > 8) bits |= packed[first + 1] << 8;
+        if (bit + width > 16) bits |= packed[first + 2] << 16;
+        return (bits >> bit) & ((1 << width) - 1);
     }
 
-    /// <summary>Stores a code at a place and leaves its neighbours as they are.</summary>
+    /// <summary>Stores a code at a place and leaves its neighbours as they are; here too a width may go to 16.</summary>
     public static void Write(Span<byte> packed, int at, int width, int code)
     {
         int bit = (int)((long)at * width & 7), first = (int)((long)at * width >> 3);
         int mask = ((1 << width) - 1) << bit, value = code << bit;
         packed[first] = (byte)((packed[first] & ~mask) | value);
         if (bit + width > 8) packed[first + 1] = (byte)((packed[first + 1] & ~(mask >> 8)) | (value >> 8));
+        if (bit + width > 16) packed[first + 2] = (byte)((packed[first + 2] & ~(mask >> 16)) | (value >> 16));
     }
 
     /// <summary>Packs codes that lie one a byte, each below 2^width.</summary>

@@ -58,6 +58,11 @@ public abstract partial class Format
         TableFormat.AdditivePowersOfTwo(4),
         TableFormat.NF4,
         TableFormat.FP4,
+        VectorFormat.Of(2, 256),
+        VectorFormat.Of(4, 256),
+        VectorFormat.Of(8, 256),
+        VectorFormat.Of(8, 256, stages: 2),
+        E8Format.Default,
     ];
 
     /// <summary>The format of this name, whatever its case: one of the list, or a variant that a family's grammar describes.</summary>
@@ -66,7 +71,9 @@ public abstract partial class Format
         All.FirstOrDefault(f => f.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
         ?? LinearFormat.TryParse(name)
         ?? TableFormat.TryParse(name)
-        ?? (Format?)LogFormat.TryParse(name)
+        ?? LogFormat.TryParse(name)
+        ?? E8Format.TryParse(name)
+        ?? (Format?)VectorFormat.TryParse(name)
         ?? throw new UnusableInputException($"there is no format '{name}'; 'nibble formats' lists them");
 
     /// <summary>The format of this GGUF type number, or null.</summary>

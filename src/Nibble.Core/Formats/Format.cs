@@ -60,8 +60,8 @@ public abstract partial class Format
     /// <summary>The bytes of the table that a tensor shares (a codebook, a range); empty where nothing is shared.</summary>
     public virtual ReadOnlyMemory<byte> Shared => default;
 
-    /// <summary>Bytes of <see cref="Shared"/>, to be counted once a tensor.</summary>
-    public long SharedBytes => Shared.Length;
+    /// <summary>Bytes of <see cref="Shared"/>, learned yet or not, to be counted once a tensor.</summary>
+    public virtual long SharedBytes => 0;
 
     /// <summary>The format with a stored table; the inverse of <see cref="Shared"/>.</summary>
     public virtual Format WithShared(ReadOnlyMemory<byte> shared) => this;
@@ -144,6 +144,8 @@ public sealed record LearnOptions
     public DynamicRange? Range { get; init; }
     /// <summary>The same seed gives the same table, on one thread or many.</summary>
     public ulong Seed { get; init; }
+    /// <summary>Threads to learn with; 0 means one a core.</summary>
+    public int Threads { get; init; }
     public Action<double>? Progress { get; init; }
 }
 

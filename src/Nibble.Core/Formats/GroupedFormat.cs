@@ -90,12 +90,13 @@ public abstract class GroupedFormat : Format
     public sealed override Format ForColumns(int columns) =>
         columns == Columns || (Granularity.Reach == Reach.Group && Scale != ScaleType.ByteRow) ? this : Bind(columns, _shared);
 
+    public sealed override long SharedBytes => Granularity.Reach == Reach.Tensor ? _parameterBytes : 0;
+
     public sealed override Format WithShared(ReadOnlyMemory<byte> shared)
     {
-        int expected = Granularity.Reach == Reach.Tensor ? _parameterBytes : 0;
-        if (shared.Length != expected)
-            throw new UnusableInputException($"{Name} shares {expected} bytes in a tensor, not {shared.Length}");
-        return expected == 0 ? this : Bind(Columns, shared);
+        if (shared.Length != SharedBytes)
+            throw new UnusableInputException($"{Name} shares {SharedBytes} bytes in a tensor, not {shared.Length}");
+        return SharedBytes == 0 ? this : Bind(Columns, shared);
     }
 
     public sealed override Format Learn(IWeightSource source, LearnOptions options)
@@ -155,16 +156,15 @@ public abstract class GroupedFormat : Format
     /// <summary>The packed codes of a block.</summary>
     protected ReadOnlySpan<byte> Codes(ReadOnlySpan<byte> block) => block[InBlock..BlockBytes];
 
-    /// <summary>Weights in one group of <see cref="Format.Unpack"/>: a row is cut in pieces that kernels like.</summary>
-    protected int IntegerGroup
+    /// <summary>Weights in one group of <see cref="Format.Unpack"/>.</summary>
+    protected int IntegerGroup => Granularity.Reach != Reach.Group ? PieceOf(BlockSize) : GroupSize % 8 == 0 ? GroupSize : 0;
+
+    /// <summary>The pieces that a row under one scale is cut in for the integer kernels; 0 if it cannot be.</summary>
+    internal static int PieceOf(int columns)
     {
-        get
-        {
-            if (Granularity.Reach == Reach.Group) return GroupSize % 8 == 0 ? GroupSize : 0;
-            foreach (int size in (ReadOnlySpan<int>)[256, 128, 64, 32, 16, 8])
-                if (BlockSize % size == 0) return size;
-            return 0;
-        }
+        foreach (int size in (ReadOnlySpan<int>)[256, 128, 64, 32, 16, 8])
+            if (columns % size == 0) return size;
+        return 0;
     }
 
     public sealed override int CodeCount => 1 << Bits;

@@ -2,6 +2,7 @@ using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
+using Nibble.Tests.Formats;
 
 namespace Nibble.Tests.Kernels;
 
@@ -68,13 +69,11 @@ public sealed unsafe class MatrixProductTests
         {
             Case = c;
             var random = new Random(c.GetHashCode());
-            Weight = Weight.Allocate("w", c.Format, c.Rows, c.Columns);
-            var row = new float[c.Columns];
-            for (int r = 0; r < c.Rows; r++)
-            {
-                for (int i = 0; i < row.Length; i++) row[i] = (float)(random.NextDouble() - 0.5) * (1 + r % 3);
-                c.Format.Encode(row, default, Weight.Row(r));
-            }
+            var weights = new float[c.Rows * c.Columns];
+            for (int i = 0; i < weights.Length; i++) weights[i] = (float)(random.NextDouble() - 0.5) * (1 + i / c.Columns % 3);
+            Format format = TestMatrix.Learned(c.Format.Name, weights, c.Rows);
+            Weight = Weight.Allocate("w", format, c.Rows, c.Columns);
+            for (int r = 0; r < c.Rows; r++) format.Encode(weights.AsSpan(r * c.Columns, c.Columns), default, Weight.Row(r));
             X.Resize(c.Tokens, c.Columns);
             for (int t = 0; t < c.Tokens; t++)
                 foreach (ref float v in X.Row(t)) v = (float)(random.NextDouble() - 0.5) * (1 + t);

@@ -1,0 +1,81 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace Nibble.Core.Formats;
+
+/// <summary>Decoding: an entry is a load, whatever its dimension.</summary>
+public sealed partial class VectorFormat
+{
+    public override void Decode(ReadOnlySpan<byte> bytes, Span<float> weights)
+    {
+        bool wholeCodes = _shape is { Parts: 1, CodeBits: 8 or 16 };
+        // Blocks without a header are one dense run of codes.
+        int blockSize = _shape.HeaderBytes == 0 ? weights.Length : BlockSize, blockBytes = _shape.HeaderBytes == 0 ? bytes.Length : BlockBytes;
+        for (int from = 0; from < weights.Length; from += blockSize, bytes = bytes[blockBytes..])
+        {
+            ReadOnlySpan<byte> block = bytes[..blockBytes], packed = block[_shape.HeaderBytes..];
+            Span<float> to = weights.Slice(from, blockSize);
+            if (!wholeCodes) DecodeBlock(packed, BookOf(block), ScaleOf(block), to);
+            else if (_shape.CodeBits == 8) DecodeEntries(new ByteCodes(packed), StagesAt(BookOf(block), 0), ScaleOf(block), to);
+            else DecodeEntries(new UShortCodes(packed), StagesAt(BookOf(block), 0), ScaleOf(block), to);
+        }
+    }
+
+    private void DecodeBlock(ReadOnlySpan<byte> packed, int book, float scale, Span<float> weights)
+    {
+        int d = _shape.Dimension, stages = _shape.Stages;
+        Span<int> codes = stackalloc int[stages];
+        for (int v = 0; v < weights.Length / d; v++)
+        {
+            for (int s = 0; s < stages; s++) codes[s] = BitPacking.Read(packed, v * stages + s, _shape.CodeBits);
+            Sum(StagesAt(book, v), codes, scale, weights.Slice(v * d, d));
+        }
+    }
+
+    private interface ICodes
+    {
+        int this[int at] { get; }
+    }
+
+    private readonly ref struct ByteCodes(ReadOnlySpan<byte> packed) : ICodes
+    {
+        private readonly ReadOnlySpan<byte> _codes = packed;
+        public int this[int at] => _codes[at];
+    }
+
+    private readonly ref struct UShortCodes(ReadOnlySpan<byte> packed) : ICodes
+    {
+        private readonly ReadOnlySpan<ushort> _codes = MemoryMarshal.Cast<byte, ushort>(packed);
+        public int this[int at] => _codes[at];
+    }
+
+    /// <summary>Codes of whole bytes: for each vector one a stage.</summary>
+    private static void DecodeEntries<TCodes>(TCodes codes, ReadOnlySpan<Codebook> stages, float scale, Span<float> weights)
+        where TCodes : struct, ICodes, allows ref struct
+    {
+        int d = stages[0].Dimension;
+        ref float to = ref MemoryMarshal.GetReference(weights);
+        for (int i = 0, code = 0; i < weights.Length; i += d)
+        {
+            ref float entry = ref stages[0].Entry(codes[code++]);
+            if (d == 8)
+            {
+                Vector256<float> sum = Vector256.LoadUnsafe(ref entry);
+                for (int s = 1; s < stages.Length; s++) sum += Vector256.LoadUnsafe(ref stages[s].Entry(codes[code++]));
+                (Vector256.Create(scale) * sum).StoreUnsafe(ref to, (nuint)i);
+            }
+            else if (d == 4)
+            {
+                Vector128<float> sum = Vector128.LoadUnsafe(ref entry);
+                for (int s = 1; s < stages.Length; s++) sum += Vector128.LoadUnsafe(ref stages[s].Entry(codes[code++]));
+                (Vector128.Create(scale) * sum).StoreUnsafe(ref to, (nuint)i);
+            }
+            else
+            {
+                Vector64<float> sum = Vector64.LoadUnsafe(ref entry);
+                for (int s = 1; s < stages.Length; s++) sum += Vector64.LoadUnsafe(ref stages[s].Entry(codes[code++]));
+                (Vector64.Create(scale) * sum).StoreUnsafe(ref to, (nuint)i);
+            }
+        }
+    }
+}
