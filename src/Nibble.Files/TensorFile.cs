@@ -1,6 +1,7 @@
 using Nibble.Core;
 using Nibble.Core.Memory;
 using Nibble.Files.Gguf;
+using Nibble.Files.Packed;
 using Nibble.Files.Safetensors;
 
 namespace Nibble.Files;
@@ -30,7 +31,7 @@ public abstract unsafe class TensorFile : IDisposable
     /// <exception cref="UnusableInputException">There is nothing, or it is nothing of these, or it is damaged.</exception>
     public static TensorFile Open(string path)
     {
-        if (Directory.Exists(path)) return new SafetensorsFolder(path);
+        if (Directory.Exists(path)) return PackedConfig.IsPacked(path) ? new PackedFolder(path) : new SafetensorsFolder(path);
         if (!File.Exists(path)) throw new UnusableInputException($"{path}: there is no such file or folder; {WhatWouldBeRight}");
         using (var file = new MappedFile(path))
         {

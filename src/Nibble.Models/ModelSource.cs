@@ -1,6 +1,7 @@
 using Nibble.Core;
 using Nibble.Files;
 using Nibble.Files.Gguf;
+using Nibble.Files.Packed;
 using Nibble.Models.Architectures;
 
 namespace Nibble.Models;
@@ -51,6 +52,7 @@ public sealed class ModelSource : IDisposable
         JsonConfig json = JsonConfig.Read(folder, file.Tensors.Count);
         Architecture architecture = Architecture.Of(json);
         ModelConfig config = architecture.Configure(json);
+        if (file is PackedFolder) json.Ignore("quantization_config");
         json.Complete();
         config.Check(System.IO.Path.Combine(folder, "config.json"));
         return new ModelSource(file, architecture, config, fromHuggingFace: true);

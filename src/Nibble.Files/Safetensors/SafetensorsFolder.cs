@@ -18,7 +18,7 @@ public sealed class SafetensorsFolder : MappedTensors
     private SafetensorsFolder(string path, List<SafetensorsHeader> shards)
         : base(path, [.. shards.Select(s => s.File)], [.. shards.SelectMany(s => s.Places)]) { }
 
-    private static List<SafetensorsHeader> OpenShards(string folder)
+    internal static List<SafetensorsHeader> OpenShards(string folder)
     {
         string single = System.IO.Path.Combine(folder, SingleFile), index = System.IO.Path.Combine(folder, IndexFile);
         if (File.Exists(single)) return [SafetensorsHeader.Read(new MappedFile(single))];
