@@ -21,9 +21,21 @@ public class AllocationTests
         var token = new int[1];
         model.Forward([1, 2, 3], cache, logits, LogitPositions.Last);
         Decode(60);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Decode(50);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(0, AllocatedBy(50));
+
+        // A collection, which any thread may cause, counts what was left of this thread's buffer as allocated.
+        long AllocatedBy(int count)
+        {
+            for (int attempt = 1; ; attempt++)
+            {
+                int collections = GC.CollectionCount(0);
+                long before = GC.GetAllocatedBytesForCurrentThread();
+                Decode(count);
+                long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+                if (allocated == 0 || collections == GC.CollectionCount(0) || attempt == 20) return allocated;
+                cache.Clear();
+            }
+        }
 
         void Decode(int count)
         {
