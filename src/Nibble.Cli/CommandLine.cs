@@ -22,6 +22,7 @@ public static class CommandLine
     [
         new QuantizeCommand(),
         new RunCommand(),
+        new ImportanceCommand(),
         new EvalCommand(),
         new BenchCommand(),
         new TrainCommand(),

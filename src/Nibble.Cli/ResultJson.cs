@@ -9,6 +9,7 @@ namespace Nibble.Cli;
 [JsonSerializable(typeof(FormatsResult))]
 [JsonSerializable(typeof(DoctorResult))]
 [JsonSerializable(typeof(QuantizeResult))]
+[JsonSerializable(typeof(ImportanceResult))]
 [JsonSerializable(typeof(RunResult))]
 [JsonSerializable(typeof(EvalResult))]
 [JsonSerializable(typeof(BenchResult))]

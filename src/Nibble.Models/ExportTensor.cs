@@ -36,9 +36,9 @@ public sealed class ExportTensor : IWeightSource
     }
 
     /// <summary>A tensor of a GGUF file, as it is.</summary>
-    internal ExportTensor(TensorFile file, TensorInfo tensor)
+    internal ExportTensor(TensorFile file, TensorInfo tensor, string modelName)
     {
-        Name = ModelName = tensor.Name;
+        (Name, ModelName) = (tensor.Name, modelName);
         Stored = [tensor];
         Shape = tensor.Shape;
         IsVector = tensor.Shape.Count < 2;

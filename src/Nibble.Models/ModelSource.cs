@@ -70,8 +70,11 @@ public sealed class ModelSource : IDisposable
 
     /// <summary>The tensors of a GGUF file of this model, in the order of its layers.</summary>
     public IEnumerable<ExportTensor> GgufTensors() => File is GgufFile
-        ? File.Tensors.Select(t => new ExportTensor(File, t))
+        ? File.Tensors.Select(t => new ExportTensor(File, t, NameOf(t)))
         : [.. Tensors.Values.Select(t => new ExportTensor(t, Config)), .. ExportTensor.RotaryDivisors(Config)];
+
+    /// <summary>The decoder's name for a tensor of the file; that of the first where several are stored as one.</summary>
+    private string NameOf(TensorInfo stored) => Tensors.Values.FirstOrDefault(t => t.Stored.Any(s => s.Name == stored.Name))?.Name ?? stored.Name;
 
     /// <summary>Writes the metadata that describe the model; of a GGUF file, all that it has.</summary>
     public void WriteGgufMetadata(GgufMetadata metadata)

@@ -26,6 +26,12 @@ public sealed record QuantizeOptions
     /// <summary>Quantizes the linear layers by a calibrated method; null rounds everything to nearest.</summary>
     public LayerQuantizer? Calibrated { get; init; }
 
+    /// <summary>How much each column matters, where it was measured before; nearest rounding chooses its scales by it.</summary>
+    public ImportanceMatrix? Importance { get; init; }
+
+    /// <summary>What the bits were chosen by, to be written into the file: <c>text=9f86d081884c7d65 chunks=64</c>; null for the weights alone.</summary>
+    public string? CalibratedOn { get; init; }
+
     /// <summary>Told the stored bytes that were read so far.</summary>
     public Action<long>? Progress { get; init; }
 }
@@ -96,13 +102,14 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         if (planned.Format.Family != FormatFamily.Float && options.Calibrated?.Take(tensor.ModelName, cancellation) is { } made)
             return new QuantizedTensor(planned, options.Calibrated.Method, Write(tensor, made, writer));
         long rowBytes = tensor.StoredBytes / tensor.Rows;
-        RoundingError error = nearest.Quantize(tensor.Info.Name, tensor, planned.Format, options.Range, default, (bytes, first, rows) =>
+        float[] importance = planned.Format.Family == FormatFamily.Float ? [] : options.Importance?.For(tensor)?.MeanSquares() ?? [];
+        RoundingError error = nearest.Quantize(tensor.Info.Name, tensor, planned.Format, options.Range, importance, (bytes, first, rows) =>
         {
             writer.Write(bytes);
             tensor.Release(first, first + rows);
             options.Progress?.Invoke(before + (first + rows) * rowBytes);
         }, cancellation);
-        return new QuantizedTensor(planned, "nearest", error);
+        return new QuantizedTensor(planned, importance.Length > 0 ? ImportanceRounding.Word : "nearest", error);
     }
 
     /// <summary>Writes matrices that were quantized in the decoder's order, in the file's.</summary>

@@ -1,6 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
+using Nibble.Core;
 using Nibble.Files.Gguf;
+using Nibble.Quantization.Methods;
 using Nibble.Quantization.Recipes;
 
 namespace Nibble.Quantization;
@@ -31,11 +33,26 @@ public static class Provenance
     private static IEnumerable<string> Words(QuantizationPlan plan, QuantizeOptions options)
     {
         yield return plan.Recipe.Name;
-        yield return options.Calibrated?.Method ?? "nearest";
+        yield return options.Calibrated?.Method ?? (options.Importance is null ? "nearest" : ImportanceRounding.Word);
+        if (options.CalibratedOn is { } calibration) yield return calibration;
         if (options.Range is { } range) yield return $"range={range.Name}";
         if (plan.Options.Pure) yield return "pure";
         if (plan.Options.HeadFormat is { } head) yield return $"head={head}";
         foreach (FormatOverride change in plan.Options.Overrides) yield return $"{change.Pattern}={change.Format}";
+    }
+
+    /// <summary>The first 16 digits of what sha256sum prints for a file: enough to know it again.</summary>
+    /// <exception cref="UnusableInputException">The file cannot be read.</exception>
+    public static string ShortHash(string path)
+    {
+        try
+        {
+            return Hash([path])[..16];
+        }
+        catch (Exception e) when ((e is AggregateException ? e.InnerException : e) is IOException or UnauthorizedAccessException)
+        {
+            throw new UnusableInputException($"{path}: cannot be read: {(e.InnerException ?? e).Message}", e);
+        }
     }
 
     /// <summary>What sha256sum prints for the file; for shards, what it prints for the list of theirs, a line each.</summary>

@@ -5,6 +5,7 @@ using Nibble.Files.Gguf;
 using Nibble.Files;
 using Nibble.Models.Tokenizers;
 using Nibble.Models;
+using Nibble.Models.Decoder;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Evaluation;
 using Nibble.Quantization.Methods;
@@ -15,6 +16,9 @@ namespace Nibble.Quantization;
 /// <summary>A model as a quantizer reads it: all that a GGUF file of it holds, but for the formats.</summary>
 public sealed class QuantizationSource : IDisposable
 {
+    /// <summary>Tokens of a chunk of the text that is calibrated on.</summary>
+    private const int CalibrationContext = 512;
+
     private readonly ModelSource _source;
 
     /// <summary>Opens a Hugging Face folder or a GGUF file.</summary>
@@ -49,22 +53,63 @@ public sealed class QuantizationSource : IDisposable
 
     public IReadOnlyList<SourceTensor> Tensors { get; }
 
+    /// <summary>Layers of the model.</summary>
+    public int Layers => _source.Config.Layers.Count;
+
+    /// <summary>The matrices of the layers whose importance was not measured.</summary>
+    public IEnumerable<SourceTensor> UnmeasuredBy(ImportanceMatrix matrix) => Tensors.Where(t =>
+        TensorRoles.LayerOf(t.Info.Name) >= 0 && TensorRoles.IsQuantizable(t.Info.Name, t.Info.Shape.Count) && !matrix.Tensors.ContainsKey(t.Info.Name));
+
     /// <summary>A quantizer that calibrates on a text, for a plan made for this source.</summary>
     /// <param name="text">Cut into chunks of the context (512 tokens, or the model's if shorter), of which some are taken evenly.</param>
     /// <param name="chunks">How many.</param>
     /// <exception cref="UnusableInputException">The model has no tokenizer, or the text is too short.</exception>
     public LayerQuantizer Calibrate(QuantizationPlan plan, string text, int chunks, CalibratedMethod method, WorkerPool pool)
     {
-        const int Context = 512;
-        Tokenizer tokenizer = _source.File is GgufFile gguf ? Tokenizer.FromGguf(gguf.Metadata)
-            : Tokenizer.FromFolder(Directory.Exists(Path) ? Path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!);
-        var cut = EvaluationText.Of(text, tokenizer, Math.Min(Context, _source.Config.ContextLength));
-        int count = Math.Min(chunks, cut.Chunks);
-        int[][] texts = [.. Enumerable.Range(0, count).Select(i => cut.Chunk((int)((long)i * cut.Chunks / count)))];
         var formats = Tensors.Zip(plan.Tensors)
             .Where(t => t.Second.Format.Family != FormatFamily.Float)
             .ToDictionary(t => t.First.ModelName, t => t.Second.Format);
-        return new LayerQuantizer(_source, formats, texts, method, pool);
+        return new LayerQuantizer(_source, formats, Chunks(text, chunks, CalibrationContext), method, pool);
+    }
+
+    /// <summary>Measures what every matrix reads while the model reads a text.</summary>
+    /// <param name="context">Tokens a chunk, no more than the model's own context.</param>
+    /// <param name="withHead">Whether the matrix that makes the logits counts too.</param>
+    /// <param name="progress">Told the layers that are done.</param>
+    /// <returns>Of every matrix that the text reached, by its GGUF name.</returns>
+    /// <exception cref="UnusableInputException">The model has no tokenizer, or the text is too short.</exception>
+    public ImportanceMatrix MeasureImportance(
+        string text, string dataset, int chunks, int context, bool withHead, WorkerPool pool, Action<int> progress, CancellationToken cancellation)
+    {
+        int[][] texts = Chunks(text, chunks, context);
+        var probe = new ImportanceProbe();
+        using var model = new DecoderModel(_source, pool);
+        using var walk = new LayerWalk(model, texts);
+        for (int layer = 0; layer < model.LayerCount; layer++)
+        {
+            walk.Pass(layer, probe, cancellation);
+            progress(layer + 1);
+        }
+        if (withHead) walk.ProbeHead(probe);
+        var found = new Dictionary<string, ColumnImportance>();
+        foreach (SourceTensor tensor in Tensors.Where(t => t.ModelName.EndsWith(".weight", StringComparison.Ordinal)))
+            if (probe.Of(ModuleOf(tensor), tensor.Experts) is { } importance)
+                found.Add(tensor.Info.Name, importance);
+        return new ImportanceMatrix(found, [dataset], (uint)texts.Length, (uint)texts[0].Length);
+    }
+
+    /// <summary>The linear layer that reads with a tensor; the embedding is the head where the two are one.</summary>
+    private string ModuleOf(SourceTensor tensor) => _source.Config.TiedHead && tensor.ModelName == "token_embd.weight" ? "output"
+        : tensor.ModelName[..^".weight".Length];
+
+    /// <summary>Chunks of a text, taken evenly from it.</summary>
+    private int[][] Chunks(string text, int chunks, int context)
+    {
+        Tokenizer tokenizer = _source.File is GgufFile gguf ? Tokenizer.FromGguf(gguf.Metadata)
+            : Tokenizer.FromFolder(Directory.Exists(Path) ? Path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!);
+        var cut = EvaluationText.Of(text, tokenizer, Math.Min(context, _source.Config.ContextLength));
+        int count = Math.Min(chunks, cut.Chunks);
+        return [.. Enumerable.Range(0, count).Select(i => cut.Chunk((int)((long)i * cut.Chunks / count)))];
     }
 
     public ModelTraits Traits(bool hasImportance) => new(

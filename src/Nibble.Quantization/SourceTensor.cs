@@ -37,6 +37,9 @@ public sealed class SourceTensor : IWeightSource
     /// <summary>The bytes it is read from.</summary>
     public long StoredBytes => StoredFormat.RowBytes(Columns) * Rows;
 
+    /// <summary>The experts whose matrices it holds; 1 where it is one matrix.</summary>
+    public int Experts => Info.Shape.Count == 3 ? (int)Info.Shape[0] : 1;
+
     public int Rows => _tensor.Rows;
 
     public int Columns => _tensor.Columns;

@@ -27,6 +27,7 @@ internal sealed class QuantizeCommand : Verb
         HelpName = "M",
     };
     private readonly Option<string?> _calibration = new("--calibration") { Description = "A text like those the model will read; its inputs decide how errors count.", HelpName = "TEXT" };
+    private readonly Option<string?> _importance = new("--importance") { Description = "What 'nibble importance' or llama-imatrix measured: errors in columns that matter count more.", HelpName = "FILE" };
     private readonly Option<int> _calibrationChunks = new("--calibration-chunks")
     {
         Description = "Calibrate on N chunks of 512 tokens, taken evenly from the text.",
@@ -54,19 +55,25 @@ internal sealed class QuantizeCommand : Verb
         "nibble quantize model --to Q3_K_M --dry-run --json")
     {
         Add(_model);
-        AddOptions(_output, _to, _method, _calibration, _calibrationChunks, _range, _override, _keepOutput, _pure, _force, _allowRequantize, _dryRun, _evaluate, _chunks);
+        AddOptions(_output, _to, _method, _calibration, _calibrationChunks, _importance, _range, _override, _keepOutput, _pure, _force, _allowRequantize, _dryRun, _evaluate, _chunks);
     }
 
     protected override void Execute(Invocation run)
     {
         long started = Stopwatch.GetTimestamp();
         string path = ModelPath.Resolve(run.Get(_model));
-        CalibratedMethod? method = Method(run.Get(_method), run.Get(_calibration));
+        CalibratedMethod? method = Method(run.Get(_method), run.Get(_calibration), run.Get(_importance));
         string? text = method is null ? null : ReadText(run.Get(_calibration)!);
         if (run.Get(_calibrationChunks) < 1) throw new UnusableInputException("--calibration-chunks: calibrate on at least 1 chunk");
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
         Recipe recipe = Recipe.Parse(run.Get(_to)!);
-        QuantizeOptions options = new() { Force = run.Get(_force), Range = run.Get(_range) is { } range ? RangeRules.Parse(range) : null };
+        QuantizeOptions options = new()
+        {
+            Force = run.Get(_force),
+            Range = run.Get(_range) is { } range ? RangeRules.Parse(range) : null,
+            Importance = run.Get(_importance) is { } measured ? ImportanceMatrix.Read(measured) : null,
+            CalibratedOn = CalibratedOn(run),
+        };
         var planOptions = new PlanOptions
         {
             Overrides = [.. (run.Get(_override) ?? []).Select(FormatOverride.Parse)],
@@ -89,8 +96,8 @@ internal sealed class QuantizeCommand : Verb
     {
         using QuantizationSource source = new QuantizationSource(path);
         var quantizer = new ModelQuantizer(source, pool);
-        QuantizationPlan plan = quantizer.Plan(recipe, planOptions, run.Get(_allowRequantize), hasImportance: method is not null);
-        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer)];
+        QuantizationPlan plan = quantizer.Plan(recipe, planOptions, run.Get(_allowRequantize), hasImportance: method is not null || options.Importance is not null);
+        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer), .. options.Importance?.Warnings(source, plan) ?? []];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
         if (run.Get(_dryRun)) return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
         using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, run.Get(_calibrationChunks), method, pool);
@@ -103,8 +110,15 @@ internal sealed class QuantizeCommand : Verb
     }
 
     /// <summary>The calibrated method that is asked for, or null for nearest rounding.</summary>
-    private static CalibratedMethod? Method(string? name, string? calibration)
+    private static CalibratedMethod? Method(string? name, string? calibration, string? importance)
     {
+        if (importance is not null)
+        {
+            if (calibration is not null) throw new UnusableInputException("--importance: was measured on a text already; leave out --calibration, or --importance");
+            if (name is not null && !name.Equals(ImportanceRounding.Word, StringComparison.OrdinalIgnoreCase))
+                throw new UnusableInputException($"--importance: does not go with --method {name}; leave out --method, or give the text itself with --calibration");
+            return null;
+        }
         name ??= calibration is null ? Nearest : "gptq";
         if (name.Equals(Nearest, StringComparison.OrdinalIgnoreCase))
             return calibration is null ? null
@@ -113,6 +127,11 @@ internal sealed class QuantizeCommand : Verb
         return calibration is not null ? method
             : throw new UnusableInputException($"--method {method.Name}: needs a text to calibrate on; give --calibration TEXT");
     }
+
+    /// <summary>What the file will say that its bits were chosen by.</summary>
+    private string? CalibratedOn(Invocation run) =>
+        run.Get(_calibration) is { } text && File.Exists(text) ? $"text={Provenance.ShortHash(text)} chunks={run.Get(_calibrationChunks)}"
+        : run.Get(_importance) is { } file ? $"file={Provenance.ShortHash(file)}" : null;
 
     private static string ReadText(string path) => File.Exists(path) ? File.ReadAllText(path)
         : throw new UnusableInputException($"{path}: is not there; --calibration takes a text file");

@@ -32,5 +32,6 @@ public sealed unsafe class GgufFile : MappedTensors
     /// <summary>The paths of all files, this one first.</summary>
     public IReadOnlyList<string> Shards { get; }
 
-    internal static bool IsOne(MappedFile file) => file.Length >= 4 && *(uint*)file.Pointer == GgufHeader.Magic;
+    /// <summary>Whether a file begins as a GGUF file does.</summary>
+    public static bool IsOne(MappedFile file) => file.Length >= 4 && *(uint*)file.Pointer == GgufHeader.Magic;
 }

@@ -69,7 +69,7 @@ public sealed class LayerQuantizer : IDisposable
             if (!_made.TryGetValue(ModuleOf(linear), out List<Weight>? made)) _made[ModuleOf(linear)] = made = [];
             made.Add(quantized);
         }
-        if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancellation);
+        if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
     }
 
     private Weight Quantize(Linear linear, Format format, InputMoments? moments)

@@ -50,13 +50,13 @@ public sealed unsafe class LayerWalk : IDisposable
         }
     }
 
-    /// <summary>Takes all texts through a layer.</summary>
-    public void Pass(int layer, CancellationToken cancel = default)
+    /// <summary>Takes all texts through a layer; a probe may look on.</summary>
+    public void Pass(int layer, IProbe? probe = null, CancellationToken cancel = default)
     {
         for (int i = 0; i < _texts.Count; i++)
         {
             cancel.ThrowIfCancellationRequested();
-            _model.RunLayer(layer, _texts[i], States(i), _cache);
+            _model.RunLayer(layer, _texts[i], States(i), _cache, probe);
         }
     }
 

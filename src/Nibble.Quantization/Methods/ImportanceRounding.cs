@@ -11,7 +11,10 @@ namespace Nibble.Quantization.Methods;
 /// </summary>
 public sealed class ImportanceRounding : CalibratedMethod
 {
-    public override string Name => "importance";
+    /// <summary>The name of nearest rounding that knows what the columns are worth.</summary>
+    public const string Word = "importance";
+
+    public override string Name => Word;
 
     public override string? Quantize(Weight source, Weight target, InputMoments moments, WorkerPool pool)
     {

@@ -35,7 +35,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     /// <param name="source">[rows, columns].</param>
     /// <param name="format">Bound to the columns, with its table.</param>
     /// <param name="range">How ranges are chosen; null is the format's own way.</param>
-    /// <param name="importance">Of each column, or empty.</param>
+    /// <param name="importance">Of each column; where the rows are those of several matrices, as many times. Or empty.</param>
     /// <param name="write">Gets the stored bytes of a run of rows, and which rows these are.</param>
     /// <param name="cancellation">Looked at between chunks.</param>
     /// <exception cref="UnusableInputException">A weight is not finite.</exception>
@@ -103,10 +103,17 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             Source.ReadRow(First + r, row);
             if (!TensorPrimitives.IsFiniteAll<float>(row)) throw NotFinite(First + r, row);
             var bytes = new Span<byte>(Bytes + (nint)r * RowBytes, RowBytes);
-            Format.Encode(row, new FitOptions { Importance = Importance.Span, Range = Range }, bytes);
+            Format.Encode(row, new FitOptions { Importance = ImportanceOf(First + r), Range = Range }, bytes);
             Format.Decode(bytes, decoded);
             double distance = TensorPrimitives.Distance<float>(row, decoded);
             (Errors[r], Powers[r]) = (distance * distance, TensorPrimitives.SumOfSquares<float>(row));
+        }
+
+        private readonly ReadOnlySpan<float> ImportanceOf(int row)
+        {
+            if (Importance.IsEmpty) return default;
+            int rowsOfOne = Source.Rows / (Importance.Length / Source.Columns);
+            return Importance.Span.Slice(row / rowsOfOne * Source.Columns, Source.Columns);
         }
 
         private readonly UnusableInputException NotFinite(int r, float[] row)

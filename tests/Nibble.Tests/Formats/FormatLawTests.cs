@@ -73,6 +73,22 @@ public class FormatLawTests
         if (format.HalfScales) Assert.All(scales.Concat(offsets), s => Assert.Equal(s, (float)(Half)s));
     }
 
+    /// <summary>Importance that was measured may be zero for a column, a block or a row: then any bits will do, but no NaN.</summary>
+    [Theory, MemberData(nameof(Names))]
+    public void Columns_that_do_not_matter_break_nothing(string name)
+    {
+        float[] row = Rows.Gaussian(Columns, seed: 6);
+        Format format = TestMatrix.Learned(name, row);
+        float[] importance = [.. Enumerable.Range(0, Columns).Select(c => c < Columns / 2 || c % 3 == 0 ? 0f : 1f)];
+        var bytes = new byte[format.RowBytes(Columns)];
+        foreach (float[] known in (float[][])[importance, new float[Columns]])
+        {
+            format.Encode(row, new FitOptions { Importance = known }, bytes);
+            float[] decoded = TestMatrix.Decode(format, bytes, Columns);
+            Assert.All(decoded, w => Assert.InRange(w, -1e3f, 1e3f));
+        }
+    }
+
     [Theory, MemberData(nameof(Names))]
     public void Zeros_stay_zeros(string name)
     {

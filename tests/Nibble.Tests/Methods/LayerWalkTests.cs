@@ -20,7 +20,7 @@ public sealed class LayerWalkTests
         for (int layer = 0; layer < model.LayerCount; layer++)
         {
             walk.Probe(layer, new HeadInputs(), TestContext.Current.CancellationToken);
-            walk.Pass(layer, TestContext.Current.CancellationToken);
+            walk.Pass(layer, cancel: TestContext.Current.CancellationToken);
         }
         var stepwise = new HeadInputs();
         walk.ProbeHead(stepwise);
