@@ -21,8 +21,9 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="path">A file or folder that exists.</param>
     /// <param name="pool">Must outlive the model.</param>
     /// <param name="terminal">Gets warnings.</param>
+    /// <param name="options">How it runs; by default as a verb without options runs it.</param>
     /// <exception cref="UnusableInputException">One line says what is wrong with the model.</exception>
-    public static LoadedModel Open(string path, WorkerPool pool, Terminal terminal)
+    public static LoadedModel Open(string path, WorkerPool pool, Terminal terminal, DecoderOptions? options = null)
     {
         ModelSource source = ModelSource.Open(path);
         try
@@ -32,7 +33,7 @@ internal sealed class LoadedModel : IDisposable
             if (tokenizer.VocabularySize > source.Config.Vocabulary)
                 throw new UnusableInputException(
                     $"{path}: the tokenizer has {tokenizer.VocabularySize} tokens, but the model has embeddings for {source.Config.Vocabulary}; they do not belong together");
-            return new LoadedModel(source, new DecoderModel(source, pool, new DecoderOptions { Warn = terminal.Warn }), tokenizer);
+            return new LoadedModel(source, new DecoderModel(source, pool, options ?? new DecoderOptions { Warn = terminal.Warn }), tokenizer);
         }
         catch
         {

@@ -17,20 +17,24 @@ internal sealed class BenchCommand : Verb
     private readonly Option<int> _generate = new("--generate") { Description = "Tokens to generate, one at a time.", HelpName = "N", DefaultValueFactory = _ => 128 };
     private readonly Option<int> _repeat = new("--repeat") { Description = "How often to measure.", HelpName = "N", DefaultValueFactory = _ => 3 };
 
+    private readonly DecoderSettings _decoder = new();
+
     public BenchCommand() : base("bench", "Measure the speed of prefill and decoding, beside what the memory could give.",
         "nibble bench", "nibble bench model.gguf --prompt 512 --generate 128 --repeat 5 --threads 4")
     {
         Add(_model);
-        AddOptions(_prompt, _generate, _repeat);
+        AddOptions([_prompt, _generate, _repeat, .. _decoder.Options]);
     }
 
     protected override void Execute(Invocation run)
     {
         (int prompt, int generate, int repeat) = (run.Get(_prompt), run.Get(_generate), run.Get(_repeat));
         if (prompt < 1 || generate < 1 || repeat < 1) throw new UnusableInputException("--prompt, --generate and --repeat must be at least 1");
+        DecoderOptions options = _decoder.Read(run);
         using WorkerPool pool = run.NewPool();
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
-        using var model = new DecoderModel(source, pool, new DecoderOptions { Warn = run.Terminal.Warn });
+        using var model = new DecoderModel(source, pool, options);
+        _decoder.Calibrate(run, model, source, options);
         var speed = new SpeedTest(model, prompt, generate);
         BenchResult result = run.Terminal.Measure("measuring", repeat, "runs", meter =>
         {
@@ -38,7 +42,12 @@ internal sealed class BenchCommand : Verb
             double bandwidth = ReadBandwidth.Measure(pool);
             IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
             bandwidth = Math.Max(bandwidth, ReadBandwidth.Measure(pool));
-            return BenchResult.Of(source, speeds, bandwidth, pool.Workers, prompt, generate);
+            return BenchResult.Of(source, speeds, bandwidth, pool.Workers, prompt, generate) with
+            {
+                Activations = DecoderSettings.NameOfActivations(options),
+                Kv = DecoderSettings.NameOfCache(options),
+                KvBytes = speed.CacheBytes,
+            };
         });
         run.Print(result, ResultJson.Written.BenchResult, r => Print(r, run.Terminal));
     }
@@ -69,6 +78,9 @@ internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
     /// <summary>The compiler makes a kernel fast after it has run a while; what runs before is not measured.</summary>
     private const double WarmUpSeconds = 1;
 
+    /// <summary>Memory of keys and values in the last run.</summary>
+    public long CacheBytes { get; private set; }
+
     /// <param name="repeat">Measured runs; at least one more before them warms up.</param>
     /// <param name="progress">Told the share of the runs that is done, in runs.</param>
     /// <param name="cancellation">Looked at before every token.</param>
@@ -78,6 +90,7 @@ internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
         // The same tokens every time, from all over the vocabulary.
         int[] tokens = [.. Enumerable.Range(0, prompt + generate).Select(i => (int)(i * 7919L % model.Config.Vocabulary))];
         using KvCache cache = model.NewCache(tokens.Length);
+        CacheBytes = cache.Bytes;
         var speeds = new List<Speed>();
         long begun = Stopwatch.GetTimestamp();
         for (int r = 0; r < repeat;)
@@ -108,6 +121,10 @@ internal sealed record BenchResult(
     IReadOnlyList<double> PrefillTokensPerSecond, IReadOnlyList<double> DecodeTokensPerSecond, long WeightBytes,
     double ReadBandwidthBytesPerSecond, double BandwidthShare, int Threads, int Prompt, int Generate)
 {
+    public string? Activations { get; init; }
+    public string Kv { get; init; } = "";
+    public long KvBytes { get; init; }
+
     public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, int threads, int prompt, int generate)
     {
         double[] decode = [.. speeds.Select(s => s.Decode)];

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Text.Json.Serialization;
 using Nibble.Core;
 using Nibble.Core.Threading;
+using Nibble.Models.Decoder;
 using Nibble.Quantization.Evaluation;
 using Spectre.Console;
 
@@ -18,11 +19,14 @@ internal sealed class EvalCommand : Verb
     private readonly Option<int?> _chunks = new("--chunks") { Description = "Score only the first N chunks. [default: all]", HelpName = "N" };
     private readonly Option<string?> _reference = new("--reference") { Description = "The model it was made from: also measure the Kullback-Leibler divergence from it.", HelpName = "MODEL" };
 
+    private readonly DecoderSettings _decoder = new();
+
     public EvalCommand() : base("eval", "Measure perplexity as llama.cpp counts it, and the divergence from a reference model.",
-        "nibble eval", "nibble eval model-Q4_0.gguf --reference model --text wiki.txt --chunks 80", "nibble eval model.gguf --text wiki.txt --json")
+        "nibble eval", "nibble eval model-Q4_0.gguf --reference model --text wiki.txt --chunks 80", "nibble eval model.gguf --text wiki.txt --json",
+        "nibble eval model-Q4_0.gguf --activations int8 --kv q4_0+hadamard")
     {
         Add(_model);
-        AddOptions(_text, _context, _chunks, _reference);
+        AddOptions([_text, _context, _chunks, _reference, .. _decoder.Options]);
     }
 
     protected override void Execute(Invocation run)
@@ -31,8 +35,10 @@ internal sealed class EvalCommand : Verb
         string path = ModelPath.Resolve(run.Get(_model));
         string? referencePath = run.Get(_reference) is { } reference ? ModelPath.Resolve(reference) : null;
         string text = TextFile.Read(run.Get(_text));
+        DecoderOptions decoder = _decoder.Read(run);
         using WorkerPool pool = run.NewPool();
-        using LoadedModel model = LoadedModel.Open(path, pool, run.Terminal);
+        using LoadedModel model = LoadedModel.Open(path, pool, run.Terminal, decoder);
+        _decoder.Calibrate(run, model.Decoder, model.Source, decoder);
         using LoadedModel? other = referencePath is null ? null : LoadedModel.Open(referencePath, pool, run.Terminal);
 
         long started = Stopwatch.GetTimestamp();
@@ -40,7 +46,7 @@ internal sealed class EvalCommand : Verb
         using var evaluator = new Evaluator(model.Decoder, other?.Decoder, chunks, pool);
         EvaluationResult evaluation = run.Terminal.Measure("evaluating", chunks.Chunks, "chunks",
             meter => evaluator.Run(done => meter.Done = done, run.Cancellation));
-        EvalResult result = EvalResult.Of(evaluation, chunks, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        EvalResult result = EvalResult.Of(evaluation, chunks, decoder, evaluator.CacheBytes, Stopwatch.GetElapsedTime(started).TotalSeconds);
         run.Print(result, ResultJson.Written.EvalResult, r => Print(r, run.Terminal));
     }
 
@@ -62,6 +68,8 @@ internal sealed class EvalCommand : Verb
         grid.AddRow("perplexity", Text($"{r.Perplexity:F4} ± {r.PerplexityError:F4}"));
         grid.AddRow("mean log-likelihood", Text($"{r.MeanNll:F5} nats a token"));
         grid.AddRow("scored", Text($"{r.Tokens} tokens, {r.Chunks} chunks of {r.Context}, {r.Seconds:F1} s"));
+        grid.AddRow("cache", Text($"{r.Kv}, {Quantity.Bytes(r.KvBytes)}"));
+        if (r.Activations is not null) grid.AddRow("activations", r.Activations);
         if (r is { Kld: { } kld, Top1Agreement: { } top1 })
         {
             grid.AddRow("reference perplexity", Text($"{r.ReferencePerplexity:F4}"));
@@ -77,11 +85,12 @@ internal sealed class EvalCommand : Verb
 internal sealed record EvalResult(
     double Perplexity, double PerplexityError, double MeanNll, long Tokens, int Chunks, int Context, double Seconds,
     double? ReferencePerplexity, KldResult? Kld,
-    [property: JsonPropertyName("top1_agreement")] double? Top1Agreement)
+    [property: JsonPropertyName("top1_agreement")] double? Top1Agreement, string? Activations, string Kv, long KvBytes)
 {
-    public static EvalResult Of(EvaluationResult evaluation, EvaluationText text, double seconds) => new(
+    public static EvalResult Of(EvaluationResult evaluation, EvaluationText text, DecoderOptions decoder, long cacheBytes, double seconds) => new(
         evaluation.Model.Value, evaluation.Model.Error, evaluation.Model.MeanNll, evaluation.Model.Tokens, text.Chunks, text.Context, seconds,
-        evaluation.Reference?.Value, KldResult.Of(evaluation.Divergence), evaluation.Divergence?.Top1Agreement);
+        evaluation.Reference?.Value, KldResult.Of(evaluation.Divergence), evaluation.Divergence?.Top1Agreement,
+        DecoderSettings.NameOfActivations(decoder), DecoderSettings.NameOfCache(decoder), cacheBytes);
 }
 
 internal sealed record KldResult(double Mean, double Median, double P99, [property: JsonPropertyName("p99_9")] double P999, double Max)

@@ -13,19 +13,23 @@ internal sealed class LogitsCommand : Verb
     private readonly Argument<string?> _model = ModelArgument();
     private readonly Option<string> _tokens = new("--tokens") { Description = "Token ids, separated by commas.", HelpName = "IDS", Required = true };
 
+    private readonly DecoderSettings _decoder = new();
+
     public LogitsCommand() : base("logits", "Print the raw logits after every token, for checking against other engines.",
         "nibble logits --tokens 0,463,712 --json", "nibble logits model.gguf --tokens 1,2,3 --json")
     {
         Add(_model);
-        AddOptions(_tokens);
+        AddOptions([_tokens, .. _decoder.Options]);
     }
 
     protected override void Execute(Invocation run)
     {
         int[] tokens = Parse(run.Get(_tokens)!);
+        DecoderOptions options = _decoder.Read(run);
         using WorkerPool pool = run.NewPool();
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
-        using var model = new DecoderModel(source, pool, new DecoderOptions { Warn = run.Terminal.Warn });
+        using var model = new DecoderModel(source, pool, options);
+        _decoder.Calibrate(run, model, source, options);
         int vocabulary = model.Config.Vocabulary;
         var logits = new float[tokens.Length][];
         using KvCache cache = model.NewCache(tokens.Length);

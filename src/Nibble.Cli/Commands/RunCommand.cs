@@ -3,6 +3,7 @@ using System.Globalization;
 using Nibble.Core;
 using Nibble.Core.Threading;
 using Nibble.Models.Chat;
+using Nibble.Models.Decoder;
 using Nibble.Models.Sampling;
 using Nibble.Models.Tokenizers;
 
@@ -26,13 +27,15 @@ internal sealed class RunCommand : Verb
     private readonly Option<ulong?> _seed = new("--seed") { Description = "The same seed gives the same text. [default: a new one each time]", HelpName = "S" };
     private readonly Option<string[]> _stop = new("--stop") { Description = "End when this text comes; may be given more than once.", HelpName = "TEXT" };
 
+    private readonly DecoderSettings _decoder = new();
+
     public RunCommand() : base("run", "Continue a text, streaming.",
         "nibble run -p \"The old man looked out over the sea and\"",
         "nibble run model.gguf -p \"Once upon a time\" -n 200 --temperature 0.8 --seed 7",
         "echo \"Call me\" | nibble run -p - --json")
     {
         Add(_model);
-        AddOptions(_prompt, _chat, _system, _count, _temperature, _topK, _topP, _minP, _repetitionPenalty, _seed, _stop);
+        AddOptions([_prompt, _chat, _system, _count, _temperature, _topK, _topP, _minP, _repetitionPenalty, _seed, _stop, .. _decoder.Options]);
     }
 
     protected override void Execute(Invocation run)
@@ -41,8 +44,10 @@ internal sealed class RunCommand : Verb
         if (run.Get(_system) is not null && !run.Get(_chat)) throw new UnusableInputException("--system: goes with --chat");
         string prompt = run.Get(_prompt) == "-" ? Console.In.ReadToEnd() : run.Get(_prompt)!;
         string path = ModelPath.Resolve(run.Get(_model));
+        DecoderOptions decoder = _decoder.Read(run);
         using WorkerPool pool = run.NewPool();
-        using LoadedModel model = LoadedModel.Open(path, pool, run.Terminal);
+        using LoadedModel model = LoadedModel.Open(path, pool, run.Terminal, decoder);
+        _decoder.Calibrate(run, model.Decoder, model.Source, decoder);
         int[] tokens = run.Get(_chat) ? Conversation(model, prompt, run.Get(_system)) : model.Tokenizer.Encode(prompt);
 
         bool streams = !run.Json;
@@ -50,7 +55,7 @@ internal sealed class RunCommand : Verb
         Generation generation = new TextGenerator(model.Decoder, model.Tokenizer).Generate(tokens, options,
             piece => { if (streams) run.Terminal.Stream(piece); }, run.Cancellation);
         if (streams) run.Terminal.Output.WriteLine();
-        RunResult result = Result(generation, options);
+        RunResult result = Result(generation, options, decoder);
         run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
     }
 
@@ -86,12 +91,12 @@ internal sealed class RunCommand : Verb
         string Text(int? token) => token is { } id ? tokenizer.Token(id) ?? "" : "";
     }
 
-    private static RunResult Result(Generation generation, GenerationOptions options) => new(
+    private static RunResult Result(Generation generation, GenerationOptions options, DecoderOptions decoder) => new(
         generation.Text, generation.Tokens, generation.PromptTokens, generation.Tokens.Count,
         generation.PromptTokens / generation.PrefillSeconds,
         generation.DecodeSteps > 0 ? generation.DecodeSteps / generation.DecodeSeconds : 0,
         generation.Reason switch { StopReason.Length => "length", StopReason.End => "end", _ => "stop" },
-        options.Sampling.Temperature, options.Sampling.Seed);
+        options.Sampling.Temperature, options.Sampling.Seed, DecoderSettings.NameOfActivations(decoder), DecoderSettings.NameOfCache(decoder), generation.CacheBytes);
 
     private static string Summary(RunResult r)
     {
@@ -103,4 +108,4 @@ internal sealed class RunCommand : Verb
 
 internal sealed record RunResult(
     string Text, IReadOnlyList<int> Tokens, int PromptTokens, int GeneratedTokens, double PrefillTokensPerSecond, double DecodeTokensPerSecond,
-    string StopReason, double Temperature, ulong Seed);
+    string StopReason, double Temperature, ulong Seed, string? Activations, string Kv, long KvBytes);

@@ -7,12 +7,12 @@ namespace Nibble.Core.Kernels;
 
 /// <summary>
 /// The input of a matrix product: rows of float32, one a token, in native memory that is reused from product to product.
-/// The 8-bit codes that integer kernels want are made once, by the first product that needs them: 32 columns share a
-/// scale, x = scale * code, |code| at most 127.
+/// The 8-bit codes that integer kernels want are made once, by the first product that needs them: x = scale * code, |code|
+/// at most 127. A chunk of 32 columns has one scale, its own unless another rounding is asked for.
 /// </summary>
 public sealed unsafe class Activation : IDisposable
 {
-    /// <summary>Columns that share a scale.</summary>
+    /// <summary>Columns that always share a scale.</summary>
     public const int Chunk = 32;
 
     private const int ParallelAbove = 1 << 15;
@@ -21,7 +21,8 @@ public sealed unsafe class Activation : IDisposable
     private readonly GrowingBuffer _codes = new();
     private readonly GrowingBuffer _scales = new();
     private readonly GrowingBuffer _sums = new();
-    private bool _hasCodes;
+    private readonly GrowingBuffer _rounded = new();
+    private InputRounding? _codesOf, _roundedOf;
 
     public int Tokens { get; private set; }
     public int Columns { get; private set; }
@@ -52,73 +53,132 @@ public sealed unsafe class Activation : IDisposable
 
     public Span<float> Row(int token) => new(Floats + (nint)token * Columns, Columns);
 
-    /// <summary>Must be called after the floats were written: codes made from older values are dropped.</summary>
-    public void Changed() => _hasCodes = false;
+    /// <summary>Must be called after the floats were written: what was made of older values is dropped.</summary>
+    public void Changed() => _codesOf = _roundedOf = null;
 
     /// <summary>Makes the codes if they are not there.</summary>
-    public void MakeCodes(WorkerPool pool)
+    /// <param name="pool">The workers that share the tokens.</param>
+    /// <param name="rounding">One that has codes; null is <see cref="InputRounding.Integer"/>.</param>
+    public void MakeCodes(WorkerPool pool, InputRounding? rounding = null)
     {
-        if (_hasCodes) return;
+        rounding ??= InputRounding.Integer;
+        if (ReferenceEquals(_codesOf, rounding)) return;
         _codes.Reserve((nint)Tokens * Chunks * Chunk);
         _scales.Reserve((nint)Tokens * Chunks * sizeof(float));
         _sums.Reserve((nint)Tokens * Chunks * 2 * sizeof(int));
-        var job = new CodeJob { X = this };
-        if ((long)Tokens * Columns >= ParallelAbove) pool.Run(ref job);
-        else job.Run(0, 1);
-        _hasCodes = true;
+        Run(new RoundJob { X = this, Rounding = rounding, Codes = true }, pool);
+        _codesOf = rounding;
     }
 
-    private struct CodeJob : IParallelJob
+    /// <summary>The floats as a rounding leaves them, [tokens, columns]: made once, for products in float32.</summary>
+    public float* Rounded(WorkerPool pool, InputRounding? rounding)
+    {
+        if (rounding is null || rounding.Bits == 0) return Floats;
+        if (ReferenceEquals(_roundedOf, rounding)) return (float*)_rounded.Pointer;
+        _rounded.Reserve((nint)Tokens * Columns * sizeof(float));
+        Run(new RoundJob { X = this, Rounding = rounding, Codes = false }, pool);
+        _roundedOf = rounding;
+        return (float*)_rounded.Pointer;
+    }
+
+    private void Run(RoundJob job, WorkerPool pool)
+    {
+        if ((long)Tokens * Columns >= ParallelAbove) pool.Run(ref job);
+        else job.Run(0, 1);
+    }
+
+    private struct RoundJob : IParallelJob
     {
         public Activation X;
+        public InputRounding Rounding;
+        public bool Codes;
 
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(X.Tokens, worker, workers);
-            for (int token = from; token < to; token++) X.MakeCodesOf(token);
+            for (int token = from; token < to; token++)
+                if (Codes) X.MakeCodesOf(token, Rounding);
+                else X.RoundFloatsOf(token, Rounding);
         }
     }
 
-    private void MakeCodesOf(int token)
+    private void MakeCodesOf(int token, InputRounding rounding)
     {
         float* x = Floats + (nint)token * Columns;
         sbyte* codes = Codes + (nint)token * Chunks * Chunk;
         float* scales = Scales + (nint)token * Chunks;
         int* sums = Sums + (nint)token * Chunks * 2;
         float* padded = stackalloc float[Chunk];
-        for (int chunk = 0; chunk < Chunks; chunk++)
+        int span = rounding.Grain == InputGrain.Group ? rounding.Group : Columns, most = rounding.LargestCode;
+        float scale = 0, inverse = 0;
+        for (int chunk = 0, at = 0; chunk < Chunks; chunk++, at += Chunk)
         {
-            float* source = x + chunk * Chunk;
-            int left = Columns - chunk * Chunk;
-            if (left < Chunk)
+            if (at % span == 0) (scale, inverse) = Scale(rounding, x, at, Math.Min(span, Columns - at));
+            float* source = x + at;
+            if (Columns - at < Chunk)
             {
                 new Span<float>(padded, Chunk).Clear();
-                new Span<float>(source, left).CopyTo(new Span<float>(padded, Chunk));
+                new Span<float>(source, Columns - at).CopyTo(new Span<float>(padded, Chunk));
                 source = padded;
             }
-            scales[chunk] = Quantize(source, codes + chunk * Chunk, sums + chunk * 2);
+            Quantize(source, inverse, most, codes + at, sums + chunk * 2);
+            scales[chunk] = scale;
         }
     }
 
-    /// <summary>Rounds 32 floats to codes by their largest magnitude; returns the scale.</summary>
-    private static float Quantize(float* x, sbyte* codes, int* sums)
+    private void RoundFloatsOf(int token, InputRounding rounding)
     {
-        Vector256<float> a = Vector256.Load(x), b = Vector256.Load(x + 8), c = Vector256.Load(x + 16), d = Vector256.Load(x + 24);
-        Vector256<float> most = Vector256.Max(
-            Vector256.Max(Vector256.Abs(a), Vector256.Abs(b)), Vector256.Max(Vector256.Abs(c), Vector256.Abs(d)));
+        float* x = Floats + (nint)token * Columns, rounded = (float*)_rounded.Pointer + (nint)token * Columns;
+        bool perColumn = rounding.Grain == InputGrain.Channel;
+        int span = perColumn ? 1 : rounding.Grain == InputGrain.Group ? rounding.Group : Columns, most = rounding.LargestCode;
+        for (int at = 0; at < Columns; at += span)
+        {
+            int count = Math.Min(span, Columns - at);
+            (float scale, float inverse) = Scale(rounding, x, at, count);
+            for (int i = at; i < at + count; i++) rounded[i] = scale * Math.Clamp(MathF.Round(x[i] * inverse), -most, most);
+        }
+    }
+
+    /// <summary>The scale of some columns of a token, and what makes codes of its numbers; 0 where all are 0.</summary>
+    private static (float Scale, float Inverse) Scale(InputRounding rounding, float* x, int at, int count)
+    {
+        if (!rounding.IsStatic)
+        {
+            float largest = Largest(x + at, count);
+            return (largest / rounding.LargestCode, largest > 0 ? rounding.LargestCode / largest : 0);
+        }
+        float scale = rounding.Scales.Span[rounding.Grain == InputGrain.Channel ? at : 0];
+        return (scale, scale > 0 ? 1 / scale : 0);
+    }
+
+    /// <summary>The largest magnitude; lanes are columns.</summary>
+    private static float Largest(float* x, int count)
+    {
+        Vector256<float> most = default;
+        int i = 0;
+        for (; i <= count - Vector256<float>.Count; i += Vector256<float>.Count) most = Vector256.Max(most, Vector256.Abs(Vector256.Load(x + i)));
         Vector128<float> most4 = Vector128.Max(most.GetLower(), most.GetUpper());
         most4 = Vector128.Max(most4, Vector128.Shuffle(most4, Vector128.Create(2, 3, 0, 1)));
         float largest = MathF.Max(most4[0], most4[1]);
-        float scale = largest / 127;
-        Vector256<float> inverse = Vector256.Create(largest > 0 ? 127 / largest : 0);
-        Vector256<int> qa = Round(a * inverse), qb = Round(b * inverse), qc = Round(c * inverse), qd = Round(d * inverse);
+        for (; i < count; i++) largest = MathF.Max(largest, MathF.Abs(x[i]));
+        return largest;
+    }
+
+    /// <summary>Rounds 32 floats to codes, and sums each half of them.</summary>
+    private static void Quantize(float* x, float inverse, int most, sbyte* codes, int* sums)
+    {
+        Vector256<int> qa = Round(x, inverse, most), qb = Round(x + 8, inverse, most);
+        Vector256<int> qc = Round(x + 16, inverse, most), qd = Round(x + 24, inverse, most);
         sums[0] = Vector256.Sum(qa + qb);
         sums[1] = Vector256.Sum(qc + qd);
         Vector256.Narrow(Vector256.Narrow(qa, qb), Vector256.Narrow(qc, qd)).Store(codes);
-        return scale;
     }
 
-    private static Vector256<int> Round(Vector256<float> x) => Vector256.ConvertToInt32(Vector256.Round(x));
+    private static Vector256<int> Round(float* x, float inverse, int most)
+    {
+        Vector256<int> codes = Vector256.ConvertToInt32(Vector256.Round(Vector256.Load(x) * inverse));
+        return Vector256.Min(Vector256.Max(codes, Vector256.Create(-most)), Vector256.Create(most));
+    }
 
     public void Dispose()
     {
@@ -126,5 +186,6 @@ public sealed unsafe class Activation : IDisposable
         _codes.Dispose();
         _scales.Dispose();
         _sums.Dispose();
+        _rounded.Dispose();
     }
 }

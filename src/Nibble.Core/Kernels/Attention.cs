@@ -8,7 +8,7 @@ namespace Nibble.Core.Kernels;
 /// <summary>What attention computes over: the queries of a batch of tokens, and the keys and values stored for a layer.</summary>
 public unsafe struct AttentionInput
 {
-    /// <summary>[heads, key size] a token, rotated.</summary>
+    /// <summary>[heads, key size] a token, rotated to their positions; changed in place where the stored rows are rotated too.</summary>
     public float* Queries;
     /// <summary>Floats from one token's queries to the next's.</summary>
     public int QueryStride;
@@ -92,6 +92,7 @@ public static unsafe partial class Attention
             {
                 (int token, int head) = (firstToken + r / heads, firstHead + r % heads);
                 queries[r] = In.Queries + (nint)token * In.QueryStride + head * In.Stored.KeySize;
+                if (In.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(queries[r], In.Stored.KeySize), In.Stored.Rotation);
                 largest[r] = In.Sinks is null ? float.NegativeInfinity : In.Sinks[head];
                 total[r] = In.Sinks is null ? 0 : 1;
             }
@@ -115,6 +116,7 @@ public static unsafe partial class Attention
             {
                 float* output = In.Output + ((nint)(firstToken + r / heads) * In.Heads + firstHead + r % heads) * In.ValueSize;
                 TensorPrimitives.Multiply(new ReadOnlySpan<float>(sums + r * In.ValueSize, In.ValueSize), 1 / total[r], new(output, In.ValueSize));
+                if (In.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(output, In.ValueSize), In.Stored.Rotation);
             }
         }
 

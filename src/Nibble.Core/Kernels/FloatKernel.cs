@@ -19,13 +19,13 @@ internal static unsafe class FloatKernel
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
-    /// <summary>Writes columns [from, to) of y = x Wᵀ, y being [tokens, rows].</summary>
-    public static void Multiply(Weight w, Activation x, float* y, int from, int to)
+    /// <summary>Writes columns [from, to) of y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
+    public static void Multiply(Weight w, float* x, int tokens, float* y, int from, int to)
     {
-        if (x.Tokens == 1) MultiplyVector(w, x.Floats, y, from, to);
+        if (tokens == 1) MultiplyVector(w, x, y, from, to);
         else
             for (int row = from; row < to; row += TileRows)
-                MultiplyTile(w, x, y, row, Math.Min(TileRows, to - row));
+                MultiplyTile(w, x, tokens, y, row, Math.Min(TileRows, to - row));
     }
 
     private static void MultiplyVector(Weight w, float* x, float* y, int from, int to)
@@ -95,7 +95,7 @@ internal static unsafe class FloatKernel
         return sum;
     }
 
-    private static void MultiplyTile(Weight w, Activation x, float* y, int row, int rows)
+    private static void MultiplyTile(Weight w, float* x, int tokens, float* y, int row, int rows)
     {
         int block = w.Format.BlockSize;
         int width = Math.Min(Math.Max(block, StretchColumns / block * block), w.Columns);
@@ -110,12 +110,12 @@ internal static unsafe class FloatKernel
                 w.Format.Decode(
                     w.Row(row + r).Slice(column / block * w.Format.BlockBytes, count / block * w.Format.BlockBytes),
                     new Span<float>(decoded + r * width, count));
-            for (int token = 0; token < x.Tokens; token += StepTokens)
+            for (int token = 0; token < tokens; token += StepTokens)
                 for (int r = 0; r < rows; r += StepRows)
                     MultiplyStep(
-                        decoded + r * width, width, count, x.Floats + (nint)token * x.Columns + column, x.Columns,
+                        decoded + r * width, width, count, x + (nint)token * w.Columns + column, w.Columns,
                         y + (nint)token * w.Rows + row + r, w.Rows,
-                        Math.Min(StepRows, rows - r), Math.Min(StepTokens, x.Tokens - token), column > 0);
+                        Math.Min(StepRows, rows - r), Math.Min(StepTokens, tokens - token), column > 0);
         }
     }
 

@@ -5,15 +5,21 @@ namespace Nibble.Core.Kernels;
 
 /// <summary>
 /// The keys and values of one layer, rows of any format: [head, slot, size]. Position p lies in slot p modulo
-/// <see cref="Slots"/>, so a layer that looks back over a window needs no more slots than the window and a batch.
+/// <see cref="Slots"/>, so a layer that looks back over a window needs no more slots than the window and a batch. Rows may
+/// be stored rotated (<see cref="Hadamard"/>), which <see cref="Attention"/> then takes back.
 /// </summary>
 public sealed unsafe class KeyValueRows : IDisposable
 {
     private readonly NativeBuffer _keys;
     private readonly NativeBuffer? _values;
 
-    /// <param name="valueSize">0 if a value is the beginning of its key (latent attention).</param>
-    public KeyValueRows(Format format, int heads, int slots, int keySize, int valueSize)
+    /// <param name="format">Of keys and values; its block divides both.</param>
+    /// <param name="heads">Heads of keys.</param>
+    /// <param name="slots">Positions that are kept.</param>
+    /// <param name="keySize">Numbers of a key.</param>
+    /// <param name="valueSize">Numbers of a value; 0 if a value is the beginning of its key (latent attention).</param>
+    /// <param name="rotation">Columns that a Hadamard rotation mixes before rows are stored; 0 stores them as they are.</param>
+    public KeyValueRows(Format format, int heads, int slots, int keySize, int valueSize, int rotation = 0)
     {
         KeyFormat = format.ForColumns(keySize);
         KeyBytes = (nint)KeyFormat.RowBytes(keySize);
@@ -24,13 +30,17 @@ public sealed unsafe class KeyValueRows : IDisposable
             ValueBytes = (nint)ValueFormat.RowBytes(valueSize);
             _values = new NativeBuffer(ValueBytes * heads * slots, clear: false);
         }
-        (Heads, Slots, KeySize, ValueSize) = (heads, slots, keySize, valueSize);
+        (Heads, Slots, KeySize, ValueSize, Rotation) = (heads, slots, keySize, valueSize, rotation);
     }
 
     public int Heads { get; }
     public int Slots { get; }
     public int KeySize { get; }
     public int ValueSize { get; }
+
+    /// <summary>The block of the rotation that rows are stored in; 0 is none.</summary>
+    public int Rotation { get; }
+
     public long Bytes => _keys.Length + (_values?.Length ?? 0);
 
     internal Format KeyFormat { get; }
@@ -53,7 +63,22 @@ public sealed unsafe class KeyValueRows : IDisposable
     internal float* Values(int head, int slot, int count, float* scratch) =>
         Read(ValueFormat!, _values!.Pointer + ((nint)head * Slots + slot) * ValueBytes, ValueBytes, count, ValueSize, scratch);
 
-    private static void Store(Format format, byte* to, nint bytes, ReadOnlySpan<float> row)
+    private void Store(Format format, byte* to, nint bytes, ReadOnlySpan<float> row)
+    {
+        if (Rotation > 0)
+        {
+            Span<float> rotated = stackalloc float[row.Length];
+            row.CopyTo(rotated);
+            Hadamard.Rotate(rotated, Rotation);
+            Encode(format, to, bytes, rotated);
+        }
+        else
+        {
+            Encode(format, to, bytes, row);
+        }
+    }
+
+    private static void Encode(Format format, byte* to, nint bytes, ReadOnlySpan<float> row)
     {
         if (format == FloatFormat.F32) row.CopyTo(new Span<float>(to, row.Length));
         else format.Encode(row, default, new Span<byte>(to, (int)bytes));

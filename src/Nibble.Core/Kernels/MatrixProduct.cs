@@ -6,7 +6,7 @@ namespace Nibble.Core.Kernels;
 /// <summary>y = x Wᵀ, for a weight in any format.</summary>
 /// <remarks>
 /// A weight with an integer form is packed by its first product and computed with 8-bit inputs; others are computed in
-/// float32 from the bytes as they are stored.
+/// float32 from the bytes as they are stored. See <see cref="InputRounding"/> for other inputs.
 /// </remarks>
 public static unsafe class MatrixProduct
 {
@@ -14,19 +14,20 @@ public static unsafe class MatrixProduct
     /// <param name="x">[tokens, columns].</param>
     /// <param name="y">[tokens, rows], overwritten.</param>
     /// <param name="pool">The workers that share the rows.</param>
-    public static void Multiply(Weight weight, Activation x, float* y, WorkerPool pool)
+    /// <param name="rounding">How the inputs are rounded; null leaves it to the kernels: 8-bit groups for integers, else floats.</param>
+    public static void Multiply(Weight weight, Activation x, float* y, WorkerPool pool, InputRounding? rounding = null)
     {
         if (x.Columns != weight.Columns)
             throw new ArgumentException($"'{weight.Name}' has {weight.Columns} columns, its input {x.Columns}.", nameof(x));
-        if (PackedMatrix.CanPack(weight))
+        if (PackedMatrix.CanPack(weight) && (rounding is null || rounding.HasCodes))
         {
-            x.MakeCodes(pool);
+            x.MakeCodes(pool, rounding);
             var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
             pool.Run(ref packed);
         }
         else
         {
-            var job = new FloatJob { Weight = weight, X = x, Y = y };
+            var job = new FloatJob { Weight = weight, X = x.Rounded(pool, rounding), Tokens = x.Tokens, Y = y };
             pool.Run(ref job);
         }
     }
@@ -47,13 +48,14 @@ public static unsafe class MatrixProduct
     private struct FloatJob : IParallelJob
     {
         public Weight Weight;
-        public Activation X;
+        public float* X;
+        public int Tokens;
         public float* Y;
 
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, 16);
-            FloatKernel.Multiply(Weight, X, Y, from, to);
+            FloatKernel.Multiply(Weight, X, Tokens, Y, from, to);
         }
     }
 }

@@ -41,6 +41,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
         _outputNorm = parts.Norm("output_norm");
         if (Config.Causal) _head = Config.TiedHead ? new Linear("output", _embedding, []) : parts.Linear("output");
         Linears = parts.Linears;
+        if (_options.InputRounding is { IsStatic: false } rounding) RoundInputs(_ => rounding);
     }
 
     public ModelConfig Config { get; }
@@ -50,6 +51,17 @@ public sealed unsafe partial class DecoderModel : IDisposable
     /// the embedding.
     /// </summary>
     public IReadOnlyList<Linear> Linears { get; }
+
+    /// <summary>
+    /// Sets how inputs are rounded, for every linear layer and the head; not for the routers of experts, which small errors
+    /// would make choose others.
+    /// </summary>
+    public void RoundInputs(Func<Linear, InputRounding?> rounding)
+    {
+        foreach (Linear linear in Linears)
+            if (!linear.Name.EndsWith("ffn_gate_inp", StringComparison.Ordinal)) linear.InputRounding = rounding(linear);
+        if (_head is not null) _head.InputRounding = rounding(_head);
+    }
 
     /// <summary>An empty cache for at most so many tokens.</summary>
     /// <exception cref="UnusableInputException">The format of the cache does not divide a head.</exception>

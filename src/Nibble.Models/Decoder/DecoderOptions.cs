@@ -1,8 +1,9 @@
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
 
 namespace Nibble.Models.Decoder;
 
-/// <summary>How a decoder runs; none of it changes what it computes, but for the format of the cache.</summary>
+/// <summary>How a decoder runs; none of it changes what it computes, but for the rounding of inputs and the format of the cache.</summary>
 public sealed record DecoderOptions
 {
     /// <summary>Tokens that go through the layers together; working memory grows with it.</summary>
@@ -10,6 +11,18 @@ public sealed record DecoderOptions
 
     /// <summary>The format of cached keys and values; its block must divide the width of a head.</summary>
     public Format CacheFormat { get; init; } = FloatFormat.F32;
+
+    /// <summary>
+    /// Stores keys and values rotated by a Hadamard matrix, so that an outlier among their columns does not take the range
+    /// from the others; queries are rotated alike and the output of attention back.
+    /// </summary>
+    public bool RotateCache { get; init; }
+
+    /// <summary>
+    /// How the inputs of linear layers are rounded, those of a router excepted; null leaves it to the kernels. One with
+    /// static scales rounds nothing until <see cref="DecoderModel.RoundInputs"/> has brought them.
+    /// </summary>
+    public InputRounding? InputRounding { get; init; }
 
     /// <summary>Gets a line for a person when something may not be as meant: a context longer than trained.</summary>
     public Action<string>? Warn { get; init; }

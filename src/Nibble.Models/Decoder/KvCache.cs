@@ -1,3 +1,5 @@
+using Nibble.Core;
+using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
 
 namespace Nibble.Models.Decoder;
@@ -21,9 +23,20 @@ public sealed class KvCache : IDisposable
             int window = config.Layers[l].Window;
             int slots = window == 0 ? capacity : (int)Math.Min(capacity, (long)window + options.BatchSize);
             Layers[l] = config.Latent is { } latent
-                ? new KeyValueRows(options.CacheFormat, 1, slots, latent.KeySize, 0)
-                : new KeyValueRows(options.CacheFormat, config.KvHeads, slots, config.HeadSize, config.HeadSize);
+                ? NewRows(options, 1, slots, latent.KeySize, latent.Rank, valuesInKeys: true)
+                : NewRows(options, config.KvHeads, slots, config.HeadSize, config.HeadSize, valuesInKeys: false);
         }
+    }
+
+    private static KeyValueRows NewRows(DecoderOptions options, int heads, int slots, int keySize, int valueSize, bool valuesInKeys)
+    {
+        Format format = options.CacheFormat;
+        if (format.BlockSize > 0 && (keySize % format.BlockSize != 0 || (!valuesInKeys && valueSize % format.BlockSize != 0)))
+            throw new UnusableInputException(
+                $"the cache cannot be {format}: its blocks of {format.BlockSize} do not divide this model's keys of {keySize} numbers; F16 fits every model");
+        // A block that divides both, so that the beginning of a rotated key is the rotated beginning.
+        int rotation = options.RotateCache ? Hadamard.BlockOf(keySize | valueSize) : 0;
+        return new KeyValueRows(format, heads, slots, keySize, valuesInKeys ? 0 : valueSize, rotation);
     }
 
     /// <summary>The most tokens it can hold.</summary>

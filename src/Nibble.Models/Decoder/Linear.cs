@@ -23,6 +23,9 @@ public sealed unsafe class Linear
     /// <summary>[rows, columns]: outputs by inputs.</summary>
     public Weight Weight { get; private set; }
 
+    /// <summary>How its inputs are rounded; null leaves it to the kernels.</summary>
+    public InputRounding? InputRounding { get; internal set; }
+
     /// <summary>One number an output, or empty.</summary>
     public ReadOnlySpan<float> Bias => _bias;
 
@@ -38,7 +41,7 @@ public sealed unsafe class Linear
     /// <param name="y">[tokens, rows], overwritten.</param>
     internal void Apply(Activation x, float* y, WorkerPool pool)
     {
-        MatrixProduct.Multiply(Weight, x, y, pool);
+        MatrixProduct.Multiply(Weight, x, y, pool, InputRounding);
         if (_bias.Length == 0) return;
         for (int t = 0; t < x.Tokens; t++)
         {

@@ -30,8 +30,10 @@ public sealed record GenerationOptions(int Count, SamplingOptions Sampling, IRea
 /// <param name="DecodeSteps">Forward passes after that, one token each.</param>
 /// <param name="DecodeSeconds">The time they took.</param>
 /// <param name="Reason">Why it ended.</param>
+/// <param name="CacheBytes">Memory of keys and values.</param>
 public sealed record Generation(
-    string Text, IReadOnlyList<int> Tokens, int PromptTokens, double PrefillSeconds, int DecodeSteps, double DecodeSeconds, StopReason Reason);
+    string Text, IReadOnlyList<int> Tokens, int PromptTokens, double PrefillSeconds, int DecodeSteps, double DecodeSeconds, StopReason Reason,
+    long CacheBytes);
 
 /// <summary>Continues a text, a token at a time.</summary>
 public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
@@ -58,7 +60,7 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
         var tokens = new List<int>();
         StopReason reason = Decode(logits, cache, sampler, options.Count, tokens, text, cancellation);
         double decode = Stopwatch.GetElapsedTime(started).TotalSeconds;
-        return new Generation(text.ToString(), tokens, prompt.Length, prefill, cache.Length - prompt.Length, decode, reason);
+        return new Generation(text.ToString(), tokens, prompt.Length, prefill, cache.Length - prompt.Length, decode, reason, cache.Bytes);
     }
 
     private StopReason Decode(

@@ -39,6 +39,9 @@ public sealed unsafe class Evaluator : IDisposable
         _reference = reference is null ? null : new Side(reference, text, _batch);
     }
 
+    /// <summary>Memory of the model's keys and values.</summary>
+    public long CacheBytes => _model.CacheBytes;
+
     /// <param name="progress">Told the number of finished chunks.</param>
     /// <param name="cancellation">Looked at between batches.</param>
     public EvaluationResult Run(Action<int>? progress = null, CancellationToken cancellation = default)
@@ -93,6 +96,8 @@ public sealed unsafe class Evaluator : IDisposable
 
         /// <summary>Of every scored token of the text.</summary>
         public double[] Nll { get; } = new double[text.Chunks * text.Scored];
+
+        public long CacheBytes => _cache.Bytes;
 
         public Span<float> Logits(int row) => new((float*)_logits.Pointer + (nint)row * _vocabulary, _vocabulary);
 

@@ -166,6 +166,12 @@ public class ModelCommandTests
     [InlineData("eval --chunks 0", "--chunks")]
     [InlineData("eval --context 1000000", "--context")]
     [InlineData("bench --repeat 0", "--repeat")]
+    [InlineData("run -p x --kv q3_k", "q3_k")]
+    [InlineData("run -p x --kv q4_0+", "q4_0+")]
+    [InlineData("eval --activations int9", "int9")]
+    [InlineData("bench --activations int8-tensor", "--calibration")]
+    [InlineData("logits --tokens 1 --activations int8 --calibration x.txt", "--calibration")]
+    [InlineData("logits --tokens 1 --activations int8-channel --calibration nowhere.txt", "nowhere.txt")]
     public void What_cannot_be_done_is_said_in_one_line(string arguments, string named) =>
         Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.OrdinalIgnoreCase);
 

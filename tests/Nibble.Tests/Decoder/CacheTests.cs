@@ -1,3 +1,4 @@
+using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 using Nibble.Models;
@@ -74,6 +75,45 @@ public class CacheTests
         model.Forward([7, 8], cache, actual, LogitPositions.Last);
         Assert.Equal([5, 6, 7, 8], cache.Tokens.ToArray());
         GoldenArchitectureTests.AssertClose(expected, actual, "after truncation");
+    }
+
+    [Theory, MemberData(nameof(Folders))]
+    public void A_rotated_cache_gives_the_same_logits(string name)
+    {
+        string folder = GoldenCheckpoint.Folder(name);
+        using ModelSource source = ModelSource.Open(folder);
+        using var pool = new WorkerPool(1);
+        int[] tokens = GoldenArchitecture.Read(folder).InputIds;
+        using var plain = new DecoderModel(source, pool);
+        using var rotated = new DecoderModel(source, pool, new DecoderOptions { RotateCache = true });
+        GoldenArchitectureTests.AssertClose(GoldenArchitectureTests.AllLogits(plain, tokens), GoldenArchitectureTests.AllLogits(rotated, tokens), name);
+    }
+
+    [Theory]
+    [InlineData("F32", 32 * 4)]
+    [InlineData("F16", 32 * 2)]
+    [InlineData("Q8_0", 34)]
+    [InlineData("Q4_0", 18)]
+    public void The_cache_is_stored_in_its_format(string format, int bytesOfAHead)
+    {
+        using ModelSource source = ModelSource.Open(EmbeddedModel.Folder);
+        using var pool = new WorkerPool(1);
+        foreach (bool rotate in (bool[])[false, true])
+        {
+            using var model = new DecoderModel(source, pool, new DecoderOptions { CacheFormat = Format.Parse(format), RotateCache = rotate });
+            using KvCache cache = model.NewCache(100);
+            // 6 layers, keys and values, 4 heads of 32 numbers.
+            Assert.Equal(100L * model.Config.Layers.Count * 2 * model.Config.KvHeads * (model.Config.HeadSize / 32) * bytesOfAHead, cache.Bytes);
+        }
+    }
+
+    [Fact]
+    public void A_format_that_does_not_divide_a_head_is_refused()
+    {
+        using ModelSource source = ModelSource.Open(GoldenCheckpoint.Folder("mistral-sliding"));
+        using var pool = new WorkerPool(1);
+        using var model = new DecoderModel(source, pool, new DecoderOptions { CacheFormat = Format.Parse("Q4_0") });
+        Assert.Contains("keys of 16", Assert.Throws<UnusableInputException>(() => model.NewCache(10)).Message, StringComparison.Ordinal);
     }
 
     [Theory]

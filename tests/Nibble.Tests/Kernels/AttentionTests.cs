@@ -9,7 +9,7 @@ namespace Nibble.Tests.Kernels;
 public unsafe class AttentionTests
 {
     public sealed record Case(int Heads, int KeyHeads, int KeySize, int ValueSize, int Tokens, int Stored, int Window = 0, bool Causal = true,
-        float SoftCap = 0, bool Sinks = false, int Workers = 1, bool ValuesInKeys = false, string Format = "F32", double Tolerance = 2e-6);
+        float SoftCap = 0, bool Sinks = false, int Workers = 1, bool ValuesInKeys = false, string Format = "F32", double Tolerance = 2e-6, int Rotation = 0);
 
     public static TheoryData<Case> Cases =>
     [
@@ -32,6 +32,10 @@ public unsafe class AttentionTests
         new Case(6, 1, 40, 24, 30, 90, ValuesInKeys: true),
         new Case(4, 2, 64, 64, 40, 80, Format: "F16", Tolerance: 2e-3),
         new Case(4, 2, 64, 64, 40, 80, Window: 20, Format: "Q8_0", Tolerance: 2e-2),
+        new Case(6, 2, 64, 64, 40, 80, Rotation: 64, Workers: 2),
+        new Case(4, 2, 24, 24, 40, 80, Window: 16, Rotation: 8),
+        new Case(6, 1, 40, 24, 30, 90, ValuesInKeys: true, Rotation: 8),
+        new Case(4, 2, 64, 64, 40, 80, Window: 20, Format: "Q8_0", Tolerance: 2e-2, Rotation: 64),
     ];
 
     [Theory, MemberData(nameof(Cases))]
@@ -40,12 +44,13 @@ public unsafe class AttentionTests
         int positions = c.Stored + c.Tokens, slots = c.Window == 0 || !c.Causal ? positions : Math.Min(positions, c.Window + c.Tokens);
         float[] keys = Gaussian(positions * c.KeyHeads * c.KeySize, 1), values = Gaussian(positions * c.KeyHeads * c.ValueSize, 2);
         float[] queries = Gaussian(c.Tokens * c.Heads * c.KeySize, 3), sinks = Gaussian(c.Heads, 4), output = new float[c.Tokens * c.Heads * c.ValueSize];
-        using var stored = new KeyValueRows(Format.Parse(c.Format), c.KeyHeads, slots, c.KeySize, c.ValuesInKeys ? 0 : c.ValueSize);
+        using var stored = new KeyValueRows(Format.Parse(c.Format), c.KeyHeads, slots, c.KeySize, c.ValuesInKeys ? 0 : c.ValueSize, c.Rotation);
+        float[] changed = [.. queries];
         for (int p = 0; p < positions; p++)
             for (int h = 0; h < c.KeyHeads; h++)
                 stored.Store(h, p, keys.AsSpan((p * c.KeyHeads + h) * c.KeySize, c.KeySize), values.AsSpan((p * c.KeyHeads + h) * c.ValueSize, c.ValueSize));
         using var pool = new WorkerPool(c.Workers);
-        fixed (float* q = queries, o = output, s = sinks)
+        fixed (float* q = changed, o = output, s = sinks)
         {
             var input = new AttentionInput
             {

@@ -1,0 +1,75 @@
+using System.CommandLine;
+using Nibble.Core;
+using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
+using Nibble.Models;
+using Nibble.Models.Decoder;
+using Nibble.Models.Tokenizers;
+using Nibble.Quantization.Calibration;
+using Nibble.Quantization.Evaluation;
+
+namespace Nibble.Cli;
+
+/// <summary>The options of every verb that runs a model: how activations are rounded and how the cache is stored.</summary>
+internal sealed class DecoderSettings
+{
+    private const string Rotated = "+hadamard";
+    private const int CalibrationChunks = 16, LongestContext = 512;
+
+    /// <summary>Formats that are quick to write, a row at a time.</summary>
+    private static readonly string[] CacheFormats = ["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "IQ4_NL", "Q4_1", "Q4_0"];
+
+    private readonly Option<string?> _activations = new("--activations")
+    {
+        Description = "How the inputs of linear layers are rounded: float (not at all), int8 or int4 (one scale a token), int8-g32 (one for 32 columns; any group), "
+            + "int8-tensor or int8-channel (static: one, or one a column, found on the --calibration text). Products that no integer kernel "
+            + "does are computed in float32 from the rounded numbers. [default: int8-g32 where the weight has an integer kernel, else float]",
+        HelpName = "KIND",
+    };
+    private readonly Option<string?> _calibration = new("--calibration") { Description = "The text that static scales are found on.", HelpName = "TEXT" };
+    private readonly Option<string?> _cache = new("--kv")
+    {
+        Description = $"The format of cached keys and values: {string.Join(", ", CacheFormats).ToLowerInvariant()}; with {Rotated} after it they are stored rotated. [default: f32]",
+        HelpName = "FORMAT",
+    };
+
+    public Option[] Options => [_activations, _calibration, _cache];
+
+    /// <exception cref="UnusableInputException">A value is none of those that are possible.</exception>
+    public DecoderOptions Read(Invocation run)
+    {
+        InputRounding? rounding = run.Get(_activations) is { } kind ? InputRounding.Parse(kind) : null;
+        if (rounding is { IsStatic: true } && run.Get(_calibration) is null)
+            throw new UnusableInputException($"--activations {rounding.Name}: its scales must be found on a text; give --calibration TEXT");
+        if (rounding is not { IsStatic: true } && run.Get(_calibration) is not null)
+            throw new UnusableInputException("--calibration: only --activations int8-tensor, int8-channel and their int4 kin look at a text; leave it out");
+        (Format format, bool rotate) = Cache(run.Get(_cache) ?? FloatFormat.F32.Name);
+        return new DecoderOptions { Warn = run.Terminal.Warn, InputRounding = rounding, CacheFormat = format, RotateCache = rotate };
+    }
+
+    private static (Format Format, bool Rotate) Cache(string name)
+    {
+        bool rotate = name.EndsWith(Rotated, StringComparison.OrdinalIgnoreCase);
+        string format = rotate ? name[..^Rotated.Length] : name;
+        return CacheFormats.Contains(format, StringComparer.OrdinalIgnoreCase) ? (Format.Parse(format), rotate)
+            : throw new UnusableInputException($"--kv {name}: the cache can be {string.Join(", ", CacheFormats).ToLowerInvariant()}, each with or without {Rotated}");
+    }
+
+    /// <summary>Finds static scales, where they are asked for.</summary>
+    public void Calibrate(Invocation run, DecoderModel model, ModelSource source, DecoderOptions options)
+    {
+        if (options.InputRounding is not { IsStatic: true } rounding) return;
+        Tokenizer tokenizer = LoadedModel.OpenTokenizer(source);
+        string text = TextFile.Read(run.Get(_calibration));
+        var chunks = EvaluationText.Of(text, tokenizer, Math.Min(LongestContext, model.Config.ContextLength), CalibrationChunks);
+        InputRanges ranges = InputRanges.Measure(model, [.. Enumerable.Range(0, chunks.Chunks).Select(chunks.Chunk)], run.Cancellation);
+        IReadOnlyList<string> unknown = ranges.Apply(model, rounding);
+        if (unknown.Count > 0)
+            run.Terminal.Warn($"{unknown.Count} layers were reached by no token of the calibration text, and their inputs stay float32: {unknown[0]}, ...");
+    }
+
+    /// <summary>What a run used, for its report: <c>int8-token</c>, or null where the kernels chose.</summary>
+    public static string? NameOfActivations(DecoderOptions options) => options.InputRounding?.Name;
+
+    public static string NameOfCache(DecoderOptions options) => options.CacheFormat.Name + (options.RotateCache ? Rotated : "");
+}
