@@ -27,6 +27,8 @@ public static class CommandLine
         new BenchCommand(),
         new TrainCommand(),
         new InspectCommand(),
+        new SplitCommand(),
+        new MergeCommand(),
         new LogitsCommand(),
         new FormatsCommand(),
         new DoctorCommand(),

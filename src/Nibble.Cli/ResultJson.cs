@@ -15,6 +15,8 @@ namespace Nibble.Cli;
 [JsonSerializable(typeof(BenchResult))]
 [JsonSerializable(typeof(InspectResult))]
 [JsonSerializable(typeof(LogitsResult))]
+[JsonSerializable(typeof(SplitResult))]
+[JsonSerializable(typeof(MergeResult))]
 internal sealed partial class ResultJson : JsonSerializerContext
 {
     /// <summary>Names in snake_case; text stays readable, for nothing here is put into a web page.</summary>

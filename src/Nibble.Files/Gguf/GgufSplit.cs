@@ -11,15 +11,17 @@ public static class GgufSplit
     /// <param name="source">Open, whole or in shards.</param>
     /// <param name="prefix">The shards are named <c>PREFIX-00001-of-00003.gguf</c>.</param>
     /// <param name="shardBytes">The most data a shard may hold; a tensor that is larger has a shard of its own.</param>
+    /// <param name="shardTensors">The most tensors a shard may hold.</param>
     /// <param name="force">Whether existing files may be replaced.</param>
     /// <returns>The paths of the shards.</returns>
     /// <exception cref="UnusableInputException">A shard exists, or the disk is too full.</exception>
-    public static IReadOnlyList<string> Split(GgufFile source, string prefix, long shardBytes, bool force = false)
+    public static IReadOnlyList<string> Split(GgufFile source, string prefix, long shardBytes, int shardTensors = int.MaxValue, bool force = false, CancellationToken cancellation = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(shardBytes);
-        List<List<TensorInfo>> parts = Parts(source.Tensors, shardBytes);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(shardTensors);
+        List<List<TensorInfo>> parts = Parts(source.Tensors, shardBytes, shardTensors);
         if (parts.Count > GgufShards.Most)
-            throw new UnusableInputException($"{source.Path}: would fall into {parts.Count} shards; allow more bytes a shard, so that there are at most {GgufShards.Most}");
+            throw new UnusableInputException($"{source.Path}: would fall into {parts.Count} shards; allow larger shards, so that there are at most {GgufShards.Most}");
         var writers = new List<GgufWriter>();
         try
         {
@@ -27,7 +29,7 @@ public static class GgufSplit
             {
                 string path = GgufShards.PathOf(prefix, i, parts.Count);
                 writers.Add(new GgufWriter(path, ShardMetadata(source, path, i, parts.Count), parts[i], force));
-                foreach (TensorInfo tensor in parts[i]) writers[i].Copy(source, tensor);
+                Copy(source, parts[i], writers[i], cancellation);
             }
             // The first last: as long as it is missing, nobody takes the shards for a model.
             for (int i = parts.Count - 1; i >= 0; i--) writers[i].Commit();
@@ -41,20 +43,29 @@ public static class GgufSplit
 
     /// <summary>Writes one file of a model that is in shards.</summary>
     /// <exception cref="UnusableInputException">The output exists, or the disk is too full.</exception>
-    public static void Merge(GgufFile source, string path, bool force = false)
+    public static void Merge(GgufFile source, string path, bool force = false, CancellationToken cancellation = default)
     {
         using var writer = new GgufWriter(path, source.Metadata, source.Tensors, force);
-        foreach (TensorInfo tensor in source.Tensors) writer.Copy(source, tensor);
+        Copy(source, source.Tensors, writer, cancellation);
         writer.Commit();
     }
 
-    private static List<List<TensorInfo>> Parts(IReadOnlyList<TensorInfo> tensors, long shardBytes)
+    private static void Copy(GgufFile source, IReadOnlyList<TensorInfo> tensors, GgufWriter writer, CancellationToken cancellation)
+    {
+        foreach (TensorInfo tensor in tensors)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            writer.Copy(source, tensor);
+        }
+    }
+
+    private static List<List<TensorInfo>> Parts(IReadOnlyList<TensorInfo> tensors, long shardBytes, int shardTensors)
     {
         var parts = new List<List<TensorInfo>> { new() };
         long bytes = 0;
         foreach (TensorInfo tensor in tensors)
         {
-            if (parts[^1].Count > 0 && tensor.Bytes > shardBytes - bytes)
+            if (parts[^1].Count == shardTensors || (parts[^1].Count > 0 && tensor.Bytes > shardBytes - bytes))
             {
                 parts.Add([]);
                 bytes = 0;
