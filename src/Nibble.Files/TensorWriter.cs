@@ -11,7 +11,7 @@ public abstract unsafe class TensorWriter : IDisposable
     private const int CopyBytes = 1 << 22;
 
     private readonly OutputFile _output;
-    private readonly int _alignment;
+    private readonly int _alignment, _headerBytes;
     private int _current;
     private long _written;
 
@@ -23,6 +23,7 @@ public abstract unsafe class TensorWriter : IDisposable
     {
         _output = output;
         _alignment = alignment;
+        _headerBytes = header.Length;
         Tensors = tensors;
         try
         {
@@ -45,6 +46,25 @@ public abstract unsafe class TensorWriter : IDisposable
     /// that is whole.
     /// </summary>
     public TensorInfo? Current => _current < Tensors.Count ? Tensors[_current] : null;
+
+    /// <summary>Tensors that are whole, from the first on.</summary>
+    public int Finished => _current;
+
+    /// <summary>Reads back a part of a tensor that is whole: what a run before this one wrote, to one that resumes it.</summary>
+    /// <param name="tensor">The index of one that is <see cref="Finished"/>.</param>
+    public void ReadBack(int tensor, long offset, Span<byte> bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(tensor, _current);
+        long at = _headerBytes + offset;
+        for (int i = 0; i < tensor; i++) at += Tensors[i].Bytes + Padding(Tensors[i].Bytes, _alignment);
+        while (!bytes.IsEmpty)
+        {
+            int read = RandomAccess.Read(_output.Stream.SafeFileHandle, bytes, at);
+            if (read == 0) throw new EndOfStreamException($"{_output.PartialPath} has become shorter");
+            bytes = bytes[read..];
+            at += read;
+        }
+    }
 
     /// <summary>The next bytes of <see cref="Current"/>; they may not reach into the tensor behind it.</summary>
     public void Write(ReadOnlySpan<byte> bytes)

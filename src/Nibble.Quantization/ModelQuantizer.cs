@@ -20,6 +20,9 @@ public sealed record QuantizeOptions
     /// <summary>Whether an existing output may be replaced.</summary>
     public bool Force { get; init; }
 
+    /// <summary>Whether to go on where a run with the same model and settings was stopped, and to keep what is written if this one is.</summary>
+    public bool Resume { get; init; }
+
     /// <summary>Whether weights that are quantized already may be quantized again.</summary>
     public bool AllowRequantize { get; init; }
 
@@ -68,23 +71,41 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
 
     /// <summary>Carries out a plan.</summary>
     /// <param name="path">The GGUF file to write.</param>
-    /// <param name="cancellation">Whatever was written is deleted when it is cancelled.</param>
+    /// <param name="cancellation">Whatever was written is deleted when it is cancelled, unless it is to be resumed.</param>
     /// <exception cref="UnusableInputException">The output cannot be written, or a weight is not finite.</exception>
     public IReadOnlyList<QuantizedTensor> Write(string path, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
     {
         OutputFile.CheckFree(path, options.Force);
         GgufMetadata metadata = Provenance.Describe(source, plan, options, path, hash: true);
-        using var writer = new GgufWriter(path, metadata, Outputs(plan), options.Force);
+        using var writer = new GgufWriter(path, metadata, Outputs(plan), options.Force, options.Resume);
         using var nearest = new Nearest(pool);
+        try
+        {
+            IReadOnlyList<QuantizedTensor> results = WriteAll(plan, writer, nearest, options, cancellation);
+            writer.Commit();
+            return results;
+        }
+        catch when (options.Resume)
+        {
+            writer.Keep();
+            throw;
+        }
+    }
+
+    private List<QuantizedTensor> WriteAll(
+        QuantizationPlan plan, TensorWriter writer, Nearest nearest, QuantizeOptions options, CancellationToken cancellation)
+    {
         var results = new List<QuantizedTensor>();
+        int resumed = writer.Finished;
         long read = 0;
         foreach ((SourceTensor tensor, PlannedTensor planned) in source.Tensors.Zip(plan.Tensors))
         {
-            results.Add(Write(tensor, planned, writer, nearest, options, read, cancellation));
+            results.Add(results.Count < resumed
+                ? new QuantizedTensor(planned, "resumed", ResumedTensor.Take(tensor, planned, results.Count, writer, options.Calibrated))
+                : Write(tensor, planned, writer, nearest, options, read, cancellation));
             read += tensor.StoredBytes;
             options.Progress?.Invoke(read);
         }
-        writer.Commit();
         return results;
     }
 

@@ -31,7 +31,10 @@ public sealed class QuantizationSource : IDisposable
             Metadata = new GgufMetadata(path);
             _source.WriteGgufMetadata(Metadata);
             if (_source.File is not GgufFile) Warnings = Describe(path);
-            Tensors = [.. _source.GgufTensors().Select(t => new SourceTensor(_source.File, t))];
+            IEnumerable<ExportTensor> tensors = _source.GgufTensors();
+            // Layer by layer, so that whoever reads or calibrates in this order holds one layer at a time.
+            if (_source.File is not GgufFile) tensors = tensors.OrderBy(t => Position(t.Name));
+            Tensors = [.. tensors.Select(t => new SourceTensor(_source.File, t))];
         }
         catch
         {
@@ -115,6 +118,9 @@ public sealed class QuantizationSource : IDisposable
     public ModelTraits Traits(bool hasImportance) => new(
         _source.Config.Architecture, _source.Config.Layers.Count, _source.Config.Heads / _source.Config.KvHeads,
         _source.Config.Experts?.Count ?? 0, hasImportance);
+
+    /// <summary>What the first layer needs, the layers, and what comes after the last.</summary>
+    private static int Position(string tensor) => tensor.StartsWith("output", StringComparison.Ordinal) ? int.MaxValue : TensorRoles.LayerOf(tensor);
 
     /// <summary>Adds what a Hugging Face folder says beside its weights.</summary>
     private IReadOnlyList<string> Describe(string path)

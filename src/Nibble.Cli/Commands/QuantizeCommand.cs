@@ -43,6 +43,7 @@ internal sealed class QuantizeCommand : Verb
     private readonly Option<string?> _keepOutput = new("--keep-output") { Description = "The format of the output matrix (the embedding, where they are one).", HelpName = "FORMAT" };
     private readonly Option<bool> _pure = new("--pure") { Description = "Every matrix in the one format, without the recipe's exceptions." };
     private readonly Option<bool> _force = new("--force") { Description = "Replace an existing output." };
+    private readonly Option<bool> _resume = new("--resume") { Description = "Go on where a stopped run of the same command left OUT.partial, and leave it if this one is stopped." };
     private readonly Option<bool> _allowRequantize = new("--allow-requantize") { Description = "Quantize again what is quantized already; the result is worse than from the original." };
     private readonly Option<bool> _dryRun = new("--dry-run") { Description = "Show what would be written, and write nothing." };
     private readonly Option<bool> _evaluate = new("--evaluate") { Description = "Measure what it cost, on the bundled text. [default: only when no MODEL is named]" };
@@ -55,7 +56,7 @@ internal sealed class QuantizeCommand : Verb
         "nibble quantize model --to Q3_K_M --dry-run --json")
     {
         Add(_model);
-        AddOptions(_output, _to, _method, _calibration, _calibrationChunks, _importance, _range, _override, _keepOutput, _pure, _force, _allowRequantize, _dryRun, _evaluate, _chunks);
+        AddOptions(_output, _to, _method, _calibration, _calibrationChunks, _importance, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
     }
 
     protected override void Execute(Invocation run)
@@ -70,6 +71,7 @@ internal sealed class QuantizeCommand : Verb
         QuantizeOptions options = new()
         {
             Force = run.Get(_force),
+            Resume = run.Get(_resume),
             Range = run.Get(_range) is { } range ? RangeRules.Parse(range) : null,
             Importance = run.Get(_importance) is { } measured ? ImportanceMatrix.Read(measured) : null,
             CalibratedOn = CalibratedOn(run),

@@ -22,6 +22,7 @@ public sealed class LayerQuantizer : IDisposable
     private readonly LayerWalk _walk;
     private readonly Dictionary<string, Format> _formats;
     private readonly Dictionary<string, List<Weight>> _made = [];
+    private readonly Dictionary<string, IReadOnlyList<Weight>> _restored = [];
     private readonly List<string> _warnings = [];
     private int _passed;
 
@@ -49,25 +50,42 @@ public sealed class LayerQuantizer : IDisposable
     /// <param name="tensor">The decoder's name: <c>blk.0.attn_q.weight</c>.</param>
     public IReadOnlyList<Weight>? Take(string tensor, CancellationToken cancellation)
     {
-        string module = tensor.EndsWith(".weight", StringComparison.Ordinal) ? tensor[..^".weight".Length] : tensor;
+        if (!Handles(tensor)) return null;
         int layer = TensorRoles.LayerOf(tensor);
-        if (layer < 0 || !_model.Linears.Any(l => ModuleOf(l) == module)) return null;
         while (_passed <= layer) PassLayer(_passed++, cancellation);
-        return _made.Remove(module, out List<Weight>? made) ? made : null;
+        return _made.Remove(ModuleOf(tensor), out List<Weight>? made) ? made : null;
     }
+
+    /// <summary>Whether <see cref="Take"/> gives this tensor.</summary>
+    public bool Handles(string tensor) => TensorRoles.LayerOf(tensor) >= 0 && _formats.ContainsKey(tensor)
+        && _model.Linears.Any(l => ModuleOf(l) == ModuleOf(tensor));
+
+    /// <summary>
+    /// Gives the matrices that an earlier run made of a tensor: they are not made again, and the layers after them see what
+    /// they produce. To be called before any tensor of their layer is taken.
+    /// </summary>
+    public void Restore(string tensor, IReadOnlyList<Weight> made) => _restored.Add(ModuleOf(tensor), made);
 
     private void PassLayer(int layer, CancellationToken cancellation)
     {
         var probe = new MomentsProbe(_pool);
-        _walk.Probe(layer, probe, cancellation);
-        foreach (Linear linear in _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer))
+        IGrouping<string, Linear>[] modules = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer).GroupBy(ModuleOf)];
+        modules = [.. modules.Where(m => _formats.ContainsKey(m.Key + ".weight"))];
+        if (!modules.All(m => _restored.ContainsKey(m.Key))) _walk.Probe(layer, probe, cancellation);
+        foreach (IGrouping<string, Linear> module in modules)
         {
-            cancellation.ThrowIfCancellationRequested();
-            if (!_formats.TryGetValue(ModuleOf(linear) + ".weight", out Format? format)) continue;
-            Weight quantized = Quantize(linear, format, probe.Of(linear.Name));
-            linear.Replace(quantized);
-            if (!_made.TryGetValue(ModuleOf(linear), out List<Weight>? made)) _made[ModuleOf(linear)] = made = [];
-            made.Add(quantized);
+            if (_restored.Remove(module.Key, out IReadOnlyList<Weight>? restored))
+            {
+                foreach ((Linear linear, Weight weight) in module.Zip(restored)) linear.Replace(weight);
+                continue;
+            }
+            List<Weight> made = _made[module.Key] = [];
+            foreach (Linear linear in module)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                made.Add(Quantize(linear, _formats[module.Key + ".weight"], probe.Of(linear.Name)));
+                linear.Replace(made[^1]);
+            }
         }
         if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
     }
@@ -86,6 +104,8 @@ public sealed class LayerQuantizer : IDisposable
 
     /// <summary>The layer's name without the expert's number.</summary>
     private static string ModuleOf(Linear linear) => linear.Name.Split('[')[0];
+
+    private static string ModuleOf(string tensor) => tensor.EndsWith(".weight", StringComparison.Ordinal) ? tensor[..^".weight".Length] : tensor;
 
     public void Dispose()
     {
