@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Nibble.Core;
 
 namespace Nibble.Files;
@@ -6,7 +7,7 @@ namespace Nibble.Files;
 /// A folder of files that is written beside its place, as <c>NAME.partial</c>, and takes its place at the end. Disposed
 /// without <see cref="Commit"/>, it is deleted.
 /// </summary>
-public sealed class OutputFolder : IDisposable
+public sealed partial class OutputFolder : IDisposable
 {
     private readonly bool _force;
     private bool _done;
@@ -55,18 +56,34 @@ public sealed class OutputFolder : IDisposable
             throw new UnusableInputException($"{path}: holds more than a model; --force replaces only a folder with a config.json and no folders in it");
     }
 
-    /// <summary>Puts the folder in its place. The files in it must be closed.</summary>
+    /// <summary>
+    /// Puts the folder in its place. The files in it must be closed. Linux exchanges an old folder with the new one in one
+    /// step; elsewhere the old one is renamed first, and a kill in between leaves it as <c>NAME.replaced</c>.
+    /// </summary>
     public void Commit()
     {
         ObjectDisposedException.ThrowIf(_done, this);
-        string old = Path + ".replaced";
         CheckFree(Path, _force);
+        if (OperatingSystem.IsLinux() && Directory.Exists(Path) && RenameAt(CurrentFolder, PartialPath, CurrentFolder, Path, Exchange) == 0)
+        {
+            _done = true;
+            Directory.Delete(PartialPath, recursive: true);
+            return;
+        }
+        string old = Path + ".replaced";
         if (Directory.Exists(old)) Directory.Delete(old, recursive: true);
         if (Directory.Exists(Path)) Directory.Move(Path, old);
         Directory.Move(PartialPath, Path);
         _done = true;
         if (Directory.Exists(old)) Directory.Delete(old, recursive: true);
     }
+
+    // renameat2 of linux/fs.h and fcntl.h: AT_FDCWD, RENAME_EXCHANGE.
+    private const int CurrentFolder = -100;
+    private const uint Exchange = 2;
+
+    [LibraryImport("libc", EntryPoint = "renameat2", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int RenameAt(int oldFolder, string oldPath, int newFolder, string newPath, uint flags);
 
     public void Dispose()
     {

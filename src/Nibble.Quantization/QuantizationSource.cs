@@ -19,6 +19,9 @@ public sealed class QuantizationSource : IDisposable
     /// <summary>Tokens of a chunk of the text that is calibrated on.</summary>
     private const int CalibrationContext = 512;
 
+    /// <summary>Architectures whose sliding window llama.cpp obeys (src/models).</summary>
+    private static readonly string[] WindowReaders = ["cohere2", "gemma2", "gemma3", "gpt-oss", "modern-bert", "olmo2"];
+
     private readonly ModelSource _source;
 
     /// <summary>Opens a Hugging Face folder or a GGUF file.</summary>
@@ -30,7 +33,7 @@ public sealed class QuantizationSource : IDisposable
         {
             Metadata = new GgufMetadata(path);
             _source.WriteGgufMetadata(Metadata);
-            if (_source.File is not GgufFile) Warnings = Describe(path);
+            if (_source.File is not GgufFile) Warnings = [.. Describe(path), .. LostWindow()];
             IEnumerable<ExportTensor> tensors = _source.GgufTensors();
             // Layer by layer, so that whoever reads or calibrates in this order holds one layer at a time.
             if (_source.File is not GgufFile) tensors = tensors.OrderBy(t => Position(t.Name));
@@ -121,6 +124,14 @@ public sealed class QuantizationSource : IDisposable
 
     /// <summary>What the first layer needs, the layers, and what comes after the last.</summary>
     private static int Position(string tensor) => tensor.StartsWith("output", StringComparison.Ordinal) ? int.MaxValue : TensorRoles.LayerOf(tensor);
+
+    /// <summary>Says that llama.cpp will not slide where the model does, and predict otherwise once a text is longer.</summary>
+    private IEnumerable<string> LostWindow()
+    {
+        int window = _source.Config.Layers.Max(l => l.Window);
+        if (window > 0 && window < _source.Config.ContextLength && !WindowReaders.Contains(_source.Config.Architecture))
+            yield return $"{Path}: llama.cpp reads no sliding window in {_source.Config.Architecture} models; beyond {window} tokens its predictions are not the model's (nibble slides)";
+    }
 
     /// <summary>Adds what a Hugging Face folder says beside its weights.</summary>
     private IReadOnlyList<string> Describe(string path)

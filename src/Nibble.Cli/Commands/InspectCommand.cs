@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Nibble.Core;
 using Nibble.Files;
+using Nibble.Files.Gguf;
 using Nibble.Models;
 using Spectre.Console;
 
@@ -22,6 +23,8 @@ internal sealed class InspectCommand : Verb
     protected override void Execute(Invocation run)
     {
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
+        if (source.File is GgufFile { BytesBehind: > 0 and long behind })
+            run.Terminal.Warn($"{source.Path}: {behind} bytes follow the last tensor and mean nothing; they do no harm");
         run.Print(InspectResult.Of(source), ResultJson.Written.InspectResult, r => Print(r, run.Terminal));
     }
 

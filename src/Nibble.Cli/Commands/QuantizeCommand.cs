@@ -65,6 +65,8 @@ internal sealed class QuantizeCommand : Verb
         string path = ModelPath.Resolve(run.Get(_model));
         CalibratedMethod? method = Method(run.Get(_method), run.Get(_calibration), run.Get(_importance));
         string? text = method is null ? null : ReadText(run.Get(_calibration)!);
+        if (method is not null && run.Get(_range) is not null)
+            throw new UnusableInputException($"--range: {method.Name} chooses ranges by what the inputs are like; leave out --range, or take --method {Nearest}");
         if (run.Get(_calibrationChunks) < 1) throw new UnusableInputException("--calibration-chunks: calibrate on at least 1 chunk");
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
         Recipe recipe = Recipe.Parse(run.Get(_to)!);
@@ -99,7 +101,7 @@ internal sealed class QuantizeCommand : Verb
         using QuantizationSource source = new QuantizationSource(path);
         var quantizer = new ModelQuantizer(source, pool);
         QuantizationPlan plan = quantizer.Plan(recipe, planOptions, run.Get(_allowRequantize), hasImportance: method is not null || options.Importance is not null);
-        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer), .. options.Importance?.Warnings(source, plan) ?? []];
+        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options), .. options.Importance?.Warnings(source, plan) ?? []];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
         if (run.Get(_dryRun)) return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
         using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, run.Get(_calibrationChunks), method, pool);
@@ -146,13 +148,16 @@ internal sealed class QuantizeCommand : Verb
         OutputFile.CheckFree(output, force);
     }
 
-    private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer)
+    private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer, QuantizeOptions options)
     {
         var warnings = new List<string>();
         foreach (var group in plan.FellBack.GroupBy(t => (t.Wanted!.Name, Format: t.Format.Name, t.Tensor.Columns)))
             warnings.Add($"{group.Count()} tensors have rows of {group.Key.Columns}, which {group.Key.Name} cannot divide into its blocks: they become {group.Key.Format} ({group.First().Tensor.Name}, ...)");
         int again = quantizer.Requantized(plan).Count();
         if (again > 0) warnings.Add($"{again} tensors were quantized already and lose again; the original model gives a better result");
+        PlannedTensor[] withoutRange = [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !t.Format.HasRange)];
+        if (options.Range is { } range && withoutRange.Length > 0)
+            warnings.Add($"--range {range.Name} has no say in {withoutRange.Length} tensors, whose formats have no range to choose ({string.Join(", ", withoutRange.Select(t => t.Format.Name).Distinct())})");
         return warnings;
     }
 

@@ -37,6 +37,7 @@ public sealed class E8Format : Format
 
     public override string Name { get; }
     public override FormatFamily Family => FormatFamily.Vector;
+    public override bool HasRange => false;
     public override int BlockSize { get; }
     public override int BlockBytes { get; }
     public override int Stride => E8Lattice.Dimension;

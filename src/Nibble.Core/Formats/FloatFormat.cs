@@ -45,6 +45,7 @@ public sealed class FloatFormat : Format
 
     public override string Name { get; }
     public override FormatFamily Family => FormatFamily.Float;
+    public override bool HasRange => false;
     public override uint? GgufType { get; }
     public override int BlockSize => 1;
     public override int BlockBytes { get; }

@@ -120,6 +120,9 @@ public abstract partial class Format
     public virtual void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
         throw new NotSupportedException($"{Name} has no integer form.");
 
+    /// <summary>True if a rule for the dynamic range (<see cref="FitOptions.Range"/>) has a say in its bits.</summary>
+    public virtual bool HasRange => true;
+
     /// <summary>How many different codes a stride of weights may have, at most 65,536; 0 where they cannot be told apart.</summary>
     public virtual int CodeCount => Group == 0 ? 0 : Levels.IsEmpty ? 256 : Levels.Length;
 

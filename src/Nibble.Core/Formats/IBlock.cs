@@ -58,6 +58,9 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// </summary>
     static virtual bool HasKernelOrder => false;
 
+    /// <summary>See <see cref="Format.HasRange"/>.</summary>
+    static virtual bool HasRange => true;
+
     /// <summary>True for two-level blocks, whose scales are small whole multiples of one number: see <see cref="Units"/>.</summary>
     static virtual bool HasUnits => false;
 

@@ -23,6 +23,7 @@ public struct IQ1_M : IBlock<IQ1_M>
 
     public static string Name => "IQ1_M";
     public static FormatFamily Family => FormatFamily.Vector;
+    public static bool HasRange => false;
     public static uint? GgufType => 29;
     public static int Size => 256;
     public static int Stride => 8;

@@ -21,6 +21,7 @@ public struct IQ1_S : IBlock<IQ1_S>
 
     public static string Name => "IQ1_S";
     public static FormatFamily Family => FormatFamily.Vector;
+    public static bool HasRange => false;
     public static uint? GgufType => 19;
     public static int Size => 256;
     public static int Stride => 8;

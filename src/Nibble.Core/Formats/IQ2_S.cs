@@ -22,6 +22,7 @@ public struct IQ2_S : IBlock<IQ2_S>
 
     public static string Name => "IQ2_S";
     public static FormatFamily Family => FormatFamily.Vector;
+    public static bool HasRange => false;
     public static uint? GgufType => 22;
     public static int Size => 256;
     public static int Stride => 8;

@@ -21,6 +21,7 @@ public struct IQ2_XS : IBlock<IQ2_XS>
 
     public static string Name => "IQ2_XS";
     public static FormatFamily Family => FormatFamily.Vector;
+    public static bool HasRange => false;
     public static uint? GgufType => 17;
     public static int Size => 256;
     public static int Stride => 8;

@@ -19,6 +19,7 @@ public struct IQ2_XXS : IBlock<IQ2_XXS>
 
     public static string Name => "IQ2_XXS";
     public static FormatFamily Family => FormatFamily.Vector;
+    public static bool HasRange => false;
     public static uint? GgufType => 16;
     public static int Size => 256;
     public static int Stride => 8;

@@ -22,6 +22,7 @@ public struct IQ3_S : IBlock<IQ3_S>
 
     public static string Name => "IQ3_S";
     public static FormatFamily Family => FormatFamily.Vector;
+    public static bool HasRange => false;
     public static uint? GgufType => 21;
     public static int Size => 256;
     public static int Stride => 4;

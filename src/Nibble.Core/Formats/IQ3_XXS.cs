@@ -21,6 +21,7 @@ public struct IQ3_XXS : IBlock<IQ3_XXS>
 
     public static string Name => "IQ3_XXS";
     public static FormatFamily Family => FormatFamily.Vector;
+    public static bool HasRange => false;
     public static uint? GgufType => 18;
     public static int Size => 256;
     public static int Stride => 8;

@@ -20,6 +20,7 @@ public struct Q1_0 : IBlock<Q1_0>
     public static int Group => 128;
     public static ReadOnlySpan<sbyte> Levels => [-1, 1];
     public static bool HalfScales => true;
+    public static bool HasRange => false;
     public static double ErrorBudget => 0.38;
 
     /// <summary>

@@ -67,6 +67,7 @@ public sealed partial class VectorFormat : Format
 
     public override string Name { get; }
     public override FormatFamily Family => FormatFamily.Vector;
+    public override bool HasRange => false;
     public override int BlockSize { get; }
     public override int BlockBytes { get; }
     public override int Stride => _shape.Dimension;

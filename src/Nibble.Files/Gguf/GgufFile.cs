@@ -19,6 +19,7 @@ public sealed unsafe class GgufFile : MappedTensors
         Version = shards[0].Version;
         Alignment = shards[0].Alignment;
         Shards = [.. shards.Select(s => s.File.Path)];
+        BytesBehind = shards.Sum(s => s.BytesBehind);
     }
 
     /// <summary>That of the first shard, without the keys that tell of shards: what is written with it is whole again.</summary>
@@ -31,6 +32,9 @@ public sealed unsafe class GgufFile : MappedTensors
 
     /// <summary>The paths of all files, this one first.</summary>
     public IReadOnlyList<string> Shards { get; }
+
+    /// <summary>Bytes behind the tensors, all files together; they mean nothing, and llama.cpp passes over them too.</summary>
+    public long BytesBehind { get; }
 
     /// <summary>Whether a file begins as a GGUF file does.</summary>
     public static bool IsOne(MappedFile file) => file.Length >= 4 && *(uint*)file.Pointer == GgufHeader.Magic;

@@ -32,6 +32,9 @@ internal sealed class GgufHeader
     public GgufMetadata Metadata { get; }
     public IReadOnlyList<Placed> Places => _places;
 
+    /// <summary>Bytes behind the last tensor and its padding, which nobody reads.</summary>
+    public long BytesBehind { get; private set; }
+
     /// <summary>Reads and checks the header; disposes the file if it cannot be used.</summary>
     public static GgufHeader Read(MappedFile file)
     {
@@ -142,8 +145,7 @@ internal sealed class GgufHeader
             end = at + tensor.Bytes;
             at = Align(end);
         }
-        if (File.Length > Math.Max(at, end))
-            throw new UnusableInputException($"{File.Path}: the tensors end at byte {end}, the file at {File.Length}; a GGUF file holds nothing behind its tensors");
+        BytesBehind = Math.Max(0, File.Length - Math.Max(at, end));
     }
 
     private long Align(long position) => (position + Alignment - 1) / Alignment * Alignment;

@@ -162,6 +162,21 @@ public sealed class QuantizeCommandTests : IDisposable
     }
 
     [Fact]
+    public void What_will_not_be_as_asked_is_said_once()
+    {
+        string output = _folder.PathOf("w.gguf");
+        Assert.Contains("--range min-max has no say in 43 tensors, whose formats have no range to choose (IQ3_S)",
+            CommandRun.Of("quantize", EmbeddedModel.Folder, "--to", "IQ3_S", "--pure", "--range", "min-max", "--dry-run", "-o", output).Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("--range", CommandRun.Of("quantize", EmbeddedModel.Folder, "--range", "min-max", "--dry-run", "-o", output).Error, StringComparison.Ordinal);
+        Assert.Contains("leave out --range", CommandRun.Of(
+            "quantize", EmbeddedModel.Folder, "--calibration", EmbeddedModel.Text, "--range", "min-max", "-o", output).ErrorLine(2), StringComparison.Ordinal);
+        string error = CommandRun.Of("quantize", SharedData.Path("golden/architectures/mistral-sliding"), "--dry-run", "-o", output).Error;
+        Assert.Single(error.Split('\n'), line => line.Contains("llama.cpp reads no sliding window in llama models", StringComparison.Ordinal));
+        error = CommandRun.Of("quantize", SharedData.Path("golden/architectures/gemma2"), "--dry-run", "-o", output).Error;
+        Assert.DoesNotContain("sliding window", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Evaluate_measures_before_and_after()
     {
         JsonElement e = Quantize("e.gguf", "--to", "Q8_0", "--evaluate", "--chunks", "2").GetProperty("evaluation");

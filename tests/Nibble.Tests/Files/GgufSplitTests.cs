@@ -13,7 +13,7 @@ public sealed class GgufSplitTests : IDisposable
     private IReadOnlyList<string> Split(long shardBytes)
     {
         using var whole = new GgufFile(_folder.Write("whole.gguf", GgufBytes.Valid()));
-        return GgufSplit.Split(whole, _folder.PathOf("part"), shardBytes);
+        return GgufSplit.Split(whole, _folder.PathOf("part"), shardBytes, cancellation: TestContext.Current.CancellationToken);
     }
 
     [Theory, InlineData(1, 4), InlineData(70, 3), InlineData(90, 2), InlineData(1000, 1)]
@@ -26,7 +26,7 @@ public sealed class GgufSplitTests : IDisposable
         {
             Assert.Equal(paths, split.Shards);
             Assert.Equal(4, split.Tensors.Count);
-            GgufSplit.Merge(split, _folder.PathOf("merged.gguf"));
+            GgufSplit.Merge(split, _folder.PathOf("merged.gguf"), cancellation: TestContext.Current.CancellationToken);
         }
         Assert.Equal(GgufBytes.Valid(), File.ReadAllBytes(_folder.PathOf("merged.gguf")));
     }

@@ -1,4 +1,5 @@
 using Nibble.Core.Formats;
+using Nibble.Quantization.Ranges;
 
 namespace Nibble.Tests.Formats;
 
@@ -87,6 +88,16 @@ public class FormatLawTests
             float[] decoded = TestMatrix.Decode(format, bytes, Columns);
             Assert.All(decoded, w => Assert.InRange(w, -1e3f, 1e3f));
         }
+    }
+
+    /// <summary>A rule for the range that a format would pass over in silence must be known to have no say.</summary>
+    [Theory, MemberData(nameof(Names))]
+    public void A_range_changes_the_bits_or_the_format_says_that_it_has_none(string name)
+    {
+        float[] row = Rows.Gaussian(Columns, seed: 7);
+        byte[][] ways = [.. new[] { null, new MinMaxRange(), (DynamicRange)new PercentileRange(90) }.Select(range =>
+            TestMatrix.Encode(Format.Parse(name).ForColumns(Columns).Learn(new TestMatrix(row), new LearnOptions { Range = range }), row, range))];
+        Assert.Equal(Format.Parse(name).HasRange, ways.DistinctBy(Convert.ToHexString).Count() > 1);
     }
 
     [Theory, MemberData(nameof(Names))]

@@ -1,3 +1,4 @@
+using Nibble.Files.Gguf;
 using Nibble.Tests.Files;
 
 namespace Nibble.Tests.Hostile;
@@ -143,7 +144,13 @@ public sealed class GgufAttackTests : IDisposable
         Assert.Contains("cut short", Refused(OneTensor.Tensor("t", [columns], 0, 0).Pad().Raw(new byte[64])), StringComparison.Ordinal);
 
     [Fact]
-    public void Data_behind_the_last_tensor_is_refused() => Refused([.. GgufBytes.Valid(), 0]);
+    public void Data_behind_the_last_tensor_is_counted_and_never_read()
+    {
+        using var file = new GgufFile(_folder.Write("padded.gguf", [.. GgufBytes.Valid(), .. new byte[5]]));
+        using var valid = new GgufFile(_folder.Write("valid.gguf", GgufBytes.Valid()));
+        Assert.Equal((5L, 0L), (file.BytesBehind, valid.BytesBehind));
+        Assert.Equal(valid.Tensors.Select(t => t.Name), file.Tensors.Select(t => t.Name));
+    }
 
     [Fact]
     public void A_hostile_name_stays_one_short_line() =>
