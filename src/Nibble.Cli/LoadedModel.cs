@@ -28,6 +28,7 @@ internal sealed class LoadedModel : IDisposable
         ModelSource source = ModelSource.Open(path);
         try
         {
+            foreach (string notice in source.Notices) terminal.Warn(notice);
             Tokenizer tokenizer = OpenTokenizer(source);
             foreach (string warning in tokenizer.Warnings) terminal.Warn($"{path}: {warning}");
             if (tokenizer.VocabularySize > source.Config.Vocabulary)

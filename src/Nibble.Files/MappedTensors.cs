@@ -27,8 +27,7 @@ public abstract unsafe class MappedTensors : TensorFile
     /// <summary>The length of all files together, headers and all.</summary>
     public long FileBytes => _files.Sum(f => f.Length);
 
-    /// <summary>The files themselves: one, or its shards.</summary>
-    public IReadOnlyList<string> Files => [.. _files.Select(f => f.Path)];
+    public override IReadOnlyList<string> Files => [.. _files.Select(f => f.Path)];
 
     public override TensorInfo? Find(string name) => _places.TryGetValue(name, out Placed place) ? place.Tensor : null;
 

@@ -15,6 +15,12 @@ public abstract unsafe class TensorFile : IDisposable
     /// <summary>The path as the user gave it, for messages.</summary>
     public abstract string Path { get; }
 
+    /// <summary>The files that hold it: one, or its shards.</summary>
+    public virtual IReadOnlyList<string> Files => [Path];
+
+    /// <summary>What of the file is not computed as it says, or is left out, a sentence each.</summary>
+    public virtual IReadOnlyList<string> Notices => [];
+
     /// <summary>In the file's order.</summary>
     public abstract IReadOnlyList<TensorInfo> Tensors { get; }
 
@@ -31,12 +37,12 @@ public abstract unsafe class TensorFile : IDisposable
     /// <exception cref="UnusableInputException">There is nothing, or it is nothing of these, or it is damaged.</exception>
     public static TensorFile Open(string path)
     {
-        if (Directory.Exists(path)) return PackedConfig.IsPacked(path) ? new PackedFolder(path) : new SafetensorsFolder(path);
+        if (Directory.Exists(path)) return PackedConfig.IsPacked(path) ? new PackedFolder(path) : ForeignCheckpoint.Open(new SafetensorsFolder(path), path);
         if (!File.Exists(path)) throw new UnusableInputException($"{path}: there is no such file or folder; {WhatWouldBeRight}");
         using (var file = new MappedFile(path))
         {
             if (GgufFile.IsOne(file)) return new GgufFile(path);
-            if (SafetensorsFile.IsOne(file)) return new SafetensorsFile(path);
+            if (SafetensorsFile.IsOne(file)) return ForeignCheckpoint.Open(new SafetensorsFile(path), System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!);
             if (file.Length >= 2 && file.Pointer[0] == 'P' && file.Pointer[1] == 'K')
                 throw new UnusableInputException($"{path}: is a zip archive, as PyTorch writes (.bin, .pt); convert it to safetensors first");
         }
@@ -58,7 +64,7 @@ public abstract unsafe class TensorFile : IDisposable
     /// keeps the memory mapped, even after this file is disposed.
     /// </summary>
     /// <exception cref="UnusableInputException">The tensor's type holds no weights, or its block does not divide the row.</exception>
-    public Weight Load(TensorInfo tensor)
+    public virtual Weight Load(TensorInfo tensor)
     {
         if (tensor.Format is null)
             throw new UnusableInputException($"{Path}: tensor {Quote.Name(tensor.Name)} is of type {tensor.Type}, which holds no weights");
@@ -66,6 +72,13 @@ public abstract unsafe class TensorFile : IDisposable
             throw new UnusableInputException($"{Path}: tensor {Quote.Name(tensor.Name)} has more than 2^31 rows or columns");
         object owner = Owner(tensor);
         return new Weight(tensor.Name, tensor.Format, (int)tensor.Rows, (int)tensor.Columns, Data(tensor), owner);
+    }
+
+    /// <summary>The same of some of its rows: one expert of many, one part of a fused tensor.</summary>
+    public virtual Weight Load(TensorInfo tensor, int firstRow, int rows)
+    {
+        Weight whole = Load(tensor);
+        return rows == whole.Rows ? whole : whole.Slice(tensor.Name, firstRow, rows);
     }
 
     /// <summary>

@@ -11,6 +11,9 @@ namespace Nibble.Files;
 /// <param name="Bytes">The length of its data.</param>
 public sealed record TensorInfo(string Name, string Type, Format? Format, IReadOnlyList<long> Shape, long Bytes)
 {
+    /// <summary>True if the columns of its blocks are in another order than the input's (<see cref="Core.Memory.Weight.ColumnOrder"/>).</summary>
+    public bool HasColumnOrder { get; init; }
+
     /// <summary>A tensor of weights that is still to be written.</summary>
     /// <exception cref="UnusableInputException">The format's block does not divide the row.</exception>
     public static TensorInfo Of(string name, Format format, IReadOnlyList<long> shape)

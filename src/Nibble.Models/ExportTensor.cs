@@ -98,6 +98,9 @@ public sealed class ExportTensor : IWeightSource
         Of(expert).ReadRow(_order(row % _rowsOfExpert), weights);
     }
 
+    /// <summary>The bytes of a row of a matrix, in the format of the weight that it is read from.</summary>
+    public ReadOnlySpan<byte> Row(int row) => Of(row / _rowsOfExpert).Row(_order(row % _rowsOfExpert));
+
     /// <summary>Which of the decoder's matrices a row belongs to (the only one, or an expert's), and which row of it it is.</summary>
     public (int Expert, int Row) Place(int row) => (row / _rowsOfExpert, _order(row % _rowsOfExpert));
 

@@ -37,6 +37,9 @@ public sealed class ModelSource : IDisposable
     /// <summary>The path as the user gave it.</summary>
     public string Path => File.Path;
 
+    /// <summary>What is not computed as the checkpoint says, or is left out, a sentence each.</summary>
+    public IReadOnlyList<string> Notices => [.. File.Notices, .. DecodedTensors()];
+
     public ModelConfig Config { get; }
 
     public TensorFile File { get; }
@@ -52,7 +55,7 @@ public sealed class ModelSource : IDisposable
         JsonConfig json = JsonConfig.Read(folder, file.Tensors.Count);
         Architecture architecture = Architecture.Of(json);
         ModelConfig config = architecture.Configure(json);
-        if (file is PackedFolder) json.Ignore("quantization_config");
+        if (file is PackedFolder or ForeignCheckpoint) json.Ignore("quantization_config", "compression_config");
         json.Complete();
         config.Check(System.IO.Path.Combine(folder, "config.json"));
         return new ModelSource(file, architecture, config, fromHuggingFace: true);
@@ -81,6 +84,12 @@ public sealed class ModelSource : IDisposable
     {
         if (File is not GgufFile gguf) Architecture.WriteMetadata(Config, metadata);
         else foreach ((string key, object value) in gguf.Metadata) metadata.Set(key, value);
+    }
+
+    private IEnumerable<string> DecodedTensors()
+    {
+        int decoded = Tensors.Values.Count(t => t.IsDecoded);
+        if (decoded > 0) yield return $"{Path}: {decoded} matrices are needed transposed, which their packed blocks cannot be: they are held as float32";
     }
 
     public void Dispose() => File.Dispose();

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
@@ -28,7 +29,8 @@ public sealed unsafe class ModelTensor
         _stride = IsVector ? Columns : Rows;
         if (!huggingFace) return;
         _order = entry.Order;
-        _transposed = entry.Transposed && !IsVector;
+        // Blocks run along the inputs: a packed matrix holds outputs as rows, whatever the float one does.
+        _transposed = entry.Transposed && !IsVector && (entry.Part is not null || stored[0].Format!.BlockSize == 1);
         if (name.EndsWith(".weight", StringComparison.Ordinal)) _offset = entry.Offset;
         (_stride, _first) = entry.Part ?? ((_transposed ? Columns : _stride * entry.Shares), 0);
     }
@@ -50,8 +52,11 @@ public sealed unsafe class ModelTensor
     /// <summary>What the checkpoint stores: one tensor, or one an expert.</summary>
     public IReadOnlyList<TensorInfo> Stored { get; }
 
-    /// <summary>The format it is stored in.</summary>
-    public Format Format => Stored[0].Format!;
+    /// <summary>The format of what <see cref="Load"/> gives: the stored one, if that can be had in our order of numbers.</summary>
+    public Format Format => IsDecoded ? FloatFormat.F32 : Stored[0].Format!;
+
+    /// <summary>True if it is the transpose of a matrix that is stored in blocks, which are then decoded.</summary>
+    public bool IsDecoded => _transposed && Stored[0].Format!.BlockSize != 1;
 
     /// <summary>What <see cref="LoadVector"/> adds to the stored numbers: 1 for norms that multiply by 1 + w, else 0.</summary>
     public float Offset => _offset;
@@ -65,20 +70,25 @@ public sealed unsafe class ModelTensor
     /// <summary>The matrix of one expert, or the only one: a view where the checkpoint has it so, else a copy.</summary>
     public Weight Load(int expert = 0)
     {
-        (Weight stored, int first) = Place(expert);
+        (TensorInfo stored, int first) = Place(expert);
         string name = Experts == 1 ? Name : $"{Name}[{expert}]";
-        if (_transposed) return Transpose(stored, first, name);
-        if (_order is null) return stored.Rows == Rows ? stored : stored.Slice(name, first, Rows);
-        Weight copy = Weight.Allocate(name, stored.Format, Rows, Columns);
-        for (int r = 0; r < Rows; r++) stored.Row(first + _order(r, _config)).CopyTo(copy.Row(r));
-        return copy;
+        if (_transposed) return Transpose(_file.Load(stored, first, Columns), name);
+        if (_order is null)
+        {
+            Weight part = _file.Load(stored, first, Rows);
+            return Experts == 1 && part.Rows == stored.Rows ? part : part.Slice(name, 0, Rows);
+        }
+        Weight all = _file.Load(stored, first, Math.Min(_stride, (int)stored.Rows - first));
+        Weight copy = Weight.Allocate(name, all.Format, Rows, Columns);
+        for (int r = 0; r < Rows; r++) all.Row(_order(r, _config)).CopyTo(copy.Row(r));
+        return all.ColumnOrder is { } columns ? copy.WithColumnOrder(columns) : copy;
     }
 
     /// <summary>The numbers of a vector: all of it, or one expert's.</summary>
     public float[] LoadVector(int expert = 0)
     {
         bool byHead = Experts == 1 && Stored.Count > 1;
-        float[] whole = byHead ? [.. Stored.SelectMany(t => Read(_file.Load(t)))] : Read(Place(expert).Stored);
+        float[] whole = byHead ? [.. Stored.SelectMany(t => Read(_file.Load(t)))] : Read(_file.Load(Place(expert).Stored));
         int first = Stored.Count > 1 ? 0 : expert * _stride;
         var vector = new float[Columns];
         for (int i = 0; i < vector.Length; i++)
@@ -91,8 +101,7 @@ public sealed unsafe class ModelTensor
     }
 
     /// <summary>The stored tensor that holds an expert, and the row where it begins.</summary>
-    private (Weight Stored, int First) Place(int expert) =>
-        Stored.Count > 1 ? (_file.Load(Stored[expert]), _first) : (_file.Load(Stored[0]), expert * _stride + _first);
+    private (TensorInfo Stored, int First) Place(int expert) => Stored.Count > 1 ? (Stored[expert], _first) : (Stored[0], expert * _stride + _first);
 
     private static float[] Read(Weight stored)
     {
@@ -101,15 +110,15 @@ public sealed unsafe class ModelTensor
         return whole;
     }
 
-    private Weight Transpose(Weight stored, int first, string name)
+    private Weight Transpose(Weight stored, string name)
     {
-        if (stored.Format.BlockSize != 1)
-            throw new UnusableInputException($"{_file.Path}: tensor {Quote.Name(Stored[0].Name)} is {stored.Format} with inputs as rows; only floats can be turned");
-        Weight turned = Weight.Allocate(name, stored.Format, Rows, Columns);
-        int size = stored.Format.BlockBytes;
+        Weight turned = Weight.Allocate(name, Format, Rows, Columns);
+        int size = Format.BlockBytes;
+        var decoded = new float[IsDecoded ? stored.Columns : 0];
         for (int c = 0; c < Columns; c++)
         {
-            Span<byte> from = stored.Row(first + c);
+            if (IsDecoded) stored.ReadRow(c, decoded);
+            Span<byte> from = IsDecoded ? MemoryMarshal.AsBytes(decoded.AsSpan()) : stored.Row(c);
             for (int r = 0; r < Rows; r++)
                 from.Slice((_order?.Invoke(r, _config) ?? r) * size, size).CopyTo(turned.Row(r).Slice(c * size, size));
         }

@@ -62,7 +62,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
     /// <summary>The tensors that a plan quantizes for the second time.</summary>
     public IEnumerable<SourceTensor> Requantized(QuantizationPlan plan) =>
         source.Tensors.Zip(plan.Tensors, (tensor, planned) => (Tensor: tensor, Planned: planned))
-            .Where(p => p.Tensor.StoredFormat.Family != FormatFamily.Float && p.Planned.Format.Name != p.Tensor.StoredFormat.Name)
+            .Where(p => p.Tensor.StoredFormat.Family != FormatFamily.Float && (p.Planned.Format.Name != p.Tensor.StoredFormat.Name || p.Tensor.HasColumnOrder))
             .Select(p => p.Tensor);
 
     /// <summary>The exact length of the file that a plan makes.</summary>

@@ -33,7 +33,7 @@ public sealed class QuantizationSource : IDisposable
         {
             Metadata = new GgufMetadata(path);
             _source.WriteGgufMetadata(Metadata);
-            if (_source.File is not GgufFile) Warnings = [.. Describe(path), .. LostWindow()];
+            Warnings = [.. _source.Notices, .. _source.File is GgufFile ? [] : (string[])[.. Describe(path), .. LostWindow()]];
             IEnumerable<ExportTensor> tensors = _source.GgufTensors();
             // Layer by layer, so that whoever reads or calibrates in this order holds one layer at a time.
             if (_source.File is not GgufFile) tensors = tensors.OrderBy(t => Position(t.Name));
@@ -49,7 +49,7 @@ public sealed class QuantizationSource : IDisposable
     public string Path => _source.Path;
 
     /// <summary>The files that hold the weights.</summary>
-    public IReadOnlyList<string> Files => _source.File is MappedTensors mapped ? mapped.Files : [];
+    public IReadOnlyList<string> Files => _source.File.Files;
 
     /// <summary>To be written, with what the quantizer adds.</summary>
     public GgufMetadata Metadata { get; }

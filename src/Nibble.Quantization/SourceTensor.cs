@@ -15,7 +15,7 @@ public sealed class SourceTensor : IWeightSource
     internal SourceTensor(TensorFile file, ExportTensor tensor)
     {
         (_file, _tensor) = (file, tensor);
-        StoredFormat = tensor.Stored.Count > 0 ? tensor.Stored[0].Format! : FloatFormat.F32;
+        StoredFormat = tensor.Source?.Format ?? (tensor.Stored.Count > 0 ? tensor.Stored[0].Format! : FloatFormat.F32);
         // llama.cpp wants everything that is not quantized in float32; what a GGUF file holds, it holds for a reason.
         Format kept = file is GgufFile ? StoredFormat : FloatFormat.F32;
         Info = TensorRoles.IsQuantizable(tensor.Name, tensor.Shape.Count)
@@ -49,10 +49,19 @@ public sealed class SourceTensor : IWeightSource
     /// <summary>Copies the data unchanged, if the stored bytes are those that GGUF wants; else false.</summary>
     public bool TryCopy(TensorWriter writer)
     {
-        if (_file is not GgufFile) return false;
-        writer.Copy(_file, _tensor.Stored[0]);
+        if (_file is GgufFile)
+        {
+            writer.Copy(_file, _tensor.Stored[0]);
+            return true;
+        }
+        // Floats pass through the rounding to their own format, which finds those that are not finite.
+        if (StoredFormat.Family == FormatFamily.Float || _tensor.IsVector || HasColumnOrder) return false;
+        for (int r = 0; r < Rows; r++) writer.Write(_tensor.Row(r));
         return true;
     }
+
+    /// <summary>True if the columns of its blocks are in another order than the input's, which no file of ours can say.</summary>
+    public bool HasColumnOrder => _tensor.Stored.Any(t => t.HasColumnOrder);
 
     /// <summary>Says that all rows before this one will not be read again, so that their pages need not stay in memory.</summary>
     /// <param name="since">Where the last call ended.</param>

@@ -25,6 +25,7 @@ internal sealed class InspectCommand : Verb
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
         if (source.File is GgufFile { BytesBehind: > 0 and long behind })
             run.Terminal.Warn($"{source.Path}: {behind} bytes follow the last tensor and mean nothing; they do no harm");
+        foreach (string notice in source.Notices) run.Terminal.Warn(notice);
         run.Print(InspectResult.Of(source), ResultJson.Written.InspectResult, r => Print(r, run.Terminal));
     }
 

@@ -56,6 +56,10 @@ public sealed record InputRounding
     /// <summary>True if the integer kernels can take the codes: no scale changes within a chunk of columns.</summary>
     public bool HasCodes => Bits > 0 && Grain != InputGrain.Channel && (Grain != InputGrain.Group || Group % Activation.Chunk == 0);
 
+    /// <summary>The same for inputs whose column i is this input's column order[i].</summary>
+    internal InputRounding InOrder(int[] order) =>
+        Grain == InputGrain.Channel && Scales.Length == order.Length ? this with { Scales = Array.ConvertAll(order, i => Scales.Span[i]) } : this;
+
     /// <summary>As the command line names it: <c>int8-token</c>, <c>int4-g32</c>, <c>float</c>.</summary>
     public string Name => Bits == 0 ? "float" : string.Create(CultureInfo.InvariantCulture, $"int{Bits}-{GrainName}");
 

@@ -10,6 +10,8 @@ namespace Nibble.Core.Kernels;
 /// </remarks>
 public static unsafe class MatrixProduct
 {
+    [ThreadStatic] private static Activation? t_ordered;
+
     /// <param name="weight">[rows, columns].</param>
     /// <param name="x">[tokens, columns].</param>
     /// <param name="y">[tokens, rows], overwritten.</param>
@@ -19,6 +21,7 @@ public static unsafe class MatrixProduct
     {
         if (x.Columns != weight.Columns)
             throw new ArgumentException($"'{weight.Name}' has {weight.Columns} columns, its input {x.Columns}.", nameof(x));
+        if (weight.ColumnOrder is { } order) (weight, x, rounding) = (weight.InStoredOrder, InOrder(x, order), rounding?.InOrder(order));
         if (PackedMatrix.CanPack(weight) && (rounding is null || rounding.HasCodes))
         {
             x.MakeCodes(pool, rounding);
@@ -30,6 +33,20 @@ public static unsafe class MatrixProduct
             var job = new FloatJob { Weight = weight, X = x.Rounded(pool, rounding), Tokens = x.Tokens, Y = y };
             pool.Run(ref job);
         }
+    }
+
+    /// <summary>The input with its columns as a weight stores them.</summary>
+    private static Activation InOrder(Activation x, int[] order)
+    {
+        Activation ordered = t_ordered ??= new Activation();
+        ordered.Resize(x.Tokens, x.Columns);
+        for (int t = 0; t < x.Tokens; t++)
+        {
+            Span<float> from = x.Row(t), to = ordered.Row(t);
+            for (int i = 0; i < order.Length; i++) to[i] = from[order[i]];
+        }
+        ordered.Changed();
+        return ordered;
     }
 
     private struct PackedJob : IParallelJob

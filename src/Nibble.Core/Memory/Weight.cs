@@ -1,3 +1,4 @@
+using System.Buffers;
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
@@ -11,6 +12,7 @@ namespace Nibble.Core.Memory;
 public sealed unsafe class Weight : IWeightSource
 {
     private readonly object? _owner;
+    private readonly Weight? _inStoredOrder;
     private PackedMatrix? _packed;
 
     /// <param name="name">The tensor's name, for messages.</param>
@@ -30,6 +32,9 @@ public sealed unsafe class Weight : IWeightSource
         _owner = owner;
     }
 
+    private Weight(Weight stored, int[] order) : this(stored.Name, stored.Format, stored.Rows, stored.Columns, stored.Data, stored._owner) =>
+        (_inStoredOrder, ColumnOrder) = (stored, order);
+
     /// <summary>A new matrix of zeros in native memory.</summary>
     public static Weight Allocate(string name, Format format, int rows, int columns)
     {
@@ -46,6 +51,18 @@ public sealed unsafe class Weight : IWeightSource
     public byte* Data { get; }
     public long Bytes => (long)RowBytes * Rows;
 
+    /// <summary>
+    /// The column that each stored column is, where a method stored them in another order (GPTQ's act-order, whose groups
+    /// are then contiguous); null where they lie as the input does. A product takes its input in this order.
+    /// </summary>
+    public int[]? ColumnOrder { get; }
+
+    /// <summary>The stored matrix as it lies, whatever its columns mean.</summary>
+    internal Weight InStoredOrder => _inStoredOrder ?? this;
+
+    /// <summary>The weight whose stored columns are those of the input that <paramref name="order"/> lists.</summary>
+    public Weight WithColumnOrder(int[] order) => new(InStoredOrder, order);
+
     /// <summary>The stored bytes of one row.</summary>
     public Span<byte> Row(int row)
     {
@@ -53,7 +70,18 @@ public sealed unsafe class Weight : IWeightSource
         return new Span<byte>(Data + row * RowBytes, checked((int)RowBytes));
     }
 
-    public void ReadRow(int row, Span<float> weights) => Format.Decode(Row(row), weights[..Columns]);
+    public void ReadRow(int row, Span<float> weights)
+    {
+        if (ColumnOrder is not { } order)
+        {
+            Format.Decode(Row(row), weights[..Columns]);
+            return;
+        }
+        float[] stored = ArrayPool<float>.Shared.Rent(Columns);
+        Format.Decode(Row(row), stored.AsSpan(0, Columns));
+        for (int i = 0; i < order.Length; i++) weights[order[i]] = stored[i];
+        ArrayPool<float>.Shared.Return(stored);
+    }
 
     /// <summary>The weight in the kernels' layout, made at the first call.</summary>
     internal PackedMatrix Packed(WorkerPool pool) => _packed ??= PackedMatrix.Pack(this, pool);
@@ -62,6 +90,7 @@ public sealed unsafe class Weight : IWeightSource
     public Weight Slice(string name, int firstRow, int rows)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)(firstRow + rows), (uint)Rows);
-        return new Weight(name, Format, rows, Columns, Data + firstRow * RowBytes, _owner);
+        var slice = new Weight(name, Format, rows, Columns, Data + firstRow * RowBytes, _owner);
+        return ColumnOrder is { } order ? slice.WithColumnOrder(order) : slice;
     }
 }

@@ -17,7 +17,7 @@ namespace Nibble.Files.Packed;
 internal static class PackedConfig
 {
     public const string Key = "quantization_config";
-    private const string Method = "nibble";
+    public const string Method = "nibble";
     private const int Version = 1;
     private const long LargestFile = 64 << 20;
     private const int MostDimensions = 8;

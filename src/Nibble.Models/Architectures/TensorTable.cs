@@ -1,5 +1,6 @@
 using System.Globalization;
 using Nibble.Core;
+using Nibble.Core.Formats;
 using Nibble.Files;
 
 namespace Nibble.Models.Architectures;
@@ -56,7 +57,7 @@ internal sealed class TensorTable
             if (found is null && presence == Presence.Maybe) return;
             if (found is null)
                 throw new UnusableInputException($"{_file.Path}: has no tensor {Quote.Name(name)}, which a model of architecture '{_config.Architecture}' needs");
-            Check(found, StoredShape(entry, shape, count, place == "{h}"));
+            Check(found, StoredShape(entry, shape, count, place == "{h}", found.Format));
             _used.Add(found.Name);
             stored.Add(found);
         }
@@ -82,15 +83,16 @@ internal sealed class TensorTable
     }
 
     /// <summary>The shape that one stored tensor must have for a tensor of ours: rows and columns, one row for vectors.</summary>
-    private (long Rows, long Columns) StoredShape(TensorName entry, (int Experts, int Rows, int Columns) shape, int tensors, bool byHead)
+    private (long Rows, long Columns) StoredShape(TensorName entry, (int Experts, int Rows, int Columns) shape, int tensors, bool byHead, Format? format)
     {
         long experts = tensors > 1 && !byHead ? 1 : shape.Experts, shares = _huggingFace ? entry.Shares : 1;
         if (byHead) return (1, shape.Columns / tensors);
         if (shape.Rows == 1) return (1, experts * shape.Columns * shares);
         if (!_huggingFace) return (experts * shape.Rows, shape.Columns);
-        long stride = entry.Part?.Stride ?? (entry.Transposed ? shape.Columns : shape.Rows * shares);
-        if (entry.Part is not null) return (experts * stride, entry.Transposed ? shape.Rows : shape.Columns);
-        return (experts * stride, entry.Transposed ? shape.Rows * shares : shape.Columns);
+        if (entry.Part is { } part) return (experts * part.Stride, entry.Transposed ? shape.Rows : shape.Columns);
+        // A matrix in blocks holds outputs as rows, whatever the float one does.
+        bool transposed = entry.Transposed && format?.BlockSize is null or 1;
+        return transposed ? (experts * shape.Columns, shape.Rows * shares) : (experts * shape.Rows * shares, shape.Columns);
     }
 
     private void Check(TensorInfo tensor, (long Rows, long Columns) shape)
