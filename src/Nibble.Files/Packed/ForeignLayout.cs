@@ -9,6 +9,11 @@ internal abstract class ForeignLayout
     /// <summary>Every layout. Adding one is a file in this folder and a line here.</summary>
     public static IReadOnlyList<ForeignLayout> All { get; } =
     [
+        new GptqLayout(),
+        new AwqLayout(),
+        new CompressedTensorsLayout(),
+        new BitsAndBytesLayout(),
+        new Float8Layout(),
         new Mxfp4Layout(),
     ];
 

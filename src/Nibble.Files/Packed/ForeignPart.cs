@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Nibble.Core;
 
 namespace Nibble.Files.Packed;
@@ -5,20 +6,28 @@ namespace Nibble.Files.Packed;
 /// <summary>A stored tensor that is a part of a packed weight: its codes, its scales, its zero points.</summary>
 internal sealed unsafe class ForeignPart(MappedTensors file, TensorInfo info)
 {
+    private readonly byte* _data = file.Data(info);
+    private readonly int _rowBytes = checked((int)(info.Bytes / Math.Max(info.Rows, 1)));
+
     public TensorInfo Info { get; } = info;
 
     /// <summary>The bytes of one row.</summary>
-    public ReadOnlySpan<byte> Row(long row)
-    {
-        int bytes = checked((int)(Info.Bytes / Info.Rows));
-        return new ReadOnlySpan<byte>(file.Data(Info) + row * bytes, bytes);
-    }
+    public ReadOnlySpan<byte> Row(long row) => new(_data + row * _rowBytes, _rowBytes);
+
+    /// <summary>The bytes of one row, seen as numbers.</summary>
+    public ReadOnlySpan<T> Row<T>(long row) where T : struct => MemoryMarshal.Cast<byte, T>(Row(row));
 
     /// <summary>All bytes of a small part.</summary>
-    public ReadOnlySpan<byte> All() => new(file.Data(Info), checked((int)Info.Bytes));
+    public ReadOnlySpan<byte> All() => new(_data, checked((int)Info.Bytes));
 
-    /// <summary>The numbers of a row of floats.</summary>
-    public void ReadRow(long row, Span<float> numbers) => Info.Format!.Decode(Row(row), numbers);
+    /// <summary>One number of a matrix of floats.</summary>
+    public float Number(long row, int column)
+    {
+        int size = Info.Format!.BlockBytes;
+        float number = 0;
+        Info.Format.Decode(Row(row).Slice(column * size, size), new Span<float>(ref number));
+        return number;
+    }
 
     /// <summary>All numbers of a small part.</summary>
     public float[] ReadAll()

@@ -146,7 +146,7 @@ public sealed class PackedFolderTests : IDisposable
             writer.Commit();
         }
         using TensorFile file = TensorFile.Open(folder);
-        Assert.IsType<SafetensorsFolder>(file);
+        Assert.IsType<ForeignCheckpoint>(file);
     }
 
     /// <summary>One matrix of 4 by 64.</summary>
