@@ -22,6 +22,9 @@ public sealed record TensorInfo(string Name, string Type, Format? Format, IReadO
         return tensor with { Bytes = checked(format.RowBytes(tensor.Columns) * tensor.Rows) };
     }
 
+    /// <summary>The length of its data and of the table that it shares, if any.</summary>
+    public long BytesWithTable => Bytes + (Format?.SharedBytes ?? 0);
+
     /// <summary>The number of elements.</summary>
     public long Elements => Shape.Aggregate(1L, (product, n) => product * n);
 

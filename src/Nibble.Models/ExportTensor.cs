@@ -20,7 +20,7 @@ public sealed class ExportTensor : IWeightSource
     /// <summary>A tensor of a Hugging Face checkpoint.</summary>
     internal ExportTensor(ModelTensor tensor, ModelConfig config)
     {
-        Name = GgufName(tensor);
+        Name = tensor.GgufName;
         ModelName = tensor.Name;
         Source = tensor;
         Stored = tensor.Stored;
@@ -132,13 +132,6 @@ public sealed class ExportTensor : IWeightSource
         (rotary with { Scaling = null }).Frequencies(0, plain);
         rotary.Frequencies(0, scaled);
         return [new("rope_freqs.weight", [.. plain.Zip(scaled, (p, s) => p / s)])];
-    }
-
-    private static string GgufName(ModelTensor tensor)
-    {
-        string part = tensor.Name[tensor.Name.LastIndexOf('.')..], pattern = tensor.Entry.Gguf;
-        return pattern.Contains("{l}", StringComparison.Ordinal)
-            ? pattern.Replace("{l}", tensor.Name.Split('.')[1], StringComparison.Ordinal) + part : pattern + part;
     }
 
     private static IReadOnlyList<long> VectorShape(ModelTensor tensor, ModelConfig config) =>

@@ -64,6 +64,27 @@ public sealed unsafe class ModelTensor
     /// <summary>True if the checkpoint has this tensor and nothing else under its name, its rows in the same order.</summary>
     public bool IsStoredAsIs => Stored.Count == 1 && _order is null && !_transposed && Stored[0].Elements == (long)Experts * Rows * Columns;
 
+    /// <summary>True if the checkpoint stores the matrix with inputs as rows.</summary>
+    public bool IsTransposed => _transposed;
+
+    /// <summary>llama.cpp's name, always.</summary>
+    public string GgufName
+    {
+        get
+        {
+            string part = Name[Name.LastIndexOf('.')..], pattern = Entry.Gguf;
+            return pattern.Contains("{l}", StringComparison.Ordinal)
+                ? pattern.Replace("{l}", Name.Split('.')[1], StringComparison.Ordinal) + part : pattern + part;
+        }
+    }
+
+    /// <summary>The row of the checkpoint's tensor that a row of an expert's matrix is; of a transposed one, once it is turned.</summary>
+    public int StoredRow(int expert, int row)
+    {
+        int stride = _transposed ? Rows * Entry.Shares : _stride, first = _transposed ? 0 : _first;
+        return (Stored.Count > 1 ? 0 : expert * stride) + first + (_order?.Invoke(row, _config) ?? row);
+    }
+
     /// <summary>The row of the table that names it.</summary>
     internal TensorName Entry { get; }
 

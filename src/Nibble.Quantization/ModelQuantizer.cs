@@ -4,6 +4,7 @@ using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Core;
 using Nibble.Files.Gguf;
+using Nibble.Files.Packed;
 using Nibble.Files;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Methods;
@@ -43,8 +44,8 @@ public sealed record QuantizeOptions
 public sealed record QuantizedTensor(PlannedTensor Plan, string Method, RoundingError Error);
 
 /// <summary>
-/// Quantizes a model into a GGUF file, tensor by tensor: rows go from the mapped source through the workers into the
-/// file, so memory does not grow with the model.
+/// Quantizes a model into a GGUF file or a folder of safetensors, tensor by tensor: rows go from the mapped source through
+/// the workers into the file, so memory does not grow with the model.
 /// </summary>
 public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
 {
@@ -53,6 +54,9 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
     public QuantizationPlan Plan(Recipe recipe, PlanOptions options, bool allowRequantize, bool hasImportance = false)
     {
         QuantizationPlan plan = QuantizationPlan.Make(recipe, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance), options);
+        if (!source.IsForFolder && plan.Tensors.Where(t => t.Format.GgufType is null).OrderBy(t => t.Format.Name != recipe.Default).FirstOrDefault() is { } strange)
+            throw new UnusableInputException(
+                $"{source.Output}: GGUF has no type for {strange.Format}, in which tensor {Quote.Name(strange.Tensor.Name)} shall be stored; name a folder, as in -o {Path.ChangeExtension(source.Output, null)}");
         if (!allowRequantize && Requantized(plan).FirstOrDefault() is { } again)
             throw new UnusableInputException(
                 $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; quantize the original model, or accept a worse one with --allow-requantize");
@@ -65,25 +69,40 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             .Where(p => p.Tensor.StoredFormat.Family != FormatFamily.Float && (p.Planned.Format.Name != p.Tensor.StoredFormat.Name || p.Tensor.HasColumnOrder))
             .Select(p => p.Tensor);
 
-    /// <summary>The exact length of the file that a plan makes.</summary>
-    public long FileBytes(QuantizationPlan plan, QuantizeOptions options, string path) =>
-        GgufWriter.LengthOf(path, Provenance.Describe(source, plan, options, path, hash: false), Outputs(plan));
+    /// <summary>The exact length of the file of weights that a plan makes.</summary>
+    public long FileBytes(QuantizationPlan plan, QuantizeOptions options, string path) => QuantizationSource.IsFolder(path)
+        ? PackedWriter.LengthOf(path, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: false))
+        : GgufWriter.LengthOf(path, Provenance.Describe(source, plan, options, path, hash: false), Outputs(plan));
 
     /// <summary>Carries out a plan.</summary>
-    /// <param name="path">The GGUF file to write.</param>
+    /// <param name="path">The GGUF file or the folder to write.</param>
     /// <param name="cancellation">Whatever was written is deleted when it is cancelled, unless it is to be resumed.</param>
     /// <exception cref="UnusableInputException">The output cannot be written, or a weight is not finite.</exception>
     public IReadOnlyList<QuantizedTensor> Write(string path, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
     {
+        if (QuantizationSource.IsFolder(path))
+        {
+            if (options.Resume) throw new UnusableInputException($"{path}: only a .gguf file can be resumed; a folder is written anew, without --resume");
+            OutputFolder.CheckFree(path, options.Force);
+            using var folder = new PackedWriter(path, source.Folder, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: true), options.Force);
+            IReadOnlyList<QuantizedTensor> results = WriteAll(folder.Tensors, plan, options, cancellation);
+            folder.Commit();
+            return results;
+        }
         OutputFile.CheckFree(path, options.Force);
         GgufMetadata metadata = Provenance.Describe(source, plan, options, path, hash: true);
-        using var writer = new GgufWriter(path, metadata, Outputs(plan), options.Force, options.Resume);
+        using var file = new GgufWriter(path, metadata, Outputs(plan), options.Force, options.Resume);
+        IReadOnlyList<QuantizedTensor> written = WriteAll(file, plan, options, cancellation);
+        file.Commit();
+        return written;
+    }
+
+    private List<QuantizedTensor> WriteAll(TensorWriter writer, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
+    {
         using var nearest = new Nearest(pool);
         try
         {
-            IReadOnlyList<QuantizedTensor> results = WriteAll(plan, writer, nearest, options, cancellation);
-            writer.Commit();
-            return results;
+            return WriteTensors(plan, writer, nearest, options, cancellation);
         }
         catch when (options.Resume)
         {
@@ -92,7 +111,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         }
     }
 
-    private List<QuantizedTensor> WriteAll(
+    private List<QuantizedTensor> WriteTensors(
         QuantizationPlan plan, TensorWriter writer, Nearest nearest, QuantizeOptions options, CancellationToken cancellation)
     {
         var results = new List<QuantizedTensor>();
@@ -106,29 +125,35 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             read += tensor.StoredBytes;
             options.Progress?.Invoke(read);
         }
+        foreach (TensorInfo unchanged in source.Unchanged) source.Copy(unchanged, writer);
         return results;
     }
 
     /// <summary>The bytes that <see cref="QuantizeOptions.Progress"/> will have counted at the end.</summary>
     public long StoredBytesOfAll => source.Tensors.Sum(t => t.StoredBytes);
 
-    private static List<TensorInfo> Outputs(QuantizationPlan plan) =>
-        [.. plan.Tensors.Select(t => TensorInfo.Of(t.Tensor.Name, t.Format, t.Tensor.Shape))];
+    private List<TensorInfo> Outputs(QuantizationPlan plan) =>
+        [.. source.Tensors.Zip(plan.Tensors, (tensor, planned) => tensor.Output(planned.Format)), .. source.Unchanged];
 
     private static QuantizedTensor Write(
         SourceTensor tensor, PlannedTensor planned, TensorWriter writer, Nearest nearest, QuantizeOptions options, long before,
         CancellationToken cancellation)
     {
-        if (planned.Format.Name == tensor.StoredFormat.Name && tensor.TryCopy(writer)) return new QuantizedTensor(planned, "copied", default);
-        if (planned.Format.Family != FormatFamily.Float && options.Calibrated?.Take(tensor.ModelName, cancellation) is { } made)
+        if (tensor.TryCopy(planned.Format, writer)) return new QuantizedTensor(planned, "copied", default);
+        if (planned.Format.Family != FormatFamily.Float && options.Calibrated?.Take(tensor.Matrices, cancellation) is { } made)
             return new QuantizedTensor(planned, options.Calibrated.Method, Write(tensor, made, writer));
-        long rowBytes = tensor.StoredBytes / tensor.Rows;
         float[] importance = planned.Format.Family == FormatFamily.Float ? [] : options.Importance?.For(tensor)?.MeanSquares() ?? [];
-        RoundingError error = nearest.Quantize(tensor.Info.Name, tensor, planned.Format, options.Range, importance, (bytes, first, rows) =>
+        // Learning a table counts for half of the work on a tensor.
+        bool learns = planned.Format.SharedBytes > 0;
+        double half = learns ? tensor.StoredBytes / 2.0 : 0, each = (tensor.StoredBytes - half) / tensor.Rows;
+        Format format = !learns ? planned.Format.ForColumns(tensor.Columns) : nearest.Learn(
+            tensor.Info.Name, tensor, planned.Format, options.Range, importance, share => options.Progress?.Invoke(before + (long)(share * half)), cancellation);
+        writer.Write(format.Shared.Span);
+        RoundingError error = nearest.Quantize(tensor.Info.Name, tensor, format, options.Range, importance, (bytes, first, rows) =>
         {
             writer.Write(bytes);
             tensor.Release(first, first + rows);
-            options.Progress?.Invoke(before + (first + rows) * rowBytes);
+            options.Progress?.Invoke(before + (long)(half + (first + rows) * each));
         }, cancellation);
         return new QuantizedTensor(planned, importance.Length > 0 ? ImportanceRounding.Word : "nearest", error);
     }
@@ -139,16 +164,19 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         var original = new float[tensor.Columns];
         var decoded = new float[tensor.Columns];
         double error = 0, power = 0;
+        writer.Write(made[0].Format.Shared.Span);
+        RowPlace[] places = tensor.Places();
         for (int r = 0; r < tensor.Rows; r++)
         {
-            (int expert, int row) = tensor.Place(r);
-            writer.Write(made[expert].Row(row));
-            made[expert].ReadRow(row, decoded);
+            (int matrix, int row) = places[r];
+            writer.Write(made[matrix].Row(row));
+            made[matrix].ReadRow(row, decoded);
             tensor.ReadRow(r, original);
             double distance = TensorPrimitives.Distance<float>(original, decoded);
             error += distance * distance;
             power += TensorPrimitives.SumOfSquares<float>(original);
         }
+        tensor.Release(0, tensor.Rows);
         return new RoundingError(error == 0 ? 0 : error / power);
     }
 }

@@ -19,7 +19,7 @@ public static class Provenance
     /// <param name="hash">False writes zeros in the place of the source's hash, to learn the length of a file.</param>
     public static GgufMetadata Describe(QuantizationSource source, QuantizationPlan plan, QuantizeOptions options, string path, bool hash)
     {
-        var metadata = new GgufMetadata(source.Metadata, path);
+        var metadata = new GgufMetadata(source.Metadata!, path);
         metadata.Set("general.quantization_version", QuantizationVersion);
         if (plan.Recipe.FileType is { } type) metadata.Set("general.file_type", type);
         else metadata.Remove("general.file_type");
@@ -28,6 +28,16 @@ public static class Provenance
         metadata.Set("nibble.source_sha256", hash ? Hash(source.Files) : new string('0', 64));
         return metadata;
     }
+
+    /// <summary>The same for a folder, whose configuration stands beside the weights.</summary>
+    public static IReadOnlyDictionary<string, string> DescribeFolder(QuantizationSource source, QuantizationPlan plan, QuantizeOptions options, bool hash) =>
+        new Dictionary<string, string>
+        {
+            ["format"] = "pt",
+            ["nibble.quantized_by"] = Program,
+            ["nibble.recipe"] = string.Join(' ', Words(plan, options)),
+            ["nibble.source_sha256"] = hash ? Hash(source.Files) : new string('0', 64),
+        };
 
     /// <summary>Recipe, method, and what was asked for beside them.</summary>
     private static IEnumerable<string> Words(QuantizationPlan plan, QuantizeOptions options)

@@ -13,7 +13,7 @@ using Nibble.Quantization.Recipes;
 
 namespace Nibble.Quantization;
 
-/// <summary>A model as a quantizer reads it: all that a GGUF file of it holds, but for the formats.</summary>
+/// <summary>A model as a quantizer reads it: all that the output holds, but for the formats.</summary>
 public sealed class QuantizationSource : IDisposable
 {
     /// <summary>Tokens of a chunk of the text that is calibrated on.</summary>
@@ -25,19 +25,20 @@ public sealed class QuantizationSource : IDisposable
     private readonly ModelSource _source;
 
     /// <summary>Opens a Hugging Face folder or a GGUF file.</summary>
+    /// <param name="path">The model.</param>
+    /// <param name="output">A file's name ends with <c>.gguf</c>; anything else is a folder. Null if the model is only looked at, as for a file.</param>
     /// <exception cref="UnusableInputException">One line says what is wrong with it.</exception>
-    public QuantizationSource(string path)
+    public QuantizationSource(string path, string? output = null)
     {
+        Output = output ?? "";
         _source = ModelSource.Open(path);
         try
         {
-            Metadata = new GgufMetadata(path);
-            _source.WriteGgufMetadata(Metadata);
-            Warnings = [.. _source.Notices, .. _source.File is GgufFile ? [] : (string[])[.. Describe(path), .. LostWindow()]];
-            IEnumerable<ExportTensor> tensors = _source.GgufTensors();
+            Warnings = _source.Notices;
+            IEnumerable<SourceTensor> tensors = IsForFolder ? OpenForFolder() : OpenForGguf();
             // Layer by layer, so that whoever reads or calibrates in this order holds one layer at a time.
-            if (_source.File is not GgufFile) tensors = tensors.OrderBy(t => Position(t.Name));
-            Tensors = [.. tensors.Select(t => new SourceTensor(_source.File, t))];
+            if (_source.File is not GgufFile) tensors = tensors.OrderBy(t => Position(t.Info.Name));
+            Tensors = [.. tensors];
         }
         catch
         {
@@ -48,14 +49,23 @@ public sealed class QuantizationSource : IDisposable
 
     public string Path => _source.Path;
 
+    /// <summary>Where it shall be written; empty if it is only looked at.</summary>
+    public string Output { get; }
+
+    /// <summary>Whether the tensors are those of a folder, not of a GGUF file.</summary>
+    public bool IsForFolder => Output.Length > 0 && IsFolder(Output);
+
+    /// <summary>The folder of the model, or of its file.</summary>
+    public string Folder => Directory.Exists(Path) ? Path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!;
+
     /// <summary>The files that hold the weights.</summary>
     public IReadOnlyList<string> Files => _source.File.Files;
 
-    /// <summary>To be written, with what the quantizer adds.</summary>
-    public GgufMetadata Metadata { get; }
+    /// <summary>For a GGUF file, to be written with what the quantizer adds.</summary>
+    public GgufMetadata? Metadata { get; private set; }
 
-    /// <summary>What GGUF cannot say of this model, a sentence each.</summary>
-    public IReadOnlyList<string> Warnings { get; } = [];
+    /// <summary>What the output cannot say of this model, a sentence each.</summary>
+    public IReadOnlyList<string> Warnings { get; private set; } = [];
 
     public IReadOnlyList<SourceTensor> Tensors { get; }
 
@@ -66,16 +76,49 @@ public sealed class QuantizationSource : IDisposable
     public IEnumerable<SourceTensor> UnmeasuredBy(ImportanceMatrix matrix) => Tensors.Where(t =>
         TensorRoles.LayerOf(t.Info.Name) >= 0 && TensorRoles.IsQuantizable(t.Info.Name, t.Info.Shape.Count) && !matrix.Tensors.ContainsKey(t.Info.Name));
 
+    /// <summary>Tensors that a folder gets as they are: those the decoder does not read, or reads in two ways.</summary>
+    public IReadOnlyList<TensorInfo> Unchanged { get; private set; } = [];
+
+    /// <summary>Whether an output of this name is a folder.</summary>
+    public static bool IsFolder(string output) => !System.IO.Path.GetExtension(output).Equals(".gguf", StringComparison.OrdinalIgnoreCase);
+
+    private IEnumerable<SourceTensor> OpenForGguf()
+    {
+        Metadata = new GgufMetadata(Path);
+        _source.WriteGgufMetadata(Metadata);
+        if (_source.File is not GgufFile) Warnings = [.. Warnings, .. Describe(), .. LostWindow()];
+        return _source.GgufTensors().Select(t => new GgufSourceTensor(_source.File, t));
+    }
+
+    private List<CheckpointTensor> OpenForFolder()
+    {
+        if (_source.File is GgufFile)
+            throw new UnusableInputException($"{Output}: a folder is made from a Hugging Face folder, and {Path} is GGUF; quantize the original model, or name a .gguf file");
+        List<CheckpointTensor> tensors = [.. CheckpointTensor.All(_source)];
+        HashSet<string> known = [.. tensors.Select(t => t.StoredName)];
+        Unchanged = [.. _source.File.Tensors.Where(t => !known.Contains(t.Name))];
+        if (Unchanged.FirstOrDefault(t => t.HasColumnOrder) is { } sorted)
+            throw new UnusableInputException($"{Path}: tensor {Quote.Name(sorted.Name)} has its columns in another order (act-order), which a folder cannot say; start from the original model");
+        return tensors;
+    }
+
+    /// <summary>Copies a tensor that is <see cref="Unchanged"/>.</summary>
+    public void Copy(TensorInfo unchanged, TensorWriter writer)
+    {
+        writer.Write(unchanged.Format is { } format ? format.Shared.Span : default);
+        writer.Copy(_source.File, unchanged);
+    }
+
     /// <summary>A quantizer that calibrates on a text, for a plan made for this source.</summary>
     /// <param name="text">Cut into chunks of the context (512 tokens, or the model's if shorter), of which some are taken evenly.</param>
     /// <param name="chunks">How many.</param>
     /// <exception cref="UnusableInputException">The model has no tokenizer, or the text is too short.</exception>
     public LayerQuantizer Calibrate(QuantizationPlan plan, string text, int chunks, CalibratedMethod method, WorkerPool pool)
     {
-        var formats = Tensors.Zip(plan.Tensors)
+        IEnumerable<CalibratedTensor> tensors = Tensors.Zip(plan.Tensors)
             .Where(t => t.Second.Format.Family != FormatFamily.Float)
-            .ToDictionary(t => t.First.ModelName, t => t.Second.Format);
-        return new LayerQuantizer(_source, formats, Chunks(text, chunks, CalibrationContext), method, pool);
+            .Select(t => new CalibratedTensor(t.Second.Format, t.First.Matrices));
+        return new LayerQuantizer(_source, tensors, Chunks(text, chunks, CalibrationContext), method, pool);
     }
 
     /// <summary>Measures what every matrix reads while the model reads a text.</summary>
@@ -98,21 +141,21 @@ public sealed class QuantizationSource : IDisposable
         }
         if (withHead) walk.ProbeHead(probe);
         var found = new Dictionary<string, ColumnImportance>();
-        foreach (SourceTensor tensor in Tensors.Where(t => t.ModelName.EndsWith(".weight", StringComparison.Ordinal)))
+        foreach (SourceTensor tensor in Tensors)
             if (probe.Of(ModuleOf(tensor), tensor.Experts) is { } importance)
                 found.Add(tensor.Info.Name, importance);
         return new ImportanceMatrix(found, [dataset], (uint)texts.Length, (uint)texts[0].Length);
     }
 
     /// <summary>The linear layer that reads with a tensor; the embedding is the head where the two are one.</summary>
-    private string ModuleOf(SourceTensor tensor) => _source.Config.TiedHead && tensor.ModelName == "token_embd.weight" ? "output"
-        : tensor.ModelName[..^".weight".Length];
+    private string ModuleOf(SourceTensor tensor) =>
+        _source.Config.TiedHead && tensor.Matrices[0].Module == "token_embd" ? "output" : tensor.Matrices[0].Module;
 
     /// <summary>Chunks of a text, taken evenly from it.</summary>
     private int[][] Chunks(string text, int chunks, int context)
     {
         Tokenizer tokenizer = _source.File is GgufFile gguf ? Tokenizer.FromGguf(gguf.Metadata)
-            : Tokenizer.FromFolder(Directory.Exists(Path) ? Path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!);
+            : Tokenizer.FromFolder(Folder);
         var cut = EvaluationText.Of(text, tokenizer, Math.Min(context, _source.Config.ContextLength));
         int count = Math.Min(chunks, cut.Chunks);
         return [.. Enumerable.Range(0, count).Select(i => cut.Chunk((int)((long)i * cut.Chunks / count)))];
@@ -134,13 +177,12 @@ public sealed class QuantizationSource : IDisposable
     }
 
     /// <summary>Adds what a Hugging Face folder says beside its weights.</summary>
-    private IReadOnlyList<string> Describe(string path)
+    private IReadOnlyList<string> Describe()
     {
-        string full = System.IO.Path.GetFullPath(path);
-        string folder = Directory.Exists(full) ? full : System.IO.Path.GetDirectoryName(full)!;
-        Metadata.Set("general.name", System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(folder)));
+        string folder = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(Folder));
+        Metadata!.Set("general.name", System.IO.Path.GetFileName(folder));
         if (!File.Exists(System.IO.Path.Combine(folder, "tokenizer.json")))
-            return [$"{path}: has no tokenizer.json, so the file will have no tokenizer and cannot read text; save it with transformers' save_pretrained"];
+            return [$"{Path}: has no tokenizer.json, so the file will have no tokenizer and cannot read text; save it with transformers' save_pretrained"];
         return Tokenizer.FromFolder(folder).WriteTo(Metadata, _source.Config.Vocabulary);
     }
 

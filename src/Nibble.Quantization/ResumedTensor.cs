@@ -18,7 +18,8 @@ internal static class ResumedTensor
     public static RoundingError Take(SourceTensor tensor, PlannedTensor planned, int index, TensorWriter writer, LayerQuantizer? calibrated)
     {
         Format format = planned.Format.ForColumns(tensor.Columns);
-        Weight[] made = calibrated?.Handles(tensor.ModelName) == true ? Allocate(tensor, format) : [];
+        Weight[] made = calibrated?.Handles(tensor.Matrices) == true ? Allocate(tensor, format) : [];
+        RowPlace[] places = made.Length > 0 ? tensor.Places() : [];
         var bytes = new byte[format.RowBytes(tensor.Columns)];
         float[] original = new float[tensor.Columns], decoded = new float[tensor.Columns];
         double error = 0, power = 0;
@@ -30,14 +31,13 @@ internal static class ResumedTensor
             double distance = TensorPrimitives.Distance<float>(original, decoded);
             error += distance * distance;
             power += TensorPrimitives.SumOfSquares<float>(original);
-            (int expert, int row) = tensor.Place(r);
-            if (made.Length > 0) bytes.CopyTo(made[expert].Row(row));
+            if (made.Length > 0) bytes.CopyTo(made[places[r].Matrix].Row(places[r].Row));
         }
         tensor.Release(0, tensor.Rows);
-        if (made.Length > 0) calibrated!.Restore(tensor.ModelName, made);
+        for (int i = 0; i < made.Length; i++) calibrated!.Restore(tensor.Matrices[i], made[i]);
         return new RoundingError(error == 0 ? 0 : error / power);
     }
 
     private static Weight[] Allocate(SourceTensor tensor, Format format) =>
-        [.. Enumerable.Range(0, tensor.Experts).Select(_ => Weight.Allocate(tensor.ModelName, format, tensor.Rows / tensor.Experts, tensor.Columns))];
+        [.. tensor.Matrices.Select(m => Weight.Allocate(m.Module, format, tensor.Rows / tensor.Matrices.Count, tensor.Columns))];
 }

@@ -141,7 +141,7 @@ internal sealed record BenchResult(
         {
             if (tensor.Name == "token_embd.weight" && !source.Config.TiedHead) continue;
             double share = tensor.Experts > 1 && source.Config.Experts is { } experts ? (double)experts.Used / experts.Count : 1;
-            bytes += share * tensor.Stored.Sum(t => t.Bytes);
+            bytes += share * tensor.Stored.Sum(t => t.BytesWithTable);
         }
         return (long)bytes;
     }

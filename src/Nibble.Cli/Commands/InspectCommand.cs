@@ -55,12 +55,12 @@ internal sealed record InspectResult(
     public static InspectResult Of(ModelSource source)
     {
         TensorInfo[] weights = [.. source.File.Tensors.Where(t => t.Format is not null)];
-        long parameters = weights.Sum(t => t.Elements), bytes = weights.Sum(t => t.Bytes);
+        long parameters = weights.Sum(t => t.Elements), bytes = weights.Sum(t => t.BytesWithTable);
         ModelConfig config = source.Config;
         return new InspectResult(
             source.Path, config.Architecture, parameters, bytes, 8.0 * bytes / Math.Max(parameters, 1), config.Layers.Count, config.Hidden,
             config.FeedForward, config.Heads, config.KvHeads, config.ContextLength, config.Vocabulary, TokenizerOf(source),
-            [.. source.File.Tensors.Select(t => new TensorRow(t.Name, t.Shape, t.Format?.Name ?? t.Type, t.Bytes))]);
+            [.. source.File.Tensors.Select(t => new TensorRow(t.Name, t.Shape, t.Format?.Name ?? t.Type, t.BytesWithTable))]);
     }
 
     /// <summary>What the tokenizer is, or why there is none: a model can be looked at without it.</summary>

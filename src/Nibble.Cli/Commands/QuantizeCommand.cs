@@ -4,6 +4,7 @@ using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 using Nibble.Files;
+using Nibble.Files.Safetensors;
 using Nibble.Quantization;
 using Nibble.Quantization.Methods;
 using Nibble.Quantization.Calibration;
@@ -19,8 +20,8 @@ internal sealed class QuantizeCommand : Verb
     private const int CalibrationChunks = 64;
 
     private readonly Argument<string?> _model = ModelArgument();
-    private readonly Option<string?> _output = new("--output", "-o") { Description = "The file to write. [default: NAME-RECIPE.gguf in this folder]", HelpName = "OUT" };
-    private readonly Option<string> _to = new("--to") { Description = "A recipe (Q4_K_M, IQ3_XXS, ...) or a format of 'nibble formats'.", HelpName = "RECIPE", DefaultValueFactory = _ => DefaultRecipe };
+    private readonly Option<string?> _output = new("--output", "-o") { Description = "The .gguf file, or the folder of safetensors, to write. [default: NAME-RECIPE in this folder, .gguf where GGUF has the format]", HelpName = "OUT" };
+    private readonly Option<string> _to = new("--to") { Description = "A recipe (Q4_K_M, IQ3_XXS, ...) or a format of 'nibble formats' (Linear3-sym-g32, NF4, Vector8x256, ...).", HelpName = "RECIPE", DefaultValueFactory = _ => DefaultRecipe };
     private readonly Option<string?> _method = new("--method")
     {
         Description = $"How bits are chosen: {Nearest}, {string.Join(", ", CalibratedMethod.All.Select(m => m.Name))}. [default: nearest; gptq with --calibration]",
@@ -40,10 +41,10 @@ internal sealed class QuantizeCommand : Verb
         HelpName = "R",
     };
     private readonly Option<string[]> _override = new("--override") { Description = "Give tensors whose name fits a pattern another format; may be given more than once.", HelpName = "PATTERN=FORMAT" };
-    private readonly Option<string?> _keepOutput = new("--keep-output") { Description = "The format of the output matrix (the embedding, where they are one).", HelpName = "FORMAT" };
+    private readonly Option<string?> _keepOutput = new("--keep-output") { Description = "The format of the output matrix (the embedding, where they are one). [default: Q6_K or the recipe's; in a folder Linear6]", HelpName = "FORMAT" };
     private readonly Option<bool> _pure = new("--pure") { Description = "Every matrix in the one format, without the recipe's exceptions." };
     private readonly Option<bool> _force = new("--force") { Description = "Replace an existing output." };
-    private readonly Option<bool> _resume = new("--resume") { Description = "Go on where a stopped run of the same command left OUT.partial, and leave it if this one is stopped." };
+    private readonly Option<bool> _resume = new("--resume") { Description = "Go on where a stopped run of the same command left OUT.partial (a .gguf file), and leave it if this one is stopped." };
     private readonly Option<bool> _allowRequantize = new("--allow-requantize") { Description = "Quantize again what is quantized already; the result is worse than from the original." };
     private readonly Option<bool> _dryRun = new("--dry-run") { Description = "Show what would be written, and write nothing." };
     private readonly Option<bool> _evaluate = new("--evaluate") { Description = "Measure what it cost, on the bundled text. [default: only when no MODEL is named]" };
@@ -53,6 +54,7 @@ internal sealed class QuantizeCommand : Verb
         "nibble quantize",
         "nibble quantize Llama-3.2-1B --to Q4_K_M -o llama-Q4_K_M.gguf",
         "nibble quantize model-F16.gguf --to IQ4_XS --override 'blk\\.\\d+\\.ffn_down=Q6_K' --evaluate",
+        "nibble quantize model --to Linear3-g32 -o model-Linear3",
         "nibble quantize model --to Q3_K_M --dry-run --json")
     {
         Add(_model);
@@ -84,7 +86,7 @@ internal sealed class QuantizeCommand : Verb
             HeadFormat = run.Get(_keepOutput) is { } head ? Format.Parse(head) : null,
             Pure = run.Get(_pure),
         };
-        string output = run.Get(_output) ?? $"{NameOf(path)}-{recipe.Name}.gguf";
+        string output = run.Get(_output) ?? $"{NameOf(path)}-{recipe.Name}{(Format.Parse(recipe.Default).GgufType is null ? "" : ".gguf")}";
         bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
         if (!dryRun) CheckFree(output, options.Force, evaluates);
 
@@ -98,7 +100,7 @@ internal sealed class QuantizeCommand : Verb
         Invocation run, string path, string output, Recipe recipe, PlanOptions planOptions, QuantizeOptions options,
         CalibratedMethod? method, string? text, WorkerPool pool, long started)
     {
-        using QuantizationSource source = new QuantizationSource(path);
+        using QuantizationSource source = new QuantizationSource(path, output);
         var quantizer = new ModelQuantizer(source, pool);
         QuantizationPlan plan = quantizer.Plan(recipe, planOptions, run.Get(_allowRequantize), hasImportance: method is not null || options.Importance is not null);
         List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options), .. options.Importance?.Warnings(source, plan) ?? []];
@@ -143,9 +145,10 @@ internal sealed class QuantizeCommand : Verb
     /// <summary>Refuses an existing output before any work, and says how to go on.</summary>
     private static void CheckFree(string output, bool force, bool evaluates)
     {
-        if (evaluates && !force && File.Exists(output))
+        if (evaluates && !force && (File.Exists(output) || Directory.Exists(output)))
             throw new UnusableInputException($"{output}: exists already; --force makes it again, and '{CommandLine.Name} run {output} -p TEXT' runs it");
-        OutputFile.CheckFree(output, force);
+        if (QuantizationSource.IsFolder(output)) OutputFolder.CheckFree(output, force);
+        else OutputFile.CheckFree(output, force);
     }
 
     private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer, QuantizeOptions options)
@@ -177,7 +180,7 @@ internal sealed record QuantizeResult(
         QuantizationPlan plan, IReadOnlyList<QuantizedTensor> tensors, string output, IReadOnlyList<string> warnings, double seconds)
     {
         using Process process = Process.GetCurrentProcess();
-        return OfPlan(plan, output, new FileInfo(output).Length, warnings) with
+        return OfPlan(plan, output, BytesOf(output), warnings) with
         {
             Seconds = seconds,
             PeakMemoryBytes = process.PeakWorkingSet64,
@@ -190,6 +193,10 @@ internal sealed record QuantizeResult(
             })],
         };
     }
+
+    /// <summary>The length of the file of weights.</summary>
+    private static long BytesOf(string output) =>
+        new FileInfo(Directory.Exists(output) ? Path.Combine(output, SafetensorsFolder.SingleFile) : output).Length;
 
     public static QuantizeResult OfPlan(QuantizationPlan plan, string output, long bytes, IReadOnlyList<string> warnings) => new(
         output, plan.Recipe.Name, bytes, 8.0 * plan.Bytes / plan.Tensors.Sum(t => t.Tensor.Elements), 0, 0, plan.FellBack.Count(), true, warnings,

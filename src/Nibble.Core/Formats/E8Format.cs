@@ -186,7 +186,7 @@ public sealed class E8Format : Format
     public static E8Format? TryParse(string name)
     {
         var words = new FormatName.Reader(name);
-        if (!words.Takes("vector8-e8")) return null;
+        if (!words.Takes("vector8-e8") && !words.Takes("e8")) return null;
         Granularity granularity = DefaultGranularity;
         ScaleType scale = ScaleType.F16;
         while (words.Next(out ReadOnlySpan<char> word))

@@ -1,12 +1,11 @@
 using Nibble.Core;
-using Nibble.Core.Formats;
 using Nibble.Files.Safetensors;
 
 namespace Nibble.Files.Packed;
 
 /// <summary>
-/// Writes a folder that <see cref="PackedFolder"/> reads, tensor by tensor: for one whose format shares a table first
-/// <see cref="WriteTable"/>, then its rows in pieces of any length. The folder takes its place at <see cref="Commit"/>.
+/// Writes a folder that <see cref="PackedFolder"/> reads: configuration and tokenizer of the original, and the tensors, one
+/// after the other. The folder takes its place at <see cref="Commit"/>.
 /// </summary>
 public sealed class PackedWriter : IDisposable
 {
@@ -18,7 +17,6 @@ public sealed class PackedWriter : IDisposable
     ];
 
     private readonly OutputFolder _folder;
-    private readonly SafetensorsWriter _writer;
 
     /// <param name="path">The folder to write.</param>
     /// <param name="original">The model's folder: its config.json and tokenizer are taken over.</param>
@@ -33,7 +31,7 @@ public sealed class PackedWriter : IDisposable
         {
             File.WriteAllBytes(_folder.PathOf("config.json"), PackedConfig.Write(original, tensors.Where(PackedFolder.IsPacked)));
             foreach (string file in Companions.Select(name => Path.Combine(original, name)).Where(File.Exists)) _folder.Copy(file);
-            _writer = new SafetensorsWriter(_folder.PathOf(SafetensorsFolder.SingleFile), [.. tensors.SelectMany(PackedFolder.Stored)], metadata);
+            Tensors = new SafetensorsWriter(_folder.PathOf(SafetensorsFolder.SingleFile), Stored(tensors), metadata);
         }
         catch
         {
@@ -42,31 +40,31 @@ public sealed class PackedWriter : IDisposable
         }
     }
 
-    /// <summary>The safetensor whose bytes come next: a tensor, or its table; null when all are written.</summary>
-    public TensorInfo? Current => _writer.Current;
+    /// <summary>
+    /// Takes the bytes: of a tensor whose format shares a table first the table (<see cref="Core.Formats.Format.Shared"/>),
+    /// then the rows in pieces of any length.
+    /// </summary>
+    public TensorWriter Tensors { get; }
 
-    /// <summary>Writes the table of the tensor that comes next; nothing for a format that shares none.</summary>
-    public void WriteTable(Format learned) => _writer.Write(learned.Shared.Span);
+    /// <summary>The length of the weights' file that such a writer makes.</summary>
+    public static long LengthOf(string path, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
+        SafetensorsWriter.LengthOf(path, Stored(tensors), metadata);
 
-    /// <summary>The next bytes of the tensor that comes next.</summary>
-    public void Write(ReadOnlySpan<byte> bytes) => _writer.Write(bytes);
-
-    /// <summary>Copies a tensor from another file, unchanged.</summary>
-    public void Copy(TensorFile source, TensorInfo tensor) => _writer.Copy(source, tensor);
+    private static List<TensorInfo> Stored(IReadOnlyList<TensorInfo> tensors) => [.. tensors.SelectMany(PackedFolder.Stored)];
 
     /// <summary>Puts the finished folder in its place.</summary>
     /// <exception cref="InvalidOperationException">A tensor was declared and not written.</exception>
     public void Commit()
     {
-        _writer.Commit();
-        _writer.Dispose();
+        Tensors.Commit();
+        Tensors.Dispose();
         _folder.Commit();
     }
 
     /// <summary>Deletes what was written, unless it was committed.</summary>
     public void Dispose()
     {
-        _writer.Dispose();
+        Tensors.Dispose();
         _folder.Dispose();
     }
 }

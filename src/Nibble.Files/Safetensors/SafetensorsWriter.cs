@@ -19,6 +19,10 @@ public sealed class SafetensorsWriter : TensorWriter
         string path, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null, bool force = false, bool resume = false)
         : this(path, Header(path, tensors, metadata), tensors, force, resume) { }
 
+    /// <summary>The length of the file that such a writer makes.</summary>
+    public static long LengthOf(string path, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
+        Length(Header(path, tensors, metadata), tensors, 1);
+
     private SafetensorsWriter(string path, byte[] header, IReadOnlyList<TensorInfo> tensors, bool force, bool resume)
         : base(new OutputFile(path, force, Length(header, tensors, 1), resume), header, tensors, 1) { }
 

@@ -14,6 +14,13 @@ public sealed record ColumnImportance(float[] Sums, float[] Counts)
     /// <summary>Tokens of the part that saw most.</summary>
     public float Tokens => Counts.Max();
 
+    /// <summary>That of one expert alone.</summary>
+    public ColumnImportance Of(int expert)
+    {
+        int columns = Sums.Length / Parts;
+        return new ColumnImportance(Sums[(expert * columns)..((expert + 1) * columns)], [Counts[expert]]);
+    }
+
     /// <summary>[experts, columns]: the mean square of each input. Where no token was seen, all columns are alike: 1.</summary>
     public float[] MeanSquares()
     {

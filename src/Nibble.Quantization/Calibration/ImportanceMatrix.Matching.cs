@@ -13,6 +13,8 @@ public sealed partial class ImportanceMatrix
     {
         if (!Tensors.TryGetValue(tensor.Info.Name, out ColumnImportance? found)) return null;
         if (found.Sums.Length == tensor.Experts * tensor.Columns) return found;
+        // A folder may have a tensor for each expert, where GGUF stacks them.
+        if (tensor.Matrices is [{ Expert: var expert }] && found.Sums.Length == found.Parts * tensor.Columns && expert < found.Parts) return found.Of(expert);
         throw new UnusableInputException(
             $"{Path}: has {found.Sums.Length} columns for tensor {Quote.Name(tensor.Info.Name)}, which has {tensor.Experts * tensor.Columns}; it was measured on another model");
     }

@@ -9,6 +9,13 @@ using Nibble.Quantization.Recipes;
 
 namespace Nibble.Quantization.Calibration;
 
+/// <summary>Matrices that become one tensor, and so share its format and the table it learns.</summary>
+public sealed record CalibratedTensor(Format Format, IReadOnlyList<MatrixName> Matrices)
+{
+    /// <summary>The format with its table, once it is learned.</summary>
+    internal Format? Learned { get; set; }
+}
+
 /// <summary>
 /// Quantizes the linear layers of a model by a calibrated method, one layer of the network after the other: each sees the
 /// inputs that the quantized layers before it produce. Layers are worked off as their tensors are asked for, so one layer
@@ -20,21 +27,24 @@ public sealed class LayerQuantizer : IDisposable
     private readonly WorkerPool _pool;
     private readonly DecoderModel _model;
     private readonly LayerWalk _walk;
-    private readonly Dictionary<string, Format> _formats;
-    private readonly Dictionary<string, List<Weight>> _made = [];
-    private readonly Dictionary<string, IReadOnlyList<Weight>> _restored = [];
+    private readonly HashSet<MatrixName> _linears;
+    private readonly Dictionary<MatrixName, CalibratedTensor> _tensors = [];
+    private readonly Dictionary<MatrixName, Weight> _made = [], _restored = [];
     private readonly List<string> _warnings = [];
     private int _passed;
 
     /// <param name="source">Must outlive the quantizer.</param>
-    /// <param name="formats">The format of each matrix that is to be quantized, by the decoder's name.</param>
+    /// <param name="tensors">What is to be quantized.</param>
     /// <param name="texts">Token ids to calibrate on; each starts at position 0.</param>
     /// <param name="method">How the bits are chosen.</param>
     /// <param name="pool">Must outlive the quantizer.</param>
-    public LayerQuantizer(ModelSource source, Dictionary<string, Format> formats, IReadOnlyList<int[]> texts, CalibratedMethod method, WorkerPool pool)
+    public LayerQuantizer(ModelSource source, IEnumerable<CalibratedTensor> tensors, IReadOnlyList<int[]> texts, CalibratedMethod method, WorkerPool pool)
     {
-        (_formats, _method, _pool) = (formats, method, pool);
+        (_method, _pool) = (method, pool);
+        foreach (CalibratedTensor tensor in tensors)
+            foreach (MatrixName matrix in tensor.Matrices) _tensors[matrix] = tensor;
         _model = new DecoderModel(source, pool);
+        _linears = [.. _model.Linears.Select(l => MatrixName.OfLinear(l.Name))];
         _walk = new LayerWalk(_model, texts);
     }
 
@@ -44,50 +54,62 @@ public sealed class LayerQuantizer : IDisposable
     public IReadOnlyList<string> Warnings => _warnings;
 
     /// <summary>
-    /// The quantized matrices of a tensor (one, or one an expert), or null if it is no linear layer of a block: the
-    /// embedding and the head are not calibrated. They are given away, and freed with the last reference.
+    /// The quantized matrices of a tensor, or null if it is no linear layer of a block: the embedding and the head are not
+    /// calibrated. They are given away, and freed with the last reference.
     /// </summary>
-    /// <param name="tensor">The decoder's name: <c>blk.0.attn_q.weight</c>.</param>
-    public IReadOnlyList<Weight>? Take(string tensor, CancellationToken cancellation)
+    public IReadOnlyList<Weight>? Take(IReadOnlyList<MatrixName> matrices, CancellationToken cancellation)
     {
-        if (!Handles(tensor)) return null;
-        int layer = TensorRoles.LayerOf(tensor);
+        if (!Handles(matrices)) return null;
+        int layer = LayerOf(matrices);
         while (_passed <= layer) PassLayer(_passed++, cancellation);
-        return _made.Remove(ModuleOf(tensor), out List<Weight>? made) ? made : null;
+        var taken = new List<Weight>();
+        foreach (MatrixName matrix in matrices)
+            if (_made.Remove(matrix, out Weight? made)) taken.Add(made);
+        return taken.Count == matrices.Count ? taken : null;
     }
 
-    /// <summary>Whether <see cref="Take"/> gives this tensor.</summary>
-    public bool Handles(string tensor) => TensorRoles.LayerOf(tensor) >= 0 && _formats.ContainsKey(tensor)
-        && _model.Linears.Any(l => ModuleOf(l) == ModuleOf(tensor));
+    /// <summary>Whether <see cref="Take"/> gives these.</summary>
+    public bool Handles(IReadOnlyList<MatrixName> matrices) => LayerOf(matrices) >= 0 && matrices.All(m => _linears.Contains(m) && _tensors.ContainsKey(m));
+
+    private static int LayerOf(IReadOnlyList<MatrixName> matrices) => TensorRoles.LayerOf(matrices[0].Module + ".");
 
     /// <summary>
-    /// Gives the matrices that an earlier run made of a tensor: they are not made again, and the layers after them see what
-    /// they produce. To be called before any tensor of their layer is taken.
+    /// Gives a matrix that an earlier run made: it is not made again, and the layers after it see what it produces.
+    /// To be called before any tensor of its layer is taken.
     /// </summary>
-    public void Restore(string tensor, IReadOnlyList<Weight> made) => _restored.Add(ModuleOf(tensor), made);
+    public void Restore(MatrixName matrix, Weight made) => _restored.Add(matrix, made);
 
     private void PassLayer(int layer, CancellationToken cancellation)
     {
         var probe = new MomentsProbe(_pool);
-        IGrouping<string, Linear>[] modules = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer).GroupBy(ModuleOf)];
-        modules = [.. modules.Where(m => _formats.ContainsKey(m.Key + ".weight"))];
-        if (!modules.All(m => _restored.ContainsKey(m.Key))) _walk.Probe(layer, probe, cancellation);
-        foreach (IGrouping<string, Linear> module in modules)
+        Linear[] linears = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && _tensors.ContainsKey(MatrixName.OfLinear(l.Name)))];
+        if (!linears.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) _walk.Probe(layer, probe, cancellation);
+        foreach (Linear linear in linears)
         {
-            if (_restored.Remove(module.Key, out IReadOnlyList<Weight>? restored))
+            MatrixName name = MatrixName.OfLinear(linear.Name);
+            if (_restored.Remove(name, out Weight? restored))
             {
-                foreach ((Linear linear, Weight weight) in module.Zip(restored)) linear.Replace(weight);
+                linear.Replace(restored);
                 continue;
             }
-            List<Weight> made = _made[module.Key] = [];
-            foreach (Linear linear in module)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                made.Add(Quantize(linear, _formats[module.Key + ".weight"], probe.Of(linear.Name)));
-                linear.Replace(made[^1]);
-            }
+            cancellation.ThrowIfCancellationRequested();
+            CalibratedTensor tensor = _tensors[name];
+            tensor.Learned ??= Learn(tensor, linears, probe);
+            _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear.Name));
+            linear.Replace(_made[name]);
         }
         if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
+    }
+
+    /// <summary>The table that the matrices of a tensor share, learned from all of them by how much their inputs matter.</summary>
+    private Format Learn(CalibratedTensor tensor, Linear[] linears, MomentsProbe probe)
+    {
+        if (tensor.Format.SharedBytes == 0) return tensor.Format;
+        Linear[] own = [.. linears.Where(l => tensor.Matrices.Contains(MatrixName.OfLinear(l.Name)))];
+        float[][] seen = [.. own.Select(l => probe.Of(l.Name)).OfType<InputMoments>().Select(m => m.Importance())];
+        float[] importance = seen.Length == 0 ? [] : [.. Enumerable.Range(0, seen[0].Length).Select(c => seen.Average(i => i[c]))];
+        var stacked = new StackedWeights([.. own.Select(l => l.Weight)]);
+        return tensor.Format.ForColumns(stacked.Columns).Learn(stacked, new LearnOptions { Importance = importance, Threads = _pool.Workers });
     }
 
     private Weight Quantize(Linear linear, Format format, InputMoments? moments)
@@ -102,14 +124,24 @@ public sealed class LayerQuantizer : IDisposable
         return target;
     }
 
-    /// <summary>The layer's name without the expert's number.</summary>
-    private static string ModuleOf(Linear linear) => linear.Name.Split('[')[0];
-
-    private static string ModuleOf(string tensor) => tensor.EndsWith(".weight", StringComparison.Ordinal) ? tensor[..^".weight".Length] : tensor;
-
     public void Dispose()
     {
         _walk.Dispose();
         _model.Dispose();
+    }
+
+    /// <summary>Matrices of one width, one above the other.</summary>
+    private sealed class StackedWeights(Weight[] weights) : IWeightSource
+    {
+        public int Rows => weights.Sum(w => w.Rows);
+
+        public int Columns => weights[0].Columns;
+
+        public void ReadRow(int row, Span<float> numbers)
+        {
+            int at = 0;
+            for (; row >= weights[at].Rows; at++) row -= weights[at].Rows;
+            weights[at].ReadRow(row, numbers);
+        }
     }
 }

@@ -75,6 +75,56 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         return new RoundingError(error == 0 ? 0 : error / power);
     }
 
+    /// <summary>The format with the table that a matrix shares, learned from all its weights.</summary>
+    /// <param name="name">For messages.</param>
+    /// <param name="importance">Of each column, or of each column of each expert, or empty.</param>
+    /// <param name="progress">Told the share that is done.</param>
+    /// <exception cref="UnusableInputException">A weight is not finite.</exception>
+    public Format Learn(string name, IWeightSource source, Format format, DynamicRange? range, ReadOnlyMemory<float> importance, Action<double> progress, CancellationToken cancellation)
+    {
+        var check = new FiniteJob { Name = name, Source = source };
+        pool.Run(ref check);
+        return format.ForColumns(source.Columns).Learn(source, new LearnOptions
+        {
+            Importance = MeanOf(importance.Span, source.Columns),
+            Range = range,
+            Threads = pool.Workers,
+            Progress = Report,
+        });
+
+        void Report(double share)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            progress(share);
+        }
+    }
+
+    /// <summary>The mean over experts.</summary>
+    private static float[] MeanOf(ReadOnlySpan<float> importance, int columns)
+    {
+        if (importance.IsEmpty) return [];
+        var mean = new float[columns];
+        for (int i = 0; i < importance.Length; i++) mean[i % columns] += importance[i] * columns / importance.Length;
+        return mean;
+    }
+
+    private struct FiniteJob : IParallelJob
+    {
+        public required string Name;
+        public required IWeightSource Source;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Source.Rows, worker, workers);
+            var row = new float[Source.Columns];
+            for (int r = from; r < to; r++)
+            {
+                Source.ReadRow(r, row);
+                if (!TensorPrimitives.IsFiniteAll<float>(row)) throw NotFinite(Name, r, row);
+            }
+        }
+    }
+
     public void Dispose() => _bytes.Dispose();
 
     private struct Job : IParallelJob
@@ -101,7 +151,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         private readonly void Quantize(int r, float[] row, float[] decoded)
         {
             Source.ReadRow(First + r, row);
-            if (!TensorPrimitives.IsFiniteAll<float>(row)) throw NotFinite(First + r, row);
+            if (!TensorPrimitives.IsFiniteAll<float>(row)) throw NotFinite(Name, First + r, row);
             var bytes = new Span<byte>(Bytes + (nint)r * RowBytes, RowBytes);
             Format.Encode(row, new FitOptions { Importance = ImportanceOf(First + r), Range = Range }, bytes);
             Format.Decode(bytes, decoded);
@@ -115,13 +165,13 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             int rowsOfOne = Source.Rows / (Importance.Length / Source.Columns);
             return Importance.Span.Slice(row / rowsOfOne * Source.Columns, Source.Columns);
         }
+    }
 
-        private readonly UnusableInputException NotFinite(int r, float[] row)
-        {
-            int column = Array.FindIndex(row, w => !float.IsFinite(w));
-            return new UnusableInputException(
-                $"tensor {Quote.Name(Name)} holds {row[column]} at row {r}, column {column}; a model with weights that are no finite numbers cannot be quantized, repair or download it again");
-        }
+    private static UnusableInputException NotFinite(string name, int r, float[] row)
+    {
+        int column = Array.FindIndex(row, w => !float.IsFinite(w));
+        return new UnusableInputException(
+            $"tensor {Quote.Name(name)} holds {row[column]} at row {r}, column {column}; a model with weights that are no finite numbers cannot be quantized, repair or download it again");
     }
 }
 

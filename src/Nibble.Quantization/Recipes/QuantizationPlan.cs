@@ -24,8 +24,8 @@ public sealed record PlanOptions
 /// <param name="Wanted">The format it should have had, where the row's length made another necessary; else null.</param>
 public sealed record PlannedTensor(TensorInfo Tensor, Format Format, Format? Wanted)
 {
-    /// <summary>Bytes of the data as it will be stored.</summary>
-    public long Bytes => Tensor.Rows * Format.ForColumns((int)Tensor.Columns).RowBytes(Tensor.Columns);
+    /// <summary>Bytes of the data as it will be stored, the table it shares included.</summary>
+    public long Bytes => Format.SharedBytes + Tensor.Rows * Format.ForColumns((int)Tensor.Columns).RowBytes(Tensor.Columns);
 }
 
 /// <summary>Which format every tensor of a model will get; made before any work starts.</summary>

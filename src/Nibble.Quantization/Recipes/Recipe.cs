@@ -13,7 +13,7 @@ namespace Nibble.Quantization.Recipes;
 /// <param name="Rules">In order.</param>
 public sealed partial record Recipe(string Name, string Default, uint? FileType, IReadOnlyList<RecipeRule> Rules)
 {
-    /// <summary>The recipe of this name, or the format of this name for every matrix but the head.</summary>
+    /// <summary>The recipe of this name, or the format of this name for every matrix but the head (where GGUF has no such format: and but the embedding).</summary>
     /// <exception cref="UnusableInputException">Neither exists.</exception>
     public static Recipe Parse(string name)
     {
@@ -29,6 +29,9 @@ public sealed partial record Recipe(string Name, string Default, uint? FileType,
         }
     }
 
+    /// <summary>Of the embedding and the head, unless they are to have more bits: they suffer most, and a token reads one row of the one.</summary>
+    private static readonly Format VocabularyFormat = LinearFormat.OfBits(6);
+
     private static Recipe? Find(string name) => All.FirstOrDefault(r => r.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>The format for a matrix at this place.</summary>
@@ -38,6 +41,7 @@ public sealed partial record Recipe(string Name, string Default, uint? FileType,
     {
         Format format = Format.Parse(Default);
         if (format.Family == FormatFamily.Float) return format;
+        if (format.GgufType is null) return place.IsVocabulary && format.BitsPerWeight < VocabularyFormat.BitsPerWeight ? VocabularyFormat : format;
         return Format.Parse(place.IsHead ? HeadFormat(format, columns) : BodyFormat(place));
     }
 

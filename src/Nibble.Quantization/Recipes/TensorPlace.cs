@@ -18,6 +18,9 @@ public sealed record ModelTraits(string Architecture, int Layers, int QueriesPer
 /// <param name="Model">The model it stands in.</param>
 public sealed record TensorPlace(TensorRole Role, int Layer, int Ordinal, int Count, bool IsExpertStack, bool IsHead, ModelTraits Model)
 {
+    /// <summary>It is the embedding or the head.</summary>
+    public bool IsVocabulary => IsHead || Role is TensorRole.TokenEmbedding or TensorRole.Output;
+
     /// <summary>It is in the first eighth (sixteenth, ...) of the layers.</summary>
     public bool InFirst(int share) => Layer < Model.Layers / share;
 

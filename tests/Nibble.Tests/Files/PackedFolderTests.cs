@@ -35,12 +35,12 @@ public sealed class PackedFolderTests : IDisposable
             TensorInfo stored = original.Get(tensor.Name);
             if (tensor.Format == stored.Format)
             {
-                writer.Copy(original, stored);
+                writer.Tensors.Copy(original, stored);
                 continue;
             }
             Weight weight = original.Load(stored);
             Format learned = tensor.Format!.Learn(weight, new LearnOptions());
-            writer.WriteTable(learned);
+            writer.Tensors.Write(learned.Shared.Span);
             float[] row = new float[weight.Columns], all = new float[weight.Rows * weight.Columns];
             var bytes = new byte[learned.RowBytes(weight.Columns)];
             for (int r = 0; r < weight.Rows; r++)
@@ -48,11 +48,11 @@ public sealed class PackedFolderTests : IDisposable
                 weight.ReadRow(r, row);
                 learned.Encode(row, default, bytes);
                 learned.Decode(bytes, all.AsSpan(r * row.Length, row.Length));
-                writer.Write(bytes);
+                writer.Tensors.Write(bytes);
             }
             decoded[tensor.Name] = all;
         }
-        Assert.Null(writer.Current);
+        Assert.Null(writer.Tensors.Current);
         writer.Commit();
         return decoded;
     }
@@ -100,6 +100,8 @@ public sealed class PackedFolderTests : IDisposable
         { "format", "\"Linear8\"", "bytes" },
         { "format", "\"Linear4-tensor\"", ".table" },
         { "format", "\"Vector8x65536x8-pq64-books256\"", ".table" },
+        { "format", "\"Linear4-g1048576\"", "1048576" },
+        { "format", "\"Linear4-g3\"", "blocks of 3" },
         { "shape", "[]", "shape" },
         { "shape", "[-1, 64]", "shape" },
         { "shape", "[1e3, 64]", "shape" },
@@ -158,8 +160,8 @@ public sealed class PackedFolderTests : IDisposable
         float[] weights = Nibble.Tests.Formats.Rows.Gaussian(4 * 64, seed: 1);
         Format learned = Nibble.Tests.Formats.TestMatrix.Learned(format, weights, 4);
         using var writer = new PackedWriter(Packed, original, [TensorInfo.Of("a.weight", learned, [4, 64])]);
-        writer.WriteTable(learned);
-        for (int r = 0; r < 4; r++) writer.Write(Nibble.Tests.Formats.TestMatrix.Encode(learned, weights[(64 * r)..(64 * r + 64)]));
+        writer.Tensors.Write(learned.Shared.Span);
+        for (int r = 0; r < 4; r++) writer.Tensors.Write(Nibble.Tests.Formats.TestMatrix.Encode(learned, weights[(64 * r)..(64 * r + 64)]));
         writer.Commit();
     }
 }
