@@ -175,6 +175,9 @@ public sealed record ExpertsConfig
     public int Groups { get; init; } = 1;
 
     public int UsedGroups { get; init; } = 1;
+
+    /// <summary>A group is worth the sum of so many of its best scores: 1 or 2.</summary>
+    public int GroupWorth { get; init; } = 2;
 }
 
 /// <summary>How a router's logits become weights.</summary>

@@ -53,9 +53,13 @@ public sealed class ModelSource : IDisposable
     {
         string folder = Directory.Exists(path) ? path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
         JsonConfig json = JsonConfig.Read(folder, file.Tensors.Count);
+        bool packed = file is PackedFolder or ForeignCheckpoint;
+        if (Multimodal.TextOf(json) is { } text) (json, file) = (text, new TextTensors(file));
         Architecture architecture = Architecture.Of(json);
         ModelConfig config = architecture.Configure(json);
-        if (file is PackedFolder or ForeignCheckpoint) json.Ignore("quantization_config", "compression_config");
+        // Of a model that sees, the whole's configuration ties the head, not the text part's.
+        if (file is TextTensors) config = config with { TiedHead = file.Find("lm_head.weight") is null };
+        if (packed) json.Ignore("quantization_config", "compression_config");
         json.Complete();
         config.Check(System.IO.Path.Combine(folder, "config.json"));
         return new ModelSource(file, architecture, config, fromHuggingFace: true);

@@ -34,6 +34,8 @@ public abstract partial class Architecture
         if (config.Layers.Any(l => l.Rotary is { } rotary && rotary.Interleaved != (Habits.Interleaved && !permuted)))
             throw Unwritable(metadata, "rotates other pairs than llama.cpp does for this architecture");
         if (config.Nonlinearity != Habits.Nonlinearity) throw Unwritable(metadata, $"has the nonlinearity {config.Nonlinearity}");
+        if (config.Layers.Any(l => l.Rotary?.Scaling is YarnScaling yarn && yarn.Truncate != Habits.TruncatesYarn))
+            throw Unwritable(metadata, $"{(Habits.TruncatesYarn ? "does not round" : "rounds")} the ends of YaRN's ramp to whole pairs");
         GgufKeys.Write(config, metadata, Habits);
     }
 

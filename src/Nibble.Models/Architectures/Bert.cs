@@ -17,7 +17,7 @@ internal sealed class Bert : Architecture
         int hidden = json.Count("hidden_size"), heads = json.Count("num_attention_heads"), positions = json.Count("max_position_embeddings");
         int headSize = LlamaLike.HeadSize(json, hidden, heads);
         json.Expect("position_embedding_type", "\"absolute\"");
-        json.Ignore("tie_word_embeddings");
+        json.Ignore("tie_word_embeddings", "num_key_value_heads");
         return new ModelConfig
         {
             Architecture = Name,

@@ -2,12 +2,15 @@ using Nibble.Files.Gguf;
 
 namespace Nibble.Models.Architectures;
 
-/// <summary>DeepSeek V3 and R1: latent attention, sigmoid routing in groups with a correction, shared experts, a dense prefix.</summary>
+/// <summary>
+/// DeepSeek V3 and R1: latent attention, sigmoid routing in groups with a correction, shared experts, a dense prefix. V2:
+/// softmax routing, perhaps in groups, without a correction.
+/// </summary>
 internal sealed class DeepSeek3 : Architecture
 {
     public override string Name => "deepseek2";
 
-    public override IReadOnlyList<string> ModelTypes => ["deepseek_v3"];
+    public override IReadOnlyList<string> ModelTypes => ["deepseek_v3", "deepseek_v2"];
 
     public override ModelConfig Configure(JsonConfig json)
     {
@@ -24,8 +27,7 @@ internal sealed class DeepSeek3 : Architecture
         RotaryConfig rotary = RopeParameters.Read(json, latent.RotarySize, config.ContextLength, interleaved: json.Flag("rope_interleave", true));
         float scale = (float)(Sharpening(json) / Math.Sqrt(latent.PlainSize + latent.RotarySize));
         json.Expect("attention_bias", "false");
-        json.Expect("scoring_func", "\"sigmoid\"");
-        json.Expect("topk_method", "\"noaux_tc\"");
+        json.Expect("mlp_bias", "false");
         json.Expect("moe_layer_freq", "1");
         json.Ignore("head_dim", "qk_head_dim", "num_nextn_predict_layers", "aux_loss_alpha", "seq_aux", "ep_size");
         return config with
@@ -33,20 +35,40 @@ internal sealed class DeepSeek3 : Architecture
             Latent = latent,
             KvHeads = config.Heads,
             Layers = LlamaLike.Each(config.Layers, (layer, l) => layer with { Experts = l >= dense, Rotary = rotary, AttentionScale = scale }),
-            Experts = new ExpertsConfig
-            {
-                Count = json.Count("n_routed_experts"),
-                Used = json.Count("num_experts_per_tok"),
-                FeedForward = expert,
-                SharedFeedForward = checked(expert * json.CountOrZero("n_shared_experts", 0)),
-                Score = RouterScore.Sigmoid,
-                Normalize = json.Flag("norm_topk_prob", true),
-                Scale = (float)json.Positive("routed_scaling_factor", 1),
-                Groups = json.Count("n_group", 1),
-                UsedGroups = json.Count("topk_group", 1),
-            },
+            Experts = json.Text("model_type") == "deepseek_v2" ? Softmax(json, expert) : Sigmoid(json, expert),
         };
     }
+
+    private static ExpertsConfig Sigmoid(JsonConfig json, int width)
+    {
+        json.Expect("scoring_func", "\"sigmoid\"");
+        json.Expect("topk_method", "\"noaux_tc\"");
+        return Experts(json, width) with { Score = RouterScore.Sigmoid, Normalize = json.Flag("norm_topk_prob", true) };
+    }
+
+    private static ExpertsConfig Softmax(JsonConfig json, int width)
+    {
+        json.Expect("scoring_func", "\"softmax\"");
+        json.Expect("norm_topk_prob", "false");
+        ExpertsConfig experts = Experts(json, width) with { GroupWorth = 1 };
+        return (json.Text("topk_method") ?? "greedy") switch
+        {
+            "greedy" => experts with { Groups = 1, UsedGroups = 1 },
+            "group_limited_greedy" => experts,
+            var other => throw json.Error("topk_method", $"is {Files.Quote.Name(other)}; known are greedy and group_limited_greedy"),
+        };
+    }
+
+    private static ExpertsConfig Experts(JsonConfig json, int width) => new()
+    {
+        Count = json.Count("n_routed_experts"),
+        Used = json.Count("num_experts_per_tok"),
+        FeedForward = width,
+        SharedFeedForward = checked(width * json.CountOrZero("n_shared_experts", 0)),
+        Scale = (float)json.Positive("routed_scaling_factor", 1),
+        Groups = json.Count("n_group", 1),
+        UsedGroups = json.Count("topk_group", 1),
+    };
 
     /// <summary>YaRN with mscale_all_dim sharpens the scores as well.</summary>
     private static double Sharpening(JsonConfig json)
@@ -107,6 +129,7 @@ internal sealed class DeepSeek3 : Architecture
     {
         LatentConfig latent = config.Latent!;
         Presence lowRank = LlamaLike.Where(latent.QueryRank > 0), direct = LlamaLike.Where(latent.QueryRank == 0);
+        Presence corrected = LlamaLike.Where(config.Experts!.Score == RouterScore.Sigmoid);
         Presence shared = LlamaLike.Where(config.Experts!.SharedFeedForward > 0);
         int perHead = latent.PlainSize + latent.ValueSize;
         const string Attention = "model.layers.{l}.self_attn.", Shared = "model.layers.{l}.mlp.shared_experts.";
@@ -125,7 +148,7 @@ internal sealed class DeepSeek3 : Architecture
             new("blk.{l}.attn_output", Attention + "o_proj"),
             .. LlamaLike.FeedForward(config),
             .. LlamaLike.Experts(config),
-            new("blk.{l}.exp_probs_b", "model.layers.{l}.mlp.gate.e_score_correction") { Weight = Presence.No, Bias = Presence.Yes, Bare = true, Layers = l => config.Layers[l].Experts },
+            new("blk.{l}.exp_probs_b", "model.layers.{l}.mlp.gate.e_score_correction") { Weight = Presence.No, Bias = corrected, Bare = true, Layers = l => config.Layers[l].Experts },
             new("blk.{l}.ffn_gate_shexp", Shared + "gate_proj") { Weight = shared, Layers = l => config.Layers[l].Experts },
             new("blk.{l}.ffn_up_shexp", Shared + "up_proj") { Weight = shared, Layers = l => config.Layers[l].Experts },
             new("blk.{l}.ffn_down_shexp", Shared + "down_proj") { Weight = shared, Layers = l => config.Layers[l].Experts },

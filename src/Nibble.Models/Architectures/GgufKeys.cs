@@ -93,6 +93,14 @@ internal static class GgufKeys
     {
         int expert = gguf.Count("expert_feed_forward_length", feedForward);
         float scale = gguf.Number("expert_weights_scale", 0);
+        RouterScore score = gguf.CountOrZero("expert_gating_func", 0) switch
+        {
+            0 => habits.Score,
+            1 => RouterScore.Softmax,
+            2 => RouterScore.Sigmoid,
+            3 => RouterScore.SoftmaxOfChosen,
+            var other => throw gguf.Error("expert_gating_func", $"is {other}; known are 1 (softmax), 2 (sigmoid) and 3 (softmax of the chosen)"),
+        };
         return new ExpertsConfig
         {
             Count = gguf.Count("expert_count"),
@@ -100,18 +108,12 @@ internal static class GgufKeys
             FeedForward = expert,
             SharedFeedForward = gguf.Has("expert_shared_feed_forward_length")
                 ? gguf.Count("expert_shared_feed_forward_length") : checked(expert * gguf.CountOrZero("expert_shared_count", 0)),
-            Score = gguf.CountOrZero("expert_gating_func", 0) switch
-            {
-                0 => habits.Score,
-                1 => RouterScore.Softmax,
-                2 => RouterScore.Sigmoid,
-                3 => RouterScore.SoftmaxOfChosen,
-                var other => throw gguf.Error("expert_gating_func", $"is {other}; known are 1 (softmax), 2 (sigmoid) and 3 (softmax of the chosen)"),
-            },
+            Score = score,
             Normalize = gguf.Flag("expert_weights_norm", habits.NormalizesExperts),
             Scale = scale == 0 ? 1 : scale,
             Groups = gguf.Count("expert_group_count", 1),
             UsedGroups = gguf.Count("expert_group_used_count", 1),
+            GroupWorth = score == RouterScore.Sigmoid ? 2 : 1,
         };
     }
 

@@ -32,9 +32,10 @@ public sealed class JsonConfig
     private readonly Dictionary<string, JsonConfig> _sections = [];
 
     private readonly int _tensors;
+    private readonly JsonElement? _defaults;
 
-    private JsonConfig(string file, string prefix, JsonElement root, int tensors) =>
-        (_file, _prefix, _root, _tensors) = (file, prefix, root, tensors);
+    private JsonConfig(string file, string prefix, JsonElement root, int tensors, JsonElement? defaults = null) =>
+        (_file, _prefix, _root, _tensors, _defaults) = (file, prefix, root, tensors, defaults);
 
     /// <summary>Reads the config.json of a folder whose checkpoint has so many tensors.</summary>
     /// <exception cref="UnusableInputException">It is missing, too large or no JSON object.</exception>
@@ -126,6 +127,10 @@ public sealed class JsonConfig
         return _sections[key] = new JsonConfig(_file, $"{_prefix}{key}.", value, _tensors);
     }
 
+    /// <summary>The same object with values for keys that it lacks: what a family's makers did not write, since it is their default.</summary>
+    /// <param name="defaults">A JSON object.</param>
+    public JsonConfig WithDefaults(string defaults) => new(_file, _prefix, _root, _tensors, JsonElement.Parse(defaults));
+
     /// <summary>Refuses a value other than the one that this architecture computes; a missing key is taken for it.</summary>
     /// <param name="value">As it is written in JSON.</param>
     public void Expect(string key, string value)
@@ -168,7 +173,8 @@ public sealed class JsonConfig
     private JsonElement? Find(string key)
     {
         _asked.Add(key);
-        return _root.TryGetProperty(key, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
+        if (_root.TryGetProperty(key, out JsonElement value)) return value.ValueKind != JsonValueKind.Null ? value : null;
+        return _defaults is { } defaults && defaults.TryGetProperty(key, out value) ? value : null;
     }
 
     private IEnumerable<JsonElement>? Array(string key) => Find(key) switch

@@ -8,7 +8,7 @@ internal static class LlamaLike
 {
     /// <summary>A dense decoder with RMS norm before each block, all layers alike, by the usual keys.</summary>
     /// <remarks>The optional arguments are what keys are worth when they are not written, and keys that are named otherwise.</remarks>
-    public static ModelConfig Configure(JsonConfig json, string architecture, bool tied = false, double theta = 10000, double rotaryPart = 1,
+    public static ModelConfig Configure(JsonConfig json, string architecture, bool tied = false, double theta = 10000, double? rotaryPart = null,
         bool interleaved = false, string normKey = "rms_norm_eps", double epsilon = 1e-6, string activation = "silu",
         int? headSize = null)
     {

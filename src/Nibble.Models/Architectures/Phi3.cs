@@ -9,7 +9,7 @@ internal sealed class Phi3 : Architecture
 
     public override ModelConfig Configure(JsonConfig json)
     {
-        ModelConfig config = LlamaLike.Configure(json, Name, epsilon: 1e-5);
+        ModelConfig config = LlamaLike.Configure(json, Name, epsilon: 1e-5, rotaryPart: 1);
         json.Expect("attention_bias", "false");
         return config with { Layers = LlamaLike.Slide(json, config.Layers, json.CountOrZero("sliding_window", 0), _ => true) };
     }

@@ -9,23 +9,25 @@ internal static class RopeParameters
     /// <param name="headSize">The numbers of a head that a partial factor is taken of.</param>
     /// <param name="context">max_position_embeddings.</param>
     /// <param name="theta">The base where none is written.</param>
-    /// <param name="part">The part of a head that is rotated where none is written.</param>
+    /// <param name="part">The part of a head that is rotated where none is written; null for an architecture that rotates all of it, whatever is written.</param>
     /// <param name="layerType">The entry of rope_parameters, where it has one for each type of layer.</param>
-    public static RotaryConfig Read(JsonConfig config, int headSize, int context, double theta = 10000, double part = 1,
+    public static RotaryConfig Read(JsonConfig config, int headSize, int context, double theta = 10000, double? part = null,
         bool interleaved = false, string? layerType = null)
     {
         JsonConfig? parameters = config.Section("rope_parameters");
         if (layerType is not null && parameters?.Section(layerType) is { } own) parameters = own;
         theta = config.Positive("rope_theta", theta);
-        part = config.Positive("partial_rotary_factor", part);
+        double rotated = config.Positive("partial_rotary_factor", part ?? 1);
         if (parameters is not null)
         {
             theta = parameters.Positive("rope_theta", theta);
-            part = parameters.Positive("partial_rotary_factor", part);
+            rotated = parameters.Positive("partial_rotary_factor", rotated);
         }
-        int dimensions = (int)(headSize * part);
-        if (part > 1 || dimensions < 2 || dimensions % 2 != 0)
-            throw config.Error("partial_rotary_factor", $"is {part}, which rotates {dimensions} of the {headSize} numbers of a head; it must be an even number of them");
+        if (part is null && rotated != 1)
+            throw config.Error("partial_rotary_factor", $"is {rotated}, but transformers rotates all of a head of this architecture, whatever it is; where it is not 1, programs disagree");
+        int dimensions = (int)(headSize * rotated);
+        if (rotated > 1 || dimensions < 2 || dimensions % 2 != 0)
+            throw config.Error("partial_rotary_factor", $"is {rotated}, which rotates {dimensions} of the {headSize} numbers of a head; it must be an even number of them");
         return new RotaryConfig
         {
             Theta = theta,

@@ -53,7 +53,7 @@ internal sealed class Routing
         TensorPrimitives.Multiply(weights, scale, weights);
     }
 
-    /// <summary>A group is worth the sum of its two best scores; the experts of the other groups are ruled out.</summary>
+    /// <summary>A group is worth its best score, or the sum of its two best; the experts of the other groups are ruled out.</summary>
     private static void KeepBestGroups(Span<float> choice, ExpertsConfig config)
     {
         int size = config.Count / config.Groups;
@@ -63,7 +63,7 @@ internal sealed class Routing
             (float best, float second) = (float.NegativeInfinity, float.NegativeInfinity);
             foreach (float score in choice.Slice(g * size, size))
                 (best, second) = score > best ? (score, best) : (best, Math.Max(second, score));
-            worth[g] = size > 1 ? best + second : best;
+            worth[g] = size > 1 && config.GroupWorth == 2 ? best + second : best;
         }
         for (int ruledOut = config.Groups - config.UsedGroups; ruledOut > 0; ruledOut--)
         {

@@ -22,5 +22,10 @@ public static class GoldenCheckpoint
         foreach (string file in Directory.EnumerateFiles(Own(name))) File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
     }
 
-    private static string Own(string name, [CallerFilePath] string here = "") => Path.Combine(Path.GetDirectoryName(here)!, "architectures", name);
+    /// <summary>A folder beside this file.</summary>
+    public static string Root(string name) => Path.Combine(Here(), name);
+
+    private static string Own(string name) => Path.Combine(Here(), "architectures", name);
+
+    private static string Here([CallerFilePath] string here = "") => Path.GetDirectoryName(here)!;
 }
