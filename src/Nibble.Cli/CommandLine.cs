@@ -24,6 +24,7 @@ public static class CommandLine
         new RunCommand(),
         new ImportanceCommand(),
         new EvalCommand(),
+        new CompareCommand(),
         new BenchCommand(),
         new TrainCommand(),
         new InspectCommand(),

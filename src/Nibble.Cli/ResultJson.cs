@@ -12,6 +12,7 @@ namespace Nibble.Cli;
 [JsonSerializable(typeof(ImportanceResult))]
 [JsonSerializable(typeof(RunResult))]
 [JsonSerializable(typeof(EvalResult))]
+[JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(BenchResult))]
 [JsonSerializable(typeof(InspectResult))]
 [JsonSerializable(typeof(LogitsResult))]

@@ -1,0 +1,60 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json.Serialization;
+using Nibble.Core.Formats;
+using Nibble.Quantization;
+using Nibble.Quantization.Evaluation;
+using Nibble.Quantization.Recipes;
+using Spectre.Console;
+
+namespace Nibble.Cli.Commands;
+
+/// <summary>A table of formats, and what each made of one model.</summary>
+internal sealed record CompareResult(
+    string Model, long Bytes, double BitsPerWeight, double Perplexity, int Chunks, int Context, bool Pure, IReadOnlyList<CompareRow> Rows)
+{
+    private static readonly string[] Headers =
+        ["format", "range", "bytes", "bits per weight", "relative error %", "perplexity", "mean KL", "99.9 % KL", "top-1 %"];
+
+    public Table Table()
+    {
+        Table table = new Table().Border(TableBorder.Simple);
+        foreach (string header in Headers) table.AddColumn(header is "format" or "range" ? new TableColumn(header) : new TableColumn(header).RightAligned());
+        foreach (CompareRow row in Rows) table.AddRow([.. row.Cells().Select(Spectre.Console.Markup.Escape)]);
+        return table;
+    }
+
+    public string Markdown()
+    {
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture, $"| {string.Join(" | ", Headers)} |\n|---|---|{string.Concat(Enumerable.Repeat("---:|", Headers.Length - 2))}\n");
+        foreach (CompareRow row in Rows) text.Append(CultureInfo.InvariantCulture, $"| {string.Join(" | ", row.Cells())} |\n");
+        return text.ToString();
+    }
+}
+
+internal sealed record CompareRow(
+    string Format, string Family, string? Range, long Bytes, double BitsPerWeight, double RelativeMse, double Perplexity, double PerplexityError,
+    double ReferencePerplexity, KldResult Kld, [property: JsonPropertyName("top1_agreement")] double Top1Agreement, double Seconds)
+{
+    public static CompareRow Of(
+        Recipe recipe, DynamicRange? range, InspectResult model, IReadOnlyList<QuantizedTensor> tensors, EvaluationResult measured, double seconds) => new(
+        recipe.Name, Core.Formats.Format.Parse(recipe.Default).Family.ToString().ToLowerInvariant(), range?.Name, model.Bytes, model.BitsPerWeight, MeanError(tensors),
+        measured.Model.Value, measured.Model.Error, measured.Reference!.Value, KldResult.Of(measured.Divergence)!, measured.Divergence!.Top1Agreement, seconds);
+
+    /// <summary>Mean over the weights that were rounded.</summary>
+    private static double MeanError(IReadOnlyList<QuantizedTensor> tensors)
+    {
+        QuantizedTensor[] rounded = [.. tensors.Where(t => t.Error.RelativeMse > 0)];
+        double weights = rounded.Sum(t => (double)t.Plan.Tensor.Elements);
+        return weights == 0 ? 0 : rounded.Sum(t => t.Error.RelativeMse * t.Plan.Tensor.Elements) / weights;
+    }
+
+    public string[] Cells() =>
+    [
+        Format, Range ?? "", Text($"{Bytes}"), Text($"{BitsPerWeight:F3}"), Text($"{100 * RelativeMse:F3}"), Text($"{Perplexity:F3}"), Text($"{Kld.Mean:F5}"),
+        Text($"{Kld.P999:F3}"), Text($"{100 * Top1Agreement:F2}"),
+    ];
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
