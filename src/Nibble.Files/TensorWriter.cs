@@ -12,6 +12,7 @@ public abstract unsafe class TensorWriter : IDisposable
 
     private readonly OutputFile _output;
     private readonly int _alignment, _headerBytes;
+    private readonly Func<byte[]>? _finalHeader;
     private int _current;
     private long _written;
 
@@ -19,10 +20,12 @@ public abstract unsafe class TensorWriter : IDisposable
     /// <param name="header">All that comes before the first tensor's first byte.</param>
     /// <param name="tensors">In the order of their data.</param>
     /// <param name="alignment">What every tensor is padded to, with zeros.</param>
-    private protected TensorWriter(OutputFile output, byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment)
+    /// <param name="finalHeader">What takes the header's place at the end, as long; null if it stays.</param>
+    private protected TensorWriter(OutputFile output, byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment, Func<byte[]>? finalHeader = null)
     {
         _output = output;
         _alignment = alignment;
+        _finalHeader = finalHeader;
         _headerBytes = header.Length;
         Tensors = tensors;
         try
@@ -73,6 +76,7 @@ public abstract unsafe class TensorWriter : IDisposable
         if (Current is not { } tensor || bytes.Length > tensor.Bytes - _written)
             throw new InvalidOperationException($"More bytes than were declared for tensor '{Current?.Name}'.");
         _output.Stream.Write(bytes);
+        _output.WriteBehind();
         _written += bytes.Length;
         if (_written == tensor.Bytes) Next();
     }
@@ -98,6 +102,12 @@ public abstract unsafe class TensorWriter : IDisposable
     {
         if (Current is { } tensor)
             throw new InvalidOperationException($"Tensor '{tensor.Name}' was declared and not written.");
+        if (_finalHeader?.Invoke() is { } header)
+        {
+            if (header.Length != _headerBytes) throw new InvalidOperationException("The final header is not as long as the first.");
+            _output.Stream.Position = 0;
+            _output.Stream.Write(header);
+        }
         _output.Commit();
     }
 
@@ -131,7 +141,8 @@ public abstract unsafe class TensorWriter : IDisposable
         {
             var found = new byte[header.Length];
             stream.ReadExactly(found);
-            if (!found.AsSpan().SequenceEqual(header))
+            // One killed when all was written has the final header.
+            if (!found.AsSpan().SequenceEqual(header) && _finalHeader?.Invoke().AsSpan().SequenceEqual(found) != true)
                 throw new UnusableInputException($"{_output.PartialPath}: was begun from another model or with other settings; delete it, or do not resume");
             while (Current is { } tensor && end + tensor.Bytes + Padding(tensor.Bytes, _alignment) <= stream.Length)
             {

@@ -72,7 +72,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
     /// <summary>The exact length of the file of weights that a plan makes.</summary>
     public long FileBytes(QuantizationPlan plan, QuantizeOptions options, string path) => QuantizationSource.IsFolder(path)
         ? PackedWriter.LengthOf(path, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: false))
-        : GgufWriter.LengthOf(path, Provenance.Describe(source, plan, options, path, hash: false), Outputs(plan));
+        : GgufWriter.LengthOf(path, Provenance.Describe(source, plan, options, path, Provenance.Fingerprint(source.Files)), Outputs(plan));
 
     /// <summary>Carries out a plan.</summary>
     /// <param name="path">The GGUF file or the folder to write.</param>
@@ -90,8 +90,11 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             return results;
         }
         OutputFile.CheckFree(path, options.Force);
-        GgufMetadata metadata = Provenance.Describe(source, plan, options, path, hash: true);
-        using var file = new GgufWriter(path, metadata, Outputs(plan), options.Force, options.Resume);
+        // The source is hashed beside the work; until that is done, what is known of its files stands in the header.
+        Task<string> hash = Task.Run(() => Provenance.Hash(source.Files), cancellation);
+        GgufMetadata Describe(string sourceHash) => Provenance.Describe(source, plan, options, path, sourceHash);
+        using var file = new GgufWriter(path, Describe(Provenance.Fingerprint(source.Files)), Outputs(plan), options.Force, options.Resume,
+            final: () => Describe(hash.GetAwaiter().GetResult()));
         IReadOnlyList<QuantizedTensor> written = WriteAll(file, plan, options, cancellation);
         file.Commit();
         return written;

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 using Nibble.Core;
 using Nibble.Files.Gguf;
 using Nibble.Quantization.Methods;
@@ -10,14 +11,17 @@ namespace Nibble.Quantization;
 /// <summary>Writes into a file what it was made from, with what, and how: enough to make it again.</summary>
 public static class Provenance
 {
+    /// <summary>Few calls of the system, and the bytes are still in the second cache when they are hashed.</summary>
+    private const int HashedAtOnce = 256 << 10;
+
     /// <summary>ggml's version of its quantized types.</summary>
     private const uint QuantizationVersion = 2;
 
     public static string Program { get; } = $"nibble {typeof(Provenance).Assembly.GetName().Version?.ToString(3)}";
 
     /// <summary>The source's metadata, with the plan's beside it.</summary>
-    /// <param name="hash">False writes zeros in the place of the source's hash, to learn the length of a file.</param>
-    public static GgufMetadata Describe(QuantizationSource source, QuantizationPlan plan, QuantizeOptions options, string path, bool hash)
+    /// <param name="sourceHash">That of the source, or what stands for it until it is known.</param>
+    public static GgufMetadata Describe(QuantizationSource source, QuantizationPlan plan, QuantizeOptions options, string path, string sourceHash)
     {
         var metadata = new GgufMetadata(source.Metadata!, path);
         metadata.Set("general.quantization_version", QuantizationVersion);
@@ -25,7 +29,7 @@ public static class Provenance
         else metadata.Remove("general.file_type");
         metadata.Set("general.quantized_by", Program);
         metadata.Set("nibble.recipe", string.Join(' ', Words(plan, options)));
-        metadata.Set("nibble.source_sha256", hash ? Hash(source.Files) : new string('0', 64));
+        metadata.Set("nibble.source_sha256", sourceHash);
         return metadata;
     }
 
@@ -65,15 +69,33 @@ public static class Provenance
         }
     }
 
+    /// <summary>
+    /// Stands for the source's hash until that is known, which takes seconds: lengths, times and names of its files, as a hash.
+    /// </summary>
+    public static string Fingerprint(IReadOnlyList<string> files)
+    {
+        IEnumerable<string> lines = files.Select(f => new FileInfo(f)).Select(f => $"{f.Length} {f.LastWriteTimeUtc.Ticks} {f.Name}\n");
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Concat(lines))));
+    }
+
     /// <summary>What sha256sum prints for the file; for shards, what it prints for the list of theirs, a line each.</summary>
-    private static string Hash(IReadOnlyList<string> files)
+    public static string Hash(IReadOnlyList<string> files)
     {
         var hashes = new string[files.Count];
         Parallel.For(0, files.Count, i =>
         {
-            using FileStream stream = File.OpenRead(files[i]);
-            hashes[i] = Convert.ToHexStringLower(SHA256.HashData(stream));
+            hashes[i] = Convert.ToHexStringLower(HashOf(files[i]));
         });
         return hashes is [var only] ? only : Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(string.Concat(hashes.Select(h => h + "\n")))));
+    }
+
+    private static byte[] HashOf(string file)
+    {
+        using SafeFileHandle handle = File.OpenHandle(file, options: FileOptions.SequentialScan);
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var bytes = new byte[HashedAtOnce];
+        long at = 0;
+        for (int read; (read = RandomAccess.Read(handle, bytes, at)) > 0; at += read) hash.AppendData(bytes, 0, read);
+        return hash.GetHashAndReset();
     }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
@@ -52,7 +53,7 @@ internal static class IntegerCodes
         {
             Vector256<float> first = Vector256.Round((Vector256.Create(weights.Slice(i, 8)) - offsets) * inverse);
             Vector256<float> second = Vector256.Round((Vector256.Create(weights.Slice(i + 8, 8)) - offsets) * inverse);
-            ToBytes(Vector256.Min(Vector256.Max(first, low), high), Vector256.Min(Vector256.Max(second, low), high)).CopyTo(codes[i..]);
+            ToBytes(Vector256.MinNative(Vector256.MaxNative(first, low), high), Vector256.MinNative(Vector256.MaxNative(second, low), high)).CopyTo(codes[i..]);
         }
     }
 
@@ -80,7 +81,7 @@ internal static class IntegerCodes
         {
             Vector256<float> first = (Vector256.Create(weights.Slice(i, 8)) - offsets) * inverses + biases;
             Vector256<float> second = (Vector256.Create(weights.Slice(i + 8, 8)) - offsets) * inverses + biases;
-            ToBytes(Vector256.Min(first, high), Vector256.Min(second, high)).CopyTo(codes[i..]);
+            ToBytes(Vector256.MinNative(first, high), Vector256.MinNative(second, high)).CopyTo(codes[i..]);
         }
     }
 
@@ -93,7 +94,7 @@ internal static class IntegerCodes
         {
             Vector256<float> first = RoundAway(Vector256.Create(weights.Slice(i, 8)) * inverses);
             Vector256<float> second = RoundAway(Vector256.Create(weights.Slice(i + 8, 8)) * inverses);
-            ToBytes(Vector256.Min(Vector256.Max(first, low), high), Vector256.Min(Vector256.Max(second, low), high)).CopyTo(codes[i..]);
+            ToBytes(Vector256.MinNative(Vector256.MaxNative(first, low), high), Vector256.MinNative(Vector256.MaxNative(second, low), high)).CopyTo(codes[i..]);
         }
     }
 
@@ -118,8 +119,11 @@ internal static class IntegerCodes
     public static float Extreme(ReadOnlySpan<float> weights)
     {
         float largest = LargestMagnitude(weights);
-        foreach (float w in weights)
-            if (MathF.Abs(w) == largest && largest > 0) return w;
+        if (largest == 0) return 0;
+        Vector256<float> wanted = Vector256.Create(largest);
+        for (int i = 0; i < weights.Length; i += 8)
+            if (Vector256.Equals(Vector256.Abs(Vector256.Create(weights.Slice(i, 8))), wanted).ExtractMostSignificantBits() is var found and not 0)
+                return weights[i + BitOperations.TrailingZeroCount(found)];
         return 0;
     }
 
@@ -172,7 +176,7 @@ internal static class IntegerCodes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<sbyte> ToBytes(Vector256<float> low, Vector256<float> high)
     {
-        Vector256<short> words = Vector256.Narrow(Vector256.ConvertToInt32(low), Vector256.ConvertToInt32(high));
-        return Vector128.Narrow(words.GetLower(), words.GetUpper());
+        Vector256<short> words = Vector256.NarrowWithSaturation(Vector256.ConvertToInt32Native(low), Vector256.ConvertToInt32Native(high));
+        return Vector128.NarrowWithSaturation(words.GetLower(), words.GetUpper());
     }
 }

@@ -35,6 +35,8 @@ public struct Q8_0 : IBlock<Q8_0>
     public static void Encode(ref Q8_0 block, ReadOnlySpan<float> weights, in FitOptions options) =>
         block.D = ScaleFit.Encode(weights, options, ScaleGrid.Bits8, block.Q);
 
+    public static void Decode(in Q8_0 block, Span<float> weights) => IntegerCodes.Expand(block.Q, (float)block.D, 0, weights);
+
     public static void Unpack(in Q8_0 block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
         ((ReadOnlySpan<sbyte>)block.Q).CopyTo(codes);

@@ -18,16 +18,20 @@ public sealed class GgufWriter : TensorWriter
     /// <param name="tensors">In the order of their data.</param>
     /// <param name="force">Whether an existing file may be replaced.</param>
     /// <param name="resume">Whether to go on where a killed run of the same model and settings stopped.</param>
+    /// <param name="final">
+    /// The metadata of the finished file, asked for at the end: for a value that is known no sooner. As long as the first.
+    /// </param>
     /// <exception cref="UnusableInputException">The file exists, the disk is too full, or GGUF cannot hold a tensor.</exception>
-    public GgufWriter(string path, GgufMetadata metadata, IReadOnlyList<TensorInfo> tensors, bool force = false, bool resume = false)
-        : this(path, Header(path, metadata, tensors), tensors, AlignmentOf(metadata), force, resume) { }
+    public GgufWriter(
+        string path, GgufMetadata metadata, IReadOnlyList<TensorInfo> tensors, bool force = false, bool resume = false, Func<GgufMetadata>? final = null)
+        : this(path, Header(path, metadata, tensors), tensors, AlignmentOf(metadata), force, resume, final is null ? null : () => Header(path, final(), tensors)) { }
 
     /// <summary>The length of the file that such a writer makes.</summary>
     public static long LengthOf(string path, GgufMetadata metadata, IReadOnlyList<TensorInfo> tensors) =>
         Length(Header(path, metadata, tensors), tensors, AlignmentOf(metadata));
 
-    private GgufWriter(string path, byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment, bool force, bool resume)
-        : base(new OutputFile(path, force, Length(header, tensors, alignment), resume), header, tensors, alignment) { }
+    private GgufWriter(string path, byte[] header, IReadOnlyList<TensorInfo> tensors, int alignment, bool force, bool resume, Func<byte[]>? final)
+        : base(new OutputFile(path, force, Length(header, tensors, alignment), resume), header, tensors, alignment, final) { }
 
     private static int AlignmentOf(GgufMetadata metadata)
     {

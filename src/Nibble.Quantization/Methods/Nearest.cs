@@ -27,7 +27,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     /// <summary>Rows that a worker takes at a time.</summary>
     private const int RowsAtOnce = 4;
 
-    private readonly GrowingBuffer _bytes = new();
+    private readonly GrowingBuffer _bytes = new(), _behind = new();
     private double[] _errors = [], _powers = [];
 
     /// <summary>Quantizes a matrix and hands its rows on, in order.</summary>
@@ -47,30 +47,44 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         int chunk = Math.Clamp(ChunkBytes / rowBytes, 1, source.Rows);
         if (_errors.Length < chunk) (_errors, _powers) = (new double[chunk], new double[chunk]);
         _bytes.Reserve((nint)chunk * rowBytes);
-        byte* bytes = _bytes.Pointer;
+        _behind.Reserve((nint)chunk * rowBytes);
+        (GrowingBuffer bytes, GrowingBuffer written) = (_bytes, _behind);
         double error = 0, power = 0;
-        for (int first = 0; first < source.Rows; first += chunk)
+        // While a chunk is quantized, the one before it is written.
+        Task writing = Task.CompletedTask;
+        try
         {
-            cancellation.ThrowIfCancellationRequested();
-            int rows = Math.Min(chunk, source.Rows - first);
-            var job = new Job
+            for (int first = 0; first < source.Rows; first += chunk)
             {
-                Name = name,
-                Source = source,
-                Format = format,
-                Range = range,
-                Importance = importance,
-                First = first,
-                Rows = rows,
-                Bytes = bytes,
-                RowBytes = rowBytes,
-                Errors = _errors,
-                Powers = _powers,
-            };
-            pool.Run(ref job);
-            error += _errors.AsSpan(0, rows).ToArray().Sum();
-            power += _powers.AsSpan(0, rows).ToArray().Sum();
-            write(new ReadOnlySpan<byte>(bytes, rows * rowBytes), first, rows);
+                cancellation.ThrowIfCancellationRequested();
+                int rows = Math.Min(chunk, source.Rows - first);
+                var job = new Job
+                {
+                    Name = name,
+                    Source = source,
+                    Format = format,
+                    Range = range,
+                    Importance = importance,
+                    First = first,
+                    Rows = rows,
+                    Bytes = bytes.Pointer,
+                    RowBytes = rowBytes,
+                    Errors = _errors,
+                    Powers = _powers,
+                };
+                pool.Run(ref job);
+                error += TensorPrimitives.Sum<double>(_errors.AsSpan(0, rows));
+                power += TensorPrimitives.Sum<double>(_powers.AsSpan(0, rows));
+                writing.GetAwaiter().GetResult();
+                writing = Write(write, bytes.Pointer, rows * rowBytes, first, rows);
+                (bytes, written) = (written, bytes);
+            }
+            writing.GetAwaiter().GetResult();
+        }
+        finally
+        {
+            // Whatever went wrong, the buffer stays until it is not read any more.
+            Task.WaitAny([writing], CancellationToken.None);
         }
         return new RoundingError(error == 0 ? 0 : error / power);
     }
@@ -125,7 +139,14 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         }
     }
 
-    public void Dispose() => _bytes.Dispose();
+    private static Task Write(RowsWriter write, byte* bytes, int length, int first, int rows) =>
+        Task.Run(() => write(new ReadOnlySpan<byte>(bytes, length), first, rows));
+
+    public void Dispose()
+    {
+        _bytes.Dispose();
+        _behind.Dispose();
+    }
 
     private struct Job : IParallelJob
     {
@@ -151,12 +172,14 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         private readonly void Quantize(int r, float[] row, float[] decoded)
         {
             Source.ReadRow(First + r, row);
-            if (!TensorPrimitives.IsFiniteAll<float>(row)) throw NotFinite(Name, First + r, row);
+            float power = TensorPrimitives.SumOfSquares<float>(row);
+            // What is not finite shows in the sum; so does what is too large for its square, which is not wrong.
+            if (!float.IsFinite(power) && !TensorPrimitives.IsFiniteAll<float>(row)) throw NotFinite(Name, First + r, row);
             var bytes = new Span<byte>(Bytes + (nint)r * RowBytes, RowBytes);
             Format.Encode(row, new FitOptions { Importance = ImportanceOf(First + r), Range = Range }, bytes);
             Format.Decode(bytes, decoded);
             double distance = TensorPrimitives.Distance<float>(row, decoded);
-            (Errors[r], Powers[r]) = (distance * distance, TensorPrimitives.SumOfSquares<float>(row));
+            (Errors[r], Powers[r]) = (distance * distance, power);
         }
 
         private readonly ReadOnlySpan<float> ImportanceOf(int row)
@@ -175,5 +198,5 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     }
 }
 
-/// <summary>Takes the stored bytes of a run of rows.</summary>
+/// <summary>Takes the stored bytes of a run of rows, one run after the other, on any thread.</summary>
 public delegate void RowsWriter(ReadOnlySpan<byte> bytes, int firstRow, int rows);
