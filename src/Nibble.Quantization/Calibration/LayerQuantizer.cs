@@ -27,6 +27,7 @@ public sealed class LayerQuantizer : IDisposable
     private readonly WorkerPool _pool;
     private readonly DecoderModel _model;
     private readonly LayerWalk _walk;
+    private readonly OriginalInputs? _original;
     private readonly HashSet<MatrixName> _linears;
     private readonly Dictionary<MatrixName, CalibratedTensor> _tensors = [];
     private readonly Dictionary<MatrixName, Weight> _made = [], _restored = [];
@@ -46,6 +47,7 @@ public sealed class LayerQuantizer : IDisposable
         _model = new DecoderModel(source, pool);
         _linears = [.. _model.Linears.Select(l => MatrixName.OfLinear(l.Name))];
         _walk = new LayerWalk(_model, texts);
+        if (method.SeesDrift) _original = new OriginalInputs(source, texts, pool);
     }
 
     public string Method => _method.Name;
@@ -81,9 +83,11 @@ public sealed class LayerQuantizer : IDisposable
 
     private void PassLayer(int layer, CancellationToken cancellation)
     {
-        var probe = new MomentsProbe(_pool);
+        // The first layer's inputs are the original's.
+        var probe = new MomentsProbe(_pool, layer > 0 ? _original : null);
         Linear[] linears = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && _tensors.ContainsKey(MatrixName.OfLinear(l.Name)))];
-        if (!linears.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) _walk.Probe(layer, probe, cancellation);
+        if (!linears.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) _walk.Probe(layer, probe, text => _original?.Pass(layer, text), cancellation);
+        else _original?.PassAll(layer, cancellation);
         foreach (Linear linear in linears)
         {
             MatrixName name = MatrixName.OfLinear(linear.Name);
@@ -95,7 +99,7 @@ public sealed class LayerQuantizer : IDisposable
             cancellation.ThrowIfCancellationRequested();
             CalibratedTensor tensor = _tensors[name];
             tensor.Learned ??= Learn(tensor, linears, probe);
-            _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear.Name));
+            _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear.Name), probe.DriftOf(linear.Name));
             linear.Replace(_made[name]);
         }
         if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
@@ -112,14 +116,14 @@ public sealed class LayerQuantizer : IDisposable
         return tensor.Format.ForColumns(stacked.Columns).Learn(stacked, new LearnOptions { Importance = importance, Threads = _pool.Workers });
     }
 
-    private Weight Quantize(Linear linear, Format format, InputMoments? moments)
+    private Weight Quantize(Linear linear, Format format, InputMoments? moments, InputDrift? drift)
     {
         Weight target = Weight.Allocate(linear.Name, format, linear.Weight.Rows, linear.Weight.Columns);
         if (moments is null) _warnings.Add($"{linear.Name}: no token of the calibration text reached it; it is rounded to nearest");
         // Without a token all columns count alike.
         string? remark = moments is null
-            ? new ImportanceRounding().Quantize(linear.Weight, target, InputMoments.Alike(linear.Weight.Columns), _pool)
-            : _method.Quantize(linear.Weight, target, moments, _pool);
+            ? new ImportanceRounding().Quantize(linear.Weight, target, InputMoments.Alike(linear.Weight.Columns), null, _pool)
+            : _method.Quantize(linear.Weight, target, moments, drift, _pool);
         if (remark is not null) _warnings.Add(remark);
         return target;
     }
@@ -127,6 +131,7 @@ public sealed class LayerQuantizer : IDisposable
     public void Dispose()
     {
         _walk.Dispose();
+        _original?.Dispose();
         _model.Dispose();
     }
 

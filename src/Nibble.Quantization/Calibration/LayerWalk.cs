@@ -39,11 +39,13 @@ public sealed unsafe class LayerWalk : IDisposable
     public long Tokens => _texts.Sum(t => (long)t.Length);
 
     /// <summary>Shows a probe what the linear layers of a layer read, without passing it.</summary>
-    public void Probe(int layer, IProbe probe, CancellationToken cancel = default)
+    /// <param name="before">Told each text's number before the probe sees it.</param>
+    public void Probe(int layer, IProbe probe, Action<int>? before = null, CancellationToken cancel = default)
     {
         for (int i = 0; i < _texts.Count; i++)
         {
             cancel.ThrowIfCancellationRequested();
+            before?.Invoke(i);
             var trial = new Span<float>(_trial.Pointer, States(i).Length);
             States(i).CopyTo(trial);
             _model.RunLayer(layer, _texts[i], trial, _cache, probe);
@@ -56,9 +58,12 @@ public sealed unsafe class LayerWalk : IDisposable
         for (int i = 0; i < _texts.Count; i++)
         {
             cancel.ThrowIfCancellationRequested();
-            _model.RunLayer(layer, _texts[i], States(i), _cache, probe);
+            PassText(layer, i, probe);
         }
     }
+
+    /// <summary>Takes one text through a layer.</summary>
+    public void PassText(int layer, int text, IProbe? probe) => _model.RunLayer(layer, _texts[text], States(text), _cache, probe);
 
     /// <summary>Shows a probe what the head reads, once all layers are passed.</summary>
     public void ProbeHead(IProbe probe)

@@ -16,7 +16,7 @@ public sealed class ImportanceRounding : CalibratedMethod
 
     public override string Name => Word;
 
-    public override string? Quantize(Weight source, Weight target, InputMoments moments, WorkerPool pool)
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool)
     {
         var job = new Job { Source = source, Target = target, Importance = moments.Importance() };
         pool.Run(ref job);

@@ -19,7 +19,7 @@ public sealed class LayerWalkTests
         using var walk = new LayerWalk(model, texts);
         for (int layer = 0; layer < model.LayerCount; layer++)
         {
-            walk.Probe(layer, new HeadInputs(), TestContext.Current.CancellationToken);
+            walk.Probe(layer, new HeadInputs(), null, TestContext.Current.CancellationToken);
             walk.Pass(layer, cancel: TestContext.Current.CancellationToken);
         }
         var stepwise = new HeadInputs();

@@ -1,0 +1,60 @@
+using Nibble.Core.Kernels;
+using Nibble.Core.Threading;
+using Nibble.Models;
+using Nibble.Models.Decoder;
+
+namespace Nibble.Quantization.Calibration;
+
+/// <summary>
+/// The original model on its way through the calibration texts beside the one that is being quantized: what its linear layers
+/// read, one text and one layer at a time.
+/// </summary>
+internal sealed unsafe class OriginalInputs : IProbe, IDisposable
+{
+    private readonly DecoderModel _model;
+    private readonly LayerWalk _walk;
+    private readonly Dictionary<string, float[]> _inputs = [];
+    private int _layer;
+
+    /// <param name="source">Must outlive this.</param>
+    /// <param name="texts">Token ids; each starts at position 0.</param>
+    /// <param name="pool">Must outlive this.</param>
+    public OriginalInputs(ModelSource source, IReadOnlyList<int[]> texts, WorkerPool pool)
+    {
+        _model = new DecoderModel(source, pool);
+        _walk = new LayerWalk(_model, texts);
+    }
+
+    /// <summary>Takes a text through a layer, whose inputs then stand ready.</summary>
+    public void Pass(int layer, int text)
+    {
+        if (layer != _layer) _inputs.Clear();
+        _layer = layer;
+        _walk.PassText(layer, text, this);
+    }
+
+    /// <summary>Takes all texts through a layer.</summary>
+    public void PassAll(int layer, CancellationToken cancel) => _walk.Pass(layer, null, cancel);
+
+    /// <summary>
+    /// What the linear layer read in the present text, or null for an expert: the router may have sent it other tokens than
+    /// in the quantized model, and rows that do not belong together tell nothing.
+    /// </summary>
+    public float[]? Of(string linear) => _inputs.GetValueOrDefault(linear);
+
+    public void LinearInput(string name, Activation x)
+    {
+        if (MomentsProbe.Source(name) != name || name.Contains('[', StringComparison.Ordinal)) return;
+        int length = x.Tokens * x.Columns;
+        if (!_inputs.TryGetValue(name, out float[]? input) || input.Length != length) _inputs[name] = input = new float[length];
+        new ReadOnlySpan<float>(x.Floats, length).CopyTo(input);
+    }
+
+    public void Hidden(int layer, ReadOnlySpan<float> states) { }
+
+    public void Dispose()
+    {
+        _walk.Dispose();
+        _model.Dispose();
+    }
+}

@@ -1,0 +1,122 @@
+using System.Numerics.Tensors;
+using Nibble.Core.Formats;
+using Nibble.Quantization.Calibration;
+
+namespace Nibble.Quantization.Methods;
+
+/// <summary>
+/// Better codes for rows that are quantized already: each stride of weights in turn moves to where the error of the layer's
+/// output is least, the others being what they are (Behdin et al., QuantEase, arXiv:2309.01885). Scales stay. A step that
+/// does not lessen the error is not taken.
+/// </summary>
+internal sealed class CoordinateDescent
+{
+    private readonly Format _format;
+    private readonly int _columns, _stride;
+
+    /// <summary>The moments, damped: [columns, columns].</summary>
+    private readonly float[] _moments;
+
+    /// <summary>The inverses of the moments' diagonal blocks, one a stride: [stride, stride].</summary>
+    private readonly float[] _inverses;
+
+    /// <param name="moments">Of the inputs.</param>
+    /// <param name="damping">Share of the mean diagonal that is added to it.</param>
+    public CoordinateDescent(Format format, InputMoments moments, double damping)
+    {
+        (_format, _columns, _stride) = (format, moments.Columns, format.Stride);
+        _moments = new float[(long)_columns * _columns];
+        double mean = 0;
+        for (int i = 0; i < _columns; i++) mean += moments[i, i] / (double)_columns;
+        for (int i = 0; i < _columns; i++)
+        {
+            for (int j = 0; j < _columns; j++) _moments[(long)i * _columns + j] = moments[i, j];
+            _moments[(long)i * _columns + i] += (float)(damping * mean);
+        }
+        _inverses = new float[_columns * _stride];
+        for (int i = 0; i < _columns; i += _stride) Invert(i, _inverses.AsSpan(i * _stride, _stride * _stride));
+    }
+
+    /// <summary>Improves one row.</summary>
+    /// <param name="bytes">The row as it is quantized.</param>
+    /// <param name="aim">The weights that it stands for.</param>
+    /// <param name="sweeps">How often each stride may move.</param>
+    public void Refine(Span<byte> bytes, ReadOnlySpan<float> aim, int sweeps)
+    {
+        var rounded = new float[_columns];
+        var gradient = new float[_columns];
+        _format.Decode(bytes, rounded);
+        for (int i = 0; i < _columns; i++)
+            if (aim[i] - rounded[i] is var error and not 0)
+                TensorPrimitives.MultiplyAdd(Moments(i), error, gradient, gradient);
+        for (int sweep = 0; sweep < sweeps; sweep++)
+        {
+            bool moved = false;
+            for (int i = 0; i < _columns; i += _stride) moved |= Move(bytes, i, rounded, gradient);
+            if (!moved) return;
+        }
+    }
+
+    /// <summary>Moves one stride if that lessens e H eᵀ; <paramref name="gradient"/> is e H.</summary>
+    private bool Move(Span<byte> bytes, int i, Span<float> rounded, Span<float> gradient)
+    {
+        Span<float> aim = stackalloc float[_stride], moved = stackalloc float[_stride], before = stackalloc float[_stride];
+        ReadOnlySpan<float> inverse = _inverses.AsSpan(i * _stride, _stride * _stride);
+        rounded.Slice(i, _stride).CopyTo(before);
+        for (int k = 0; k < _stride; k++)
+            aim[k] = before[k] + TensorPrimitives.Dot(inverse.Slice(k * _stride, _stride), gradient.Slice(i, _stride));
+        Span<byte> block = bytes.Slice(i / _format.BlockSize * _format.BlockBytes, _format.BlockBytes);
+        _format.Put(block, i % _format.BlockSize, aim, moved);
+        if (moved.SequenceEqual(before)) return false;
+        // The change of the error's cost: d H d - 2 d (H e).
+        double change = 0;
+        for (int k = 0; k < _stride; k++)
+        {
+            float d = moved[k] - before[k];
+            change -= 2 * d * gradient[i + k];
+            for (int m = 0; m < _stride; m++) change += d * Moments(i + k)[i + m] * (moved[m] - before[m]);
+        }
+        if (change >= 0)
+        {
+            _format.Put(block, i % _format.BlockSize, before, moved);
+            return false;
+        }
+        for (int k = 0; k < _stride; k++)
+        {
+            if (moved[k] != before[k]) TensorPrimitives.MultiplyAdd(Moments(i + k), before[k] - moved[k], gradient, gradient);
+            rounded[i + k] = moved[k];
+        }
+        return true;
+    }
+
+    private ReadOnlySpan<float> Moments(int row) => _moments.AsSpan(row * _columns, _columns);
+
+    /// <summary>The inverse of the diagonal block at i, by Gauss and Jordan; it is positive definite, so pivots are not sought.</summary>
+    private void Invert(int i, Span<float> inverse)
+    {
+        int n = _stride;
+        Span<double> a = stackalloc double[n * n], b = stackalloc double[n * n];
+        b.Clear();
+        for (int r = 0; r < n; r++)
+        {
+            b[r * n + r] = 1;
+            for (int c = 0; c < n; c++) a[r * n + c] = Moments(i + r)[i + c];
+        }
+        for (int p = 0; p < n; p++)
+        {
+            double pivot = 1 / a[p * n + p];
+            for (int c = 0; c < n; c++) (a[p * n + c], b[p * n + c]) = (a[p * n + c] * pivot, b[p * n + c] * pivot);
+            for (int r = 0; r < n; r++)
+            {
+                if (r == p) continue;
+                double factor = a[r * n + p];
+                for (int c = 0; c < n; c++)
+                {
+                    a[r * n + c] -= factor * a[p * n + c];
+                    b[r * n + c] -= factor * b[p * n + c];
+                }
+            }
+        }
+        for (int c = 0; c < n * n; c++) inverse[c] = (float)b[c];
+    }
+}
