@@ -121,6 +121,13 @@ public sealed class QuantizationSource : IDisposable
         return new LayerQuantizer(_source, tensors, Chunks(text, chunks, CalibrationContext), method, pool);
     }
 
+    /// <summary>Whether the tensor makes the logits: the output matrix, or the embedding where the two are one.</summary>
+    public bool IsHead(SourceTensor tensor) =>
+        tensor.Info.Name == "output.weight" || (_source.Config.TiedHead && tensor.Info.Name == "token_embd.weight");
+
+    /// <summary>Makes ready to measure what the error of single tensors does to the predictions on a text.</summary>
+    internal Sensitivity MeasureSensitivity(string text, int chunks, WorkerPool pool) => new(_source, Chunks(text, chunks, CalibrationContext), pool);
+
     /// <summary>Measures what every matrix reads while the model reads a text.</summary>
     /// <param name="context">Tokens a chunk, no more than the model's own context.</param>
     /// <param name="withHead">Whether the matrix that makes the logits counts too.</param>

@@ -35,6 +35,8 @@ internal sealed class QuantizeCommand : Verb
         HelpName = "N",
         DefaultValueFactory = _ => CalibrationChunks,
     };
+    private readonly Option<double?> _bits = new("--bits") { Description = "Instead of a recipe: at most B bits a weight, each matrix in the format that serves the whole best. Needs --calibration.", HelpName = "B" };
+    private readonly Option<string?> _size = new("--size") { Description = "The same for a file of at most so many bytes: 20MB, 1.5GiB, or a plain number.", HelpName = "BYTES" };
     private readonly Option<string?> _range = new("--range")
     {
         Description = $"How dynamic ranges are chosen: {string.Join(", ", RangeRules.All.Select(r => r.Name))}. [default: each format's own way]",
@@ -58,7 +60,7 @@ internal sealed class QuantizeCommand : Verb
         "nibble quantize model --to Q3_K_M --dry-run --json")
     {
         Add(_model);
-        AddOptions(_output, _to, _method, _calibration, _calibrationChunks, _importance, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
+        AddOptions(_output, _to, _method, _calibration, _calibrationChunks, _importance, _bits, _size, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
     }
 
     protected override void Execute(Invocation run)
@@ -71,7 +73,8 @@ internal sealed class QuantizeCommand : Verb
             throw new UnusableInputException($"--range: {method.Name} chooses ranges by what the inputs are like; leave out --range, or take --method {Nearest}");
         if (run.Get(_calibrationChunks) < 1) throw new UnusableInputException("--calibration-chunks: calibrate on at least 1 chunk");
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
-        Recipe recipe = Recipe.Parse(run.Get(_to)!);
+        ByteBudget? budget = ByteBudget.Of(run.Get(_bits), run.Get(_size), text);
+        Recipe recipe = budget is null ? Recipe.Parse(run.Get(_to)!) : budget.Recipe;
         QuantizeOptions options = new()
         {
             Force = run.Get(_force),
@@ -91,18 +94,20 @@ internal sealed class QuantizeCommand : Verb
         if (!dryRun) CheckFree(output, options.Force, evaluates);
 
         using WorkerPool pool = run.NewPool();
-        QuantizeResult result = Quantize(run, path, output, recipe, planOptions, options, method, text, pool, started);
+        QuantizeResult result = Quantize(run, path, output, recipe, budget, planOptions, options, method, text, pool, started);
         if (evaluates) result = result with { Evaluation = BeforeAndAfter.Measure(path, output, run.Get(_chunks), run, pool) };
         run.Print(result, ResultJson.Written.QuantizeResult, r => QuantizeReport.Print(r, run.Terminal));
     }
 
     private QuantizeResult Quantize(
-        Invocation run, string path, string output, Recipe recipe, PlanOptions planOptions, QuantizeOptions options,
+        Invocation run, string path, string output, Recipe recipe, ByteBudget? budget, PlanOptions planOptions, QuantizeOptions options,
         CalibratedMethod? method, string? text, WorkerPool pool, long started)
     {
         using QuantizationSource source = new QuantizationSource(path, output);
         var quantizer = new ModelQuantizer(source, pool);
-        QuantizationPlan plan = quantizer.Plan(recipe, planOptions, run.Get(_allowRequantize), hasImportance: method is not null || options.Importance is not null);
+        bool allowRequantize = run.Get(_allowRequantize);
+        QuantizationPlan plan = budget is not null ? budget.Plan(source, quantizer, planOptions, options, allowRequantize, text!, pool, run)
+            : quantizer.Plan(recipe, planOptions, allowRequantize, hasImportance: method is not null || options.Importance is not null);
         List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options), .. options.Importance?.Warnings(source, plan) ?? []];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
         if (run.Get(_dryRun)) return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);

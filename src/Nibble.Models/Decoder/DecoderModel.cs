@@ -52,6 +52,9 @@ public sealed unsafe partial class DecoderModel : IDisposable
     /// </summary>
     public IReadOnlyList<Linear> Linears { get; }
 
+    /// <summary>All linear layers, and the head (<c>output</c>) where it shares its weight with the embedding.</summary>
+    public IEnumerable<Linear> LinearsAndHead => _head is null || Linears.Contains(_head) ? Linears : Linears.Append(_head);
+
     /// <summary>
     /// Sets how inputs are rounded, for every linear layer and the head; not for the routers of experts, which small errors
     /// would make choose others.
