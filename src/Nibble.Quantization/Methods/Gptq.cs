@@ -69,7 +69,14 @@ public sealed class Gptq : CalibratedMethod
     public static double Quantize(IWeightSource source, Weight target, InputMoments moments, InputDrift? drift, GptqOptions options, WorkerPool pool)
     {
         ErrorFeedback feedback = ErrorFeedback.Of(moments, Order(moments, target.Format, options), options.Damping, pool);
-        var job = new Job { Source = source, Target = target, Feedback = feedback, Drift = drift, Importance = Importance(feedback), Options = options,
+        var job = new Job
+        {
+            Source = source,
+            Target = target,
+            Feedback = feedback,
+            Drift = drift,
+            Importance = Importance(feedback),
+            Options = options,
             Descent = options.Sweeps > 0 ? new CoordinateDescent(target.Format, moments, feedback.Damping) : null,
         };
         pool.Run(ref job);
