@@ -4,6 +4,7 @@ using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 using Nibble.Files;
+using Nibble.Files.Packed;
 using Nibble.Files.Safetensors;
 using Nibble.Quantization;
 using Nibble.Quantization.Methods;
@@ -22,6 +23,11 @@ internal sealed class QuantizeCommand : Verb
     private readonly Argument<string?> _model = ModelArgument();
     private readonly Option<string?> _output = new("--output", "-o") { Description = "The .gguf file, or the folder of safetensors, to write. [default: NAME-RECIPE in this folder, .gguf where GGUF has the format]", HelpName = "OUT" };
     private readonly Option<string> _to = new("--to") { Description = "A recipe (Q4_K_M, IQ3_XXS, ...) or a format of 'nibble formats' (Linear3-sym-g32, NF4, Vector8x256, ...).", HelpName = "RECIPE", DefaultValueFactory = _ => DefaultRecipe };
+    private readonly Option<string?> _layout = new("--layout")
+    {
+        Description = $"Write the folder as other programs read it: {string.Join(", ", WrittenLayout.All.Select(l => l.Name))}; for linear formats. [default: our own]",
+        HelpName = "LAYOUT",
+    };
     private readonly Option<string?> _method = new("--method")
     {
         Description = $"How bits are chosen: {Nearest}, {string.Join(", ", CalibratedMethod.All.Select(m => m.Name))}. [default: nearest; gptq with --calibration]",
@@ -57,10 +63,11 @@ internal sealed class QuantizeCommand : Verb
         "nibble quantize Llama-3.2-1B --to Q4_K_M -o llama-Q4_K_M.gguf",
         "nibble quantize model-F16.gguf --to IQ4_XS --override 'blk\\.\\d+\\.ffn_down=Q6_K' --evaluate",
         "nibble quantize model --to Linear3-g32 -o model-Linear3",
+        "nibble quantize model --to Linear4-sym-g128 --layout gptq -o model-gptq",
         "nibble quantize model --to Q3_K_M --dry-run --json")
     {
         Add(_model);
-        AddOptions(_output, _to, _method, _calibration, _calibrationChunks, _importance, _bits, _size, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
+        AddOptions(_output, _to, _layout, _method, _calibration, _calibrationChunks, _importance, _bits, _size, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
     }
 
     protected override void Execute(Invocation run)
@@ -93,17 +100,20 @@ internal sealed class QuantizeCommand : Verb
         bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
         if (!dryRun) CheckFree(output, options.Force, evaluates);
 
+        WrittenLayout? layout = Layout(run.Get(_layout), output, recipe);
+
         using WorkerPool pool = run.NewPool();
-        QuantizeResult result = Quantize(run, path, output, recipe, budget, planOptions, options, method, text, pool, started);
+        QuantizeResult result = Quantize(run, path, output, layout, recipe, budget, planOptions, options, method, text, pool, started);
         if (evaluates) result = result with { Evaluation = BeforeAndAfter.Measure(path, output, run.Get(_chunks), run, pool) };
         run.Print(result, ResultJson.Written.QuantizeResult, r => QuantizeReport.Print(r, run.Terminal));
     }
 
     private QuantizeResult Quantize(
-        Invocation run, string path, string output, Recipe recipe, ByteBudget? budget, PlanOptions planOptions, QuantizeOptions options,
+        Invocation run, string path, string output, WrittenLayout? layout, Recipe recipe, ByteBudget? budget, PlanOptions planOptions, QuantizeOptions options,
         CalibratedMethod? method, string? text, WorkerPool pool, long started)
     {
         using QuantizationSource source = new QuantizationSource(path, output);
+        if (layout is not null) planOptions = WithFloatEnds(planOptions, source);
         var quantizer = new ModelQuantizer(source, pool);
         bool allowRequantize = run.Get(_allowRequantize);
         QuantizationPlan plan = budget is not null ? budget.Plan(source, quantizer, planOptions, options, allowRequantize, text!, pool, run)
@@ -114,10 +124,46 @@ internal sealed class QuantizeCommand : Verb
         using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, run.Get(_calibrationChunks), method, pool);
         options = options with { Calibrated = calibrated };
         IReadOnlyList<QuantizedTensor> tensors = run.Terminal.Measure("quantizing", quantizer.StoredBytesOfAll, "bytes",
-            meter => quantizer.Write(output, plan, options with { Progress = read => meter.Done = read }, run.Cancellation));
+            meter => Write(quantizer, output, layout, plan, options with { Progress = read => meter.Done = read }, run.Cancellation));
         foreach (string warning in calibrated?.Warnings ?? []) run.Terminal.Warn(warning);
         warnings.AddRange(calibrated?.Warnings ?? []);
         return QuantizeResult.Of(plan, tensors, output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds);
+    }
+
+    /// <summary>Writes the output: in another program's layout, from a folder of ours that is written first.</summary>
+    private static IReadOnlyList<QuantizedTensor> Write(
+        ModelQuantizer quantizer, string output, WrittenLayout? layout, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
+    {
+        if (layout is null) return quantizer.Write(output, plan, options, cancellation);
+        string ours = Path.TrimEndingDirectorySeparator(output) + ".ours";
+        try
+        {
+            IReadOnlyList<QuantizedTensor> tensors = quantizer.Write(ours, plan, options with { Force = true }, cancellation);
+            LayoutFolder.Write(ours, output, layout, options.Force);
+            return tensors;
+        }
+        finally
+        {
+            if (Directory.Exists(ours)) Directory.Delete(ours, recursive: true);
+        }
+    }
+
+    /// <summary>The layout that is asked for, or null for ours.</summary>
+    private static WrittenLayout? Layout(string? name, string output, Recipe recipe)
+    {
+        if (name is null) return null;
+        var layout = WrittenLayout.Parse(name);
+        if (!QuantizationSource.IsFolder(output)) throw new UnusableInputException($"--layout: is for a folder, and {output} is a GGUF file; name an output without .gguf");
+        if (layout.Refusal(Format.Parse(recipe.Default)) is { } why)
+            throw new UnusableInputException($"--layout {layout.Name}: {why}, and {recipe.Default} is none of them; take --to Linear4-sym-g128 or another");
+        return layout;
+    }
+
+    /// <summary>Other programs want the embedding and the head in floats.</summary>
+    private static PlanOptions WithFloatEnds(PlanOptions options, QuantizationSource source)
+    {
+        Format kept = source.Tensors.FirstOrDefault(t => t.Info.Name == "token_embd.weight")?.StoredFormat is { BlockSize: 1 } stored ? stored : FloatFormat.F16;
+        return options with { HeadFormat = options.HeadFormat ?? kept, Overrides = [.. options.Overrides, FormatOverride.Parse($"^token_embd\\.weight$={kept}")] };
     }
 
     /// <summary>The calibrated method that is asked for, or null for nearest rounding.</summary>

@@ -7,7 +7,7 @@ namespace Nibble.Files.Packed;
 internal sealed class AwqLayout : ForeignLayout
 {
     /// <summary>Where output i of eight lies in its word: bits 4 Place to 4 Place + 3.</summary>
-    private static ReadOnlySpan<byte> Place => [0, 4, 1, 5, 2, 6, 3, 7];
+    internal static ReadOnlySpan<byte> Place => [0, 4, 1, 5, 2, 6, 3, 7];
 
     public override IReadOnlyList<string> Methods => ["awq"];
 

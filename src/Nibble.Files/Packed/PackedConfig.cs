@@ -85,7 +85,19 @@ internal static class PackedConfig
     /// <summary>The configuration of a model, with this part for tensors added, or put in place of another.</summary>
     /// <param name="folder">Whose config.json is the original.</param>
     /// <param name="packed">Tensors that are stored packed.</param>
-    public static byte[] Write(string folder, IEnumerable<TensorInfo> packed)
+    public static byte[] Write(string folder, IEnumerable<TensorInfo> packed) => Write(folder, json =>
+    {
+        json.WriteString("quant_method", Method);
+        json.WriteNumber("version", Version);
+        json.WriteStartObject("tensors");
+        foreach (TensorInfo tensor in packed) Write(json, tensor);
+        json.WriteEndObject();
+    });
+
+    /// <summary>The configuration of a model, with another part for tensors.</summary>
+    /// <param name="folder">Whose config.json is the original.</param>
+    /// <param name="section">Writes the properties of that part.</param>
+    public static byte[] Write(string folder, Action<Utf8JsonWriter> section)
     {
         using JsonDocument original = Parse(folder);
         var bytes = new ArrayBufferWriter<byte>();
@@ -95,11 +107,7 @@ internal static class PackedConfig
             foreach (JsonProperty property in original.RootElement.EnumerateObject())
                 if (property.Name != Key) property.WriteTo(json);
             json.WriteStartObject(Key);
-            json.WriteString("quant_method", Method);
-            json.WriteNumber("version", Version);
-            json.WriteStartObject("tensors");
-            foreach (TensorInfo tensor in packed) Write(json, tensor);
-            json.WriteEndObject();
+            section(json);
             json.WriteEndObject();
             json.WriteEndObject();
         }
