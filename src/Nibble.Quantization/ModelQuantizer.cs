@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
@@ -166,20 +165,18 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
     {
         var original = new float[tensor.Columns];
         var decoded = new float[tensor.Columns];
-        double error = 0, power = 0;
         writer.Write(made[0].Format.Shared.Span);
         RowPlace[] places = tensor.Places();
+        var sum = new RoundingSum(made[0].Format, tensor.Rows, tensor.Columns);
         for (int r = 0; r < tensor.Rows; r++)
         {
             (int matrix, int row) = places[r];
             writer.Write(made[matrix].Row(row));
             made[matrix].ReadRow(row, decoded);
             tensor.ReadRow(r, original);
-            double distance = TensorPrimitives.Distance<float>(original, decoded);
-            error += distance * distance;
-            power += TensorPrimitives.SumOfSquares<float>(original);
+            sum.Add(r, original, made[matrix].Row(row), decoded);
         }
         tensor.Release(0, tensor.Rows);
-        return new RoundingError(error == 0 ? 0 : error / power);
+        return sum.Result;
     }
 }

@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Files;
@@ -22,20 +21,18 @@ internal static class ResumedTensor
         RowPlace[] places = made.Length > 0 ? tensor.Places() : [];
         var bytes = new byte[format.RowBytes(tensor.Columns)];
         float[] original = new float[tensor.Columns], decoded = new float[tensor.Columns];
-        double error = 0, power = 0;
+        var sum = new RoundingSum(format, tensor.Rows, tensor.Columns);
         for (int r = 0; r < tensor.Rows; r++)
         {
             writer.ReadBack(index, (long)r * bytes.Length, bytes);
             format.Decode(bytes, decoded);
             tensor.ReadRow(r, original);
-            double distance = TensorPrimitives.Distance<float>(original, decoded);
-            error += distance * distance;
-            power += TensorPrimitives.SumOfSquares<float>(original);
+            sum.Add(r, original, bytes, decoded);
             if (made.Length > 0) bytes.CopyTo(made[places[r].Matrix].Row(places[r].Row));
         }
         tensor.Release(0, tensor.Rows);
         for (int i = 0; i < made.Length; i++) calibrated!.Restore(tensor.Matrices[i], made[i]);
-        return new RoundingError(error == 0 ? 0 : error / power);
+        return sum.Result;
     }
 
     private static Weight[] Allocate(SourceTensor tensor, Format format) =>

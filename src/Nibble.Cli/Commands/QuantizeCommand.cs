@@ -241,6 +241,10 @@ internal sealed record QuantizeResult(
                 Method = t.Method,
                 RelativeMse = t.Error.RelativeMse,
                 SqnrDb = double.IsFinite(t.Error.SqnrDecibel) ? t.Error.SqnrDecibel : null,
+                MaxError = t.Error.MaxError,
+                ClippedShare = t.Error.Codes?.ClippedShare ?? 0,
+                CodesUsed = t.Error.Codes?.CodesUsed,
+                CodeEntropy = t.Error.Codes?.CodeEntropy,
             })],
         };
     }
@@ -255,7 +259,8 @@ internal sealed record QuantizeResult(
 }
 
 internal sealed record QuantizedRow(
-    string Name, IReadOnlyList<long> Shape, string Format, string? WantedFormat, long Bytes, string Method, double RelativeMse, double? SqnrDb)
+    string Name, IReadOnlyList<long> Shape, string Format, string? WantedFormat, long Bytes, string Method, double RelativeMse, double? SqnrDb,
+    double MaxError = 0, double ClippedShare = 0, double? CodesUsed = null, double? CodeEntropy = null)
 {
     public static QuantizedRow Of(PlannedTensor t) => new(t.Tensor.Name, t.Tensor.Shape, t.Format.Name, t.Wanted?.Name, t.Bytes, "nearest", 0, null);
 }

@@ -124,13 +124,13 @@ public abstract partial class Format
     public virtual bool HasRange => true;
 
     /// <summary>How many different codes a stride of weights may have, at most 65,536; 0 where they cannot be told apart.</summary>
-    public virtual int CodeCount => Group == 0 ? 0 : Levels.IsEmpty ? 256 : Levels.Length;
+    public virtual int CodeCount => Group == 0 || Stride > 1 ? 0 : Levels.IsEmpty ? 256 : Levels.Length;
 
     /// <summary>The codes of a block, one for each stride of weights, each below <see cref="CodeCount"/>; for statistics.</summary>
     public virtual void ReadCodes(ReadOnlySpan<byte> block, Span<ushort> codes)
     {
-        var signed = new sbyte[BlockSize];
-        Unpack(block, signed, new float[BlockSize / Group], new float[BlockSize / Group]);
+        Span<sbyte> signed = stackalloc sbyte[BlockSize];
+        Unpack(block, signed, stackalloc float[BlockSize / Group], stackalloc float[BlockSize / Group]);
         ReadOnlySpan<sbyte> levels = Levels;
         for (int i = 0; i < signed.Length; i++)
             codes[i] = (ushort)(levels.IsEmpty ? signed[i] + 128 : levels.BinarySearch(signed[i]));

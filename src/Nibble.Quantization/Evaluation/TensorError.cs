@@ -12,6 +12,14 @@ public sealed class TensorError(Format format)
     private readonly ushort[] _block = new ushort[format.CodeCount == 0 ? 0 : format.BlockSize / format.Stride];
     private double _squaredError, _power;
 
+    /// <summary>So many weights tell enough of how codes are used.</summary>
+    private const long Enough = 1 << 18;
+
+    private long _counted;
+
+    /// <summary>Of a tensor of this size, every how many-th row's codes are to be counted: every one up to half a million weights.</summary>
+    public static int Stride(long rows, long columns) => (int)Math.Max(1, rows * columns / Enough);
+
     /// <summary>Weights seen.</summary>
     public long Weights { get; private set; }
 
@@ -21,7 +29,7 @@ public sealed class TensorError(Format format)
     /// <summary>The largest distance between a weight and what it became.</summary>
     public double MaxError { get; private set; }
 
-    public double ClippedShare => Weights == 0 ? 0 : (double)Clipped / Weights;
+    public double ClippedShare => _counted == 0 ? 0 : (double)Clipped / _counted;
 
     /// <summary>Sum of squared errors over sum of squares; 0 for a tensor of zeros kept as zeros.</summary>
     public double RelativeMse => _squaredError == 0 ? 0 : _squaredError / _power;
@@ -44,7 +52,8 @@ public sealed class TensorError(Format format)
     }
 
     /// <summary>Counts a row: the weights, the bytes they were stored as, and what these decode to.</summary>
-    public void Add(ReadOnlySpan<float> original, ReadOnlySpan<byte> stored, ReadOnlySpan<float> decoded)
+    /// <param name="countCodes">Whether to look at codes and clipping too, which costs more than the errors.</param>
+    public void Add(ReadOnlySpan<float> original, ReadOnlySpan<byte> stored, ReadOnlySpan<float> decoded, bool countCodes = true)
     {
         for (int i = 0; i < original.Length; i++)
         {
@@ -54,11 +63,22 @@ public sealed class TensorError(Format format)
             MaxError = Math.Max(MaxError, Math.Abs(error));
         }
         Weights += original.Length;
+        if (!countCodes) return;
+        _counted += original.Length;
         int group = Math.Min(original.Length, format.Group > 0 ? format.Group : format.BlockSize);
         if (group > format.Stride && format.Family != FormatFamily.Float)
             for (int at = 0; at < original.Length; at += group)
                 Clipped += CountClipped(original[at..Math.Min(original.Length, at + group)], decoded[at..Math.Min(original.Length, at + group)]);
         CountCodes(stored);
+    }
+
+    /// <summary>Adds what another has seen of the same tensor.</summary>
+    public void Merge(TensorError other)
+    {
+        (_squaredError, _power, Weights, Clipped) = (_squaredError + other._squaredError, _power + other._power, Weights + other.Weights, Clipped + other.Clipped);
+        _counted += other._counted;
+        MaxError = Math.Max(MaxError, other.MaxError);
+        for (int c = 0; c < _codes.Length; c++) _codes[c] += other._codes[c];
     }
 
     private void CountCodes(ReadOnlySpan<byte> stored)

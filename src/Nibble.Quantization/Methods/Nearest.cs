@@ -4,16 +4,9 @@ using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Files;
+using Nibble.Quantization.Evaluation;
 
 namespace Nibble.Quantization.Methods;
-
-/// <summary>What rounding did to a tensor.</summary>
-/// <param name="RelativeMse">Sum of squared errors over sum of squares; 0 where nothing was lost.</param>
-public readonly record struct RoundingError(double RelativeMse)
-{
-    /// <summary>Signal to quantization noise in decibels; infinite where nothing was lost.</summary>
-    public double SqnrDecibel => -10 * Math.Log10(RelativeMse);
-}
 
 /// <summary>
 /// Nearest rounding: every block by itself. Rows stream through in chunks that all workers share, so memory does not grow
@@ -28,7 +21,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     private const int RowsAtOnce = 4;
 
     private readonly GrowingBuffer _bytes = new(), _behind = new();
-    private double[] _errors = [], _powers = [];
+    private double[] _errors = [], _powers = [], _largest = [];
 
     /// <summary>Quantizes a matrix and hands its rows on, in order.</summary>
     /// <param name="name">For messages.</param>
@@ -45,11 +38,26 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     {
         int rowBytes = checked((int)format.RowBytes(source.Columns));
         int chunk = Math.Clamp(ChunkBytes / rowBytes, 1, source.Rows);
-        if (_errors.Length < chunk) (_errors, _powers) = (new double[chunk], new double[chunk]);
+        if (_errors.Length < chunk) (_errors, _powers, _largest) = (new double[chunk], new double[chunk], new double[chunk]);
         _bytes.Reserve((nint)chunk * rowBytes);
         _behind.Reserve((nint)chunk * rowBytes);
         (GrowingBuffer bytes, GrowingBuffer written) = (_bytes, _behind);
-        double error = 0, power = 0;
+        double error = 0, power = 0, largest = 0;
+        TensorError[] codes = [.. Enumerable.Range(0, pool.Workers).Select(_ => new TensorError(format))];
+        var all = new Job
+        {
+            Name = name,
+            Source = source,
+            Format = format,
+            Range = range,
+            Importance = importance,
+            RowBytes = rowBytes,
+            Errors = _errors,
+            Powers = _powers,
+            Largest = _largest,
+            Codes = codes,
+            CodeStride = TensorError.Stride(source.Rows, source.Columns),
+        };
         // While a chunk is quantized, the one before it is written.
         Task writing = Task.CompletedTask;
         try
@@ -58,23 +66,11 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             {
                 cancellation.ThrowIfCancellationRequested();
                 int rows = Math.Min(chunk, source.Rows - first);
-                var job = new Job
-                {
-                    Name = name,
-                    Source = source,
-                    Format = format,
-                    Range = range,
-                    Importance = importance,
-                    First = first,
-                    Rows = rows,
-                    Bytes = bytes.Pointer,
-                    RowBytes = rowBytes,
-                    Errors = _errors,
-                    Powers = _powers,
-                };
+                Job job = all with { First = first, Rows = rows, Bytes = bytes.Pointer };
                 pool.Run(ref job);
                 error += TensorPrimitives.Sum<double>(_errors.AsSpan(0, rows));
                 power += TensorPrimitives.Sum<double>(_powers.AsSpan(0, rows));
+                largest = Math.Max(largest, TensorPrimitives.Max<double>(_largest.AsSpan(0, rows)));
                 writing.GetAwaiter().GetResult();
                 writing = Write(write, bytes.Pointer, rows * rowBytes, first, rows);
                 (bytes, written) = (written, bytes);
@@ -86,7 +82,8 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             // Whatever went wrong, the buffer stays until it is not read any more.
             Task.WaitAny([writing], CancellationToken.None);
         }
-        return new RoundingError(error == 0 ? 0 : error / power);
+        foreach (TensorError other in codes.AsSpan(1)) codes[0].Merge(other);
+        return RoundingError.Of(error, power, largest, codes[0]);
     }
 
     /// <summary>The format with the table that a matrix shares, learned from all its weights.</summary>
@@ -155,9 +152,12 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         public required Format Format;
         public required DynamicRange? Range;
         public required ReadOnlyMemory<float> Importance;
-        public required int First, Rows, RowBytes;
-        public required byte* Bytes;
-        public required double[] Errors, Powers;
+        public required int RowBytes;
+        public int First, Rows;
+        public byte* Bytes;
+        public required double[] Errors, Powers, Largest;
+        public required TensorError[] Codes;
+        public required int CodeStride;
         private int _taken;
 
         public void Run(int worker, int workers)
@@ -166,10 +166,10 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             var decoded = new float[Source.Columns];
             for (int from; (from = Interlocked.Add(ref _taken, RowsAtOnce) - RowsAtOnce) < Rows;)
                 for (int r = from; r < Math.Min(from + RowsAtOnce, Rows); r++)
-                    Quantize(r, row, decoded);
+                    Quantize(r, row, decoded, Codes[worker]);
         }
 
-        private readonly void Quantize(int r, float[] row, float[] decoded)
+        private readonly void Quantize(int r, float[] row, float[] decoded, TensorError codes)
         {
             Source.ReadRow(First + r, row);
             float power = TensorPrimitives.SumOfSquares<float>(row);
@@ -178,8 +178,10 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             var bytes = new Span<byte>(Bytes + (nint)r * RowBytes, RowBytes);
             Format.Encode(row, new FitOptions { Importance = ImportanceOf(First + r), Range = Range }, bytes);
             Format.Decode(bytes, decoded);
-            double distance = TensorPrimitives.Distance<float>(row, decoded);
-            (Errors[r], Powers[r]) = (distance * distance, power);
+            if ((First + r) % CodeStride == 0) codes.Add(row, bytes, decoded);
+            TensorPrimitives.Subtract(row, decoded, decoded);
+            (Errors[r], Powers[r]) = (TensorPrimitives.SumOfSquares<float>(decoded), power);
+            Largest[r] = Math.Abs(TensorPrimitives.MaxMagnitude<float>(decoded));
         }
 
         private readonly ReadOnlySpan<float> ImportanceOf(int row)

@@ -45,4 +45,23 @@ public class TensorErrorTests
         Assert.Equal(double.PositiveInfinity, error.SqnrDecibel);
         Assert.Null(error.CodeEntropy);
     }
+
+    public static TheoryData<string> Formats => [.. Format.All.Select(f => f.Name)];
+
+    [Theory, MemberData(nameof(Formats))]
+    public void Every_format_says_how_its_codes_were_used_or_that_it_cannot(string name)
+    {
+        float[] original = Rows.Gaussian(2048, 3);
+        Format format = TestMatrix.Learned(name, original, 2);
+        var error = new TensorError(format);
+        foreach (float[] row in original.Chunk(1024))
+        {
+            byte[] stored = TestMatrix.Encode(format, row);
+            error.Add(row, stored, TestMatrix.Decode(format, stored, row.Length));
+        }
+        if (format.Family == FormatFamily.Float) return;
+        Assert.InRange(error.ClippedShare, 0, 0.2);
+        if (format.CodeCount == 0) Assert.Null(error.CodeEntropy);
+        else Assert.InRange(error.CodeEntropy!.Value, 0, Math.Log2(Math.Ceiling(format.CodeCount * error.CodesUsed!.Value)) + 1e-9);
+    }
 }
