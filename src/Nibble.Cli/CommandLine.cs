@@ -26,6 +26,7 @@ public static class CommandLine
         new EvalCommand(),
         new CompareCommand(),
         new BenchCommand(),
+        new ReportCommand(),
         new TrainCommand(),
         new InspectCommand(),
         new SplitCommand(),

@@ -14,6 +14,7 @@ namespace Nibble.Cli;
 [JsonSerializable(typeof(EvalResult))]
 [JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(BenchResult))]
+[JsonSerializable(typeof(ReportResult))]
 [JsonSerializable(typeof(InspectResult))]
 [JsonSerializable(typeof(LogitsResult))]
 [JsonSerializable(typeof(SplitResult))]

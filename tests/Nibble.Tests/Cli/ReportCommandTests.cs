@@ -1,0 +1,101 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Xml;
+using System.Xml.Linq;
+using Nibble.Tests.Files;
+using Nibble.Tests.Golden;
+
+namespace Nibble.Tests.Cli;
+
+public sealed class ReportCommandTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    private static readonly string[] Sections = ["size", "quality", "growth", "heat", "blame", "histogram", "tensors"];
+
+    [Fact]
+    public void The_page_has_every_section_loads_nothing_and_says_what_eval_says()
+    {
+        string q4 = Quantize("Q4_0", "a&b <q4>.gguf"), page = _folder.PathOf("page.html");
+        JsonElement report = CommandRun.Of("report", EmbeddedModel.Folder, q4, "-o", page, "--context", "64", "--chunks", "2", "--json").Json;
+        string html = File.ReadAllText(page);
+        Assert.StartsWith("<!DOCTYPE html>", html, StringComparison.Ordinal);
+        foreach (string load in (string[])["http:", "https:", "//", "<script", "<link", "<img", "@import", "url("]) Assert.DoesNotContain(load, html, StringComparison.OrdinalIgnoreCase);
+        XElement body = Parse(html);
+        Assert.Equal(Sections, body.Descendants("section").Select(s => s.Attribute("id")!.Value));
+        Assert.All(body.Descendants("section").Skip(1).SkipLast(1), s => Assert.True(s.Descendants("svg").Any(), s.Attribute("id")!.Value));
+        Assert.DoesNotContain("NaN", html, StringComparison.Ordinal);
+
+        XElement[] rows = [.. body.Descendants("section").First().Descendants("tbody").Elements("tr")];
+        Assert.Equal(["nibble-5m (reference)", "a&b <q4>"], rows.Select(r => r.Elements("td").First().Value));
+        JsonElement eval = CommandRun.Of("eval", q4, "--reference", EmbeddedModel.Folder, "--context", "64", "--chunks", "2", "--json").Json;
+        JsonElement inspect = CommandRun.Of("inspect", q4, "--json").Json;
+        double[] numbers = [.. rows[1].Descendants("data").Select(d => double.Parse(d.Attribute("value")!.Value, CultureInfo.InvariantCulture))];
+        Assert.Equal(
+            [inspect.GetProperty("bytes").GetDouble(), inspect.GetProperty("bits_per_weight").GetDouble(),
+                eval.GetProperty("perplexity").GetDouble(), eval.GetProperty("perplexity_error").GetDouble(),
+                eval.GetProperty("kld").GetProperty("mean").GetDouble(), eval.GetProperty("kld").GetProperty("p99_9").GetDouble(), eval.GetProperty("top1_agreement").GetDouble()],
+            numbers);
+        Assert.Equal(numbers[2], report.GetProperty("models")[1].GetProperty("perplexity").GetDouble());
+        Assert.Equal(1, report.GetProperty("models")[1].GetProperty("tensors").EnumerateArray().Sum(t => t.GetProperty("blame").ValueKind == JsonValueKind.Number ? t.GetProperty("blame").GetDouble() : 0), 1e-9);
+    }
+
+    [Fact]
+    public void A_copy_of_the_model_shows_no_growth()
+    {
+        foreach (string file in Directory.EnumerateFiles(EmbeddedModel.Folder)) File.Copy(file, _folder.PathOf(Path.GetFileName(file)));
+        string page = Path.Combine(Path.GetTempPath(), $"nibble-{Guid.NewGuid():N}.html");
+        try
+        {
+            JsonElement report = CommandRun.Of("report", EmbeddedModel.Folder, _folder.Path, "-o", page, "--context", "32", "--chunks", "1", "--json").Json;
+            Assert.All(report.GetProperty("models")[1].GetProperty("layers").EnumerateArray(), l => Assert.Equal(0, l.GetProperty("relative").GetDouble()));
+            XElement body = Parse(File.ReadAllText(page));
+            Assert.Empty(body.Descendants("section").Single(s => s.Attribute("id")!.Value == "growth").Descendants("polyline"));
+            Assert.Contains("No tensor differs", body.Value, StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(page);
+        }
+    }
+
+    [Fact]
+    public void One_model_alone_has_its_size_and_quality_only()
+    {
+        string page = _folder.PathOf("page.html");
+        _ = CommandRun.Of("report", EmbeddedModel.Folder, "-o", page, "--context", "32", "--chunks", "1", "--json").Json;
+        Assert.Equal(["size", "quality"], Parse(File.ReadAllText(page)).Descendants("section").Select(s => s.Attribute("id")!.Value));
+        Assert.Contains("--force", CommandRun.Of("report", EmbeddedModel.Folder, "-o", page).ErrorLine(2), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_model_that_cannot_be_compared_is_refused_before_any_work()
+    {
+        string other = GoldenCheckpoint.Folder("qwen2"), page = _folder.PathOf("page.html");
+        CommandRun run = CommandRun.Of("report", EmbeddedModel.Folder, other, "-o", page);
+        Assert.Contains("qwen2", run.ErrorLine(2), StringComparison.Ordinal);
+        Assert.False(File.Exists(page));
+        Assert.Contains("blk.9.nothing", CommandRun.Of("report", EmbeddedModel.Folder, Quantize("Q4_0", "q4.gguf"), "-o", page, "--tensor", "blk.9.nothing").ErrorLine(2), StringComparison.Ordinal);
+        Assert.Contains("itself", CommandRun.Of("report", EmbeddedModel.Folder, "--reference", EmbeddedModel.Folder, "-o", page).ErrorLine(2), StringComparison.Ordinal);
+        Assert.Contains("nowhere.txt", CommandRun.Of("report", EmbeddedModel.Folder, "--text", "nowhere.txt", "-o", page).ErrorLine(2), StringComparison.Ordinal);
+        string empty = _folder.PathOf("empty.txt");
+        File.WriteAllText(empty, "");
+        Assert.Contains("less than one context", CommandRun.Of("report", EmbeddedModel.Folder, "--text", empty, "-o", page).ErrorLine(2), StringComparison.Ordinal);
+    }
+
+    private string Quantize(string recipe, string name)
+    {
+        string path = _folder.PathOf(name);
+        _ = CommandRun.Of("quantize", EmbeddedModel.Folder, "--to", recipe, "-o", path, "--json").Json;
+        return path;
+    }
+
+    /// <summary>The page is XML too.</summary>
+    private static XElement Parse(string html)
+    {
+        using var reader = XmlReader.Create(new StringReader(html), new XmlReaderSettings { DtdProcessing = DtdProcessing.Ignore });
+        return XDocument.Load(reader).Root!.Element("body")!;
+    }
+
+    public void Dispose() => _folder.Dispose();
+}
