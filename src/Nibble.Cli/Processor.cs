@@ -4,6 +4,7 @@ using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using System.Text;
+using Nibble.Core.Kernels.Generated;
 
 namespace Nibble.Cli;
 
@@ -16,6 +17,7 @@ internal static class Processor
         ("SSE4.2", Sse42.IsSupported), ("AVX", Avx.IsSupported), ("AVX2", Avx2.IsSupported), ("FMA", Fma.IsSupported),
         ("BMI2", Bmi2.X64.IsSupported), ("AVX-VNNI", AvxVnni.IsSupported), ("AVX512F", Avx512F.IsSupported),
         ("AVX512BW", Avx512BW.IsSupported), ("AVX512DQ", Avx512DQ.IsSupported), ("AVX512VBMI", Avx512Vbmi.IsSupported),
+        ("AVX512-VNNI", WidePanel.IsInUse),
         ("GFNI", Gfni.IsSupported), ("NEON", AdvSimd.IsSupported), ("DOTPROD", Dp.IsSupported),
     ];
 
@@ -42,6 +44,8 @@ internal static class Processor
         Check("AVX2", (ebx & (1 << 5)) != 0, Avx2.IsSupported, "DOTNET_EnableAVX2", "x86-64-v3");
         Check("AVX-VNNI", (eax1 & (1 << 4)) != 0, AvxVnni.IsSupported, "DOTNET_EnableAVXVNNI", "x86-64-v3,avxvnni");
         Check("AVX-512", (ebx & (1 << 16)) != 0, Avx512F.IsSupported, "DOTNET_EnableAVX512", "x86-64-v4");
+        if (WidePanel.IsSupported && !WidePanel.IsInUse)
+            lines.Add("the processor has AVX512-VNNI, but this system lets no program write machine code: prefill runs at 256 bits");
         return lines;
 
         void Check(string set, bool has, bool inUse, string variable, string instructionSet)

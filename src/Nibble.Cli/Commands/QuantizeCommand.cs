@@ -101,6 +101,7 @@ internal sealed class QuantizeCommand : Verb
         if (!dryRun) CheckFree(output, options.Force, evaluates);
 
         WrittenLayout? layout = Layout(run.Get(_layout), output, recipe);
+        if (layout is not null && budget is not null) throw new UnusableInputException("--layout: has one format for all, and --bits and --size mix them; take --to and leave them out");
 
         using WorkerPool pool = run.NewPool();
         QuantizeResult result = Quantize(run, path, output, layout, recipe, budget, planOptions, options, method, text, pool, started);
@@ -118,6 +119,7 @@ internal sealed class QuantizeCommand : Verb
         bool allowRequantize = run.Get(_allowRequantize);
         QuantizationPlan plan = budget is not null ? budget.Plan(source, quantizer, planOptions, options, allowRequantize, text!, pool, run)
             : quantizer.Plan(recipe, planOptions, allowRequantize, hasImportance: method is not null || options.Importance is not null);
+        if (layout is not null) LayoutFolder.Check(path, plan.Tensors.Where(t => t.Format.BlockSize != 1).Select(t => TensorInfo.Of(t.Tensor.Name, t.Format, t.Tensor.Shape)), layout);
         List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options), .. options.Importance?.Warnings(source, plan) ?? []];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
         if (run.Get(_dryRun)) return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);

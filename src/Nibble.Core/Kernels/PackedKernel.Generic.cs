@@ -82,8 +82,13 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             for (int tile = fromTile; tile < toTile; tile++)
             {
                 MultiplyVector(w.Tile(tile), w.Chunks, x.Codes, inputs, sums);
-                Store(sums, 1, w, y, tile);
+                Store(sums, PackedMatrix.TileRows, 1, w, y, tile);
             }
+            return;
+        }
+        if (Generated is not null)
+        {
+            MultiplyWide(Generated, w, x, y, fromTile, toTile);
             return;
         }
         var panel = new Panel(scratch, (x.Tokens + 3) & ~3, w.Chunks);
@@ -91,15 +96,16 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         for (int tile = fromTile; tile < toTile; tile++)
         {
             MultiplyTile(w.Tile(tile), w.Chunks, x, panel);
-            Store(panel.Sums, x.Tokens, w, y, tile);
+            Store(panel.Sums, PackedMatrix.TileRows, x.Tokens, w, y, tile);
         }
     }
 
-    private static void Store(float* sums, int tokens, PackedMatrix w, float* y, int tile)
+    /// <summary>Writes a tile's sums, the given numbers apart from token to token.</summary>
+    private static void Store(float* sums, int apart, int tokens, PackedMatrix w, float* y, int tile)
     {
         int rows = Math.Min(PackedMatrix.TileRows, w.Rows - tile * PackedMatrix.TileRows);
         for (int token = 0; token < tokens; token++)
-            new ReadOnlySpan<float>(sums + token * PackedMatrix.TileRows, rows)
+            new ReadOnlySpan<float>(sums + token * apart, rows)
                 .CopyTo(new Span<float>(y + (nint)token * w.Rows + tile * PackedMatrix.TileRows, rows));
     }
 }

@@ -57,32 +57,38 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
                 run = chunk;
                 chunk += UnitsBytes;
             }
-            UnpackCodes(chunk + CodesAt, 0, panel.Codes + c * 512);
-            UnpackCodes(chunk + CodesAt, 1, panel.Codes + c * 512 + 256);
-            for (int i = 0; i < TShape.Parts * n; i += 8)
-            {
-                float* units = (float*)run + i % n;
-                UnpackNumbers(chunk + i * TNumber.Size, units, panel.Scales + c * TShape.Parts * n + i);
-                if (TShape.HasOffsets)
-                    UnpackNumbers(chunk + NumbersBytes + i * TNumber.Size, units + n, panel.Offsets + c * TShape.Parts * n + i);
-            }
+            UnpackCodes(chunk + CodesAt, 0, panel.Codes + c * 512, 32);
+            UnpackCodes(chunk + CodesAt, 1, panel.Codes + c * 512 + 256, 32);
+            UnpackNumbers(chunk, (float*)run, panel.Scales + c * TShape.Parts * n, panel.Offsets + c * TShape.Parts * n);
+        }
+    }
+
+    /// <summary>The scales of a chunk, and its offsets if it has them, to [part, 16].</summary>
+    private static void UnpackNumbers(byte* chunk, float* units, float* scales, float* offsets)
+    {
+        const int n = PackedMatrix.TileRows;
+        for (int i = 0; i < TShape.Parts * n; i += 8)
+        {
+            UnpackNumbers(chunk + i * TNumber.Size, units + i % n, scales + i);
+            if (TShape.HasOffsets) UnpackNumbers(chunk + NumbersBytes + i * TNumber.Size, units + n + i % n, offsets + i);
         }
     }
 
     private static void UnpackNumbers(byte* numbers, float* units, float* target) =>
         (HasUnits ? TNumber.Load(numbers) * Vector256.Load(units) : TNumber.Load(numbers)).Store(target);
 
-    private void UnpackCodes(byte* codes, int half, byte* target)
+    /// <summary>8 steps of 32 bytes, the given bytes apart.</summary>
+    private void UnpackCodes(byte* codes, int half, byte* target, int apart)
     {
         Vector256<byte> table = _table;
         TCodes.Step(codes, half, 0, table).Store(target);
-        TCodes.Step(codes, half, 1, table).Store(target + 32);
-        TCodes.Step(codes, half, 2, table).Store(target + 64);
-        TCodes.Step(codes, half, 3, table).Store(target + 96);
-        TCodes.Step(codes, half, 4, table).Store(target + 128);
-        TCodes.Step(codes, half, 5, table).Store(target + 160);
-        TCodes.Step(codes, half, 6, table).Store(target + 192);
-        TCodes.Step(codes, half, 7, table).Store(target + 224);
+        TCodes.Step(codes, half, 1, table).Store(target + apart);
+        TCodes.Step(codes, half, 2, table).Store(target + 2 * apart);
+        TCodes.Step(codes, half, 3, table).Store(target + 3 * apart);
+        TCodes.Step(codes, half, 4, table).Store(target + 4 * apart);
+        TCodes.Step(codes, half, 5, table).Store(target + 5 * apart);
+        TCodes.Step(codes, half, 6, table).Store(target + 6 * apart);
+        TCodes.Step(codes, half, 7, table).Store(target + 7 * apart);
     }
 
     /// <summary>Adds 8 rows of the panel times four tokens to the sums.</summary>

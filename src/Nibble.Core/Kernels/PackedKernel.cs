@@ -1,4 +1,5 @@
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
 
 namespace Nibble.Core.Kernels;
 
@@ -17,6 +18,9 @@ public abstract unsafe class PackedKernel
     /// <summary>Scales a row has in a chunk: 1 or 2.</summary>
     public abstract int Parts { get; }
 
+    /// <summary>The generated code that takes the products with many tokens; null where there is none.</summary>
+    internal WidePanel? Generated { get; set; }
+
     /// <summary>Writes a run.</summary>
     /// <param name="codes">[chunks, 512], a byte each, in the order of <see cref="ICodeLayout"/>.</param>
     /// <param name="scales">[chunks, parts, 16].</param>
@@ -30,8 +34,13 @@ public abstract unsafe class PackedKernel
     public abstract void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile);
 
     /// <summary>The kernel for a format on this processor.</summary>
-    public static PackedKernel For(Format format) =>
-        VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
+    public static PackedKernel For(Format format)
+    {
+        PackedKernel kernel =
+            VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
+        kernel.Generated = WidePanel.For(kernel.Parts, format.HasOffsets);
+        return kernel;
+    }
 
     /// <summary>The kernel for a format on a named instruction set, for tests.</summary>
     public static PackedKernel WithDot<TDot>(Format format) where TDot : struct, IIntegerDot => format.Levels.Length switch

@@ -16,7 +16,7 @@ public static class LayoutFolder
     public static void Write(string from, string to, WrittenLayout layout, bool force)
     {
         using TensorFile source = TensorFile.Open(from);
-        LinearFormat format = Check(source, layout);
+        LinearFormat format = Check(from, source.Tensors.Where(IsPacked), layout);
         using var folder = new OutputFolder(to, force);
         File.WriteAllBytes(folder.PathOf("config.json"), PackedConfig.Write(from, json =>
         {
@@ -44,19 +44,21 @@ public static class LayoutFolder
 
     private static bool IsPacked(TensorInfo tensor) => tensor.Format is not null && SafetensorsType.FormatOf(tensor.Type) is null;
 
-    /// <summary>The one format of all packed tensors.</summary>
-    private static LinearFormat Check(TensorFile source, WrittenLayout layout)
+    /// <summary>The one format of all quantized tensors.</summary>
+    /// <param name="place">The model, for messages.</param>
+    /// <exception cref="UnusableInputException">The layout cannot hold one of them.</exception>
+    public static LinearFormat Check(string place, IEnumerable<TensorInfo> quantized, WrittenLayout layout)
     {
-        TensorInfo[] packed = [.. source.Tensors.Where(IsPacked)];
-        if (packed.Length == 0) throw new UnusableInputException($"{source.Path}: no tensor is quantized, so there is nothing to lay out for {layout.Name}");
-        foreach (TensorInfo tensor in packed)
+        TensorInfo? first = null;
+        foreach (TensorInfo tensor in quantized)
         {
+            first ??= tensor;
             string? why = layout.Refusal(tensor.Format!)
                 ?? (tensor.Shape.Count != 2 || !tensor.Name.EndsWith(Weight, StringComparison.Ordinal) ? "holds the matrices of linear layers, no stacks of them" : null)
                 ?? layout.Refusal((LinearFormat)tensor.Format!, tensor.Rows, tensor.Columns)
-                ?? (tensor.Format!.Name != packed[0].Format!.Name ? $"has one format for all, and {Quote.Name(packed[0].Name)} is {packed[0].Format}" : null);
-            if (why is not null) throw new UnusableInputException($"{source.Path}: tensor {Quote.Name(tensor.Name)} is {tensor.Format}, but the layout {layout.Name} {why}");
+                ?? (tensor.Format!.Name != first.Format!.Name ? $"has one format for all, and {Quote.Name(first.Name)} is {first.Format}" : null);
+            if (why is not null) throw new UnusableInputException($"{place}: tensor {Quote.Name(tensor.Name)} would be {tensor.Format}, but the layout {layout.Name} {why}");
         }
-        return (LinearFormat)packed[0].Format!;
+        return (LinearFormat?)first?.Format ?? throw new UnusableInputException($"{place}: no tensor is quantized, so there is nothing to lay out for {layout.Name}");
     }
 }

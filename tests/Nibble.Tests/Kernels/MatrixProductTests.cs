@@ -3,6 +3,7 @@ using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Tests.Formats;
+using Nibble.Tests.Kernels.Generated;
 
 namespace Nibble.Tests.Kernels;
 
@@ -37,16 +38,27 @@ public sealed unsafe class MatrixProductTests
             Run<PortableDot>(problem, pool);
             if (Avx2Dot.IsSupported) Run<Avx2Dot>(problem, pool);
             if (VnniDot.IsSupported) Run<VnniDot>(problem, pool);
+            if (c is { Tokens: > 2, Rows: > 1 }) RunGenerated(problem, pool);
         }
     }
 
-    private static void Run<TDot>(Problem problem, WorkerPool pool) where TDot : struct, IIntegerDot
+    /// <summary>The generated code for many tokens, emulated where the processor lacks it.</summary>
+    private static void RunGenerated(Problem problem, WorkerPool pool)
     {
-        PackedKernel kernel = PackedKernel.WithDot<TDot>(problem.Weight.Format);
+        PackedKernel kernel = PackedKernel.For(problem.Weight.Format);
+        kernel.Generated ??= Emulator.Panel(kernel.Parts, problem.Weight.Format.HasOffsets);
+        Run(problem, pool, kernel, "generated code");
+    }
+
+    private static void Run<TDot>(Problem problem, WorkerPool pool) where TDot : struct, IIntegerDot =>
+        Run(problem, pool, PackedKernel.WithDot<TDot>(problem.Weight.Format), typeof(TDot).Name);
+
+    private static void Run(Problem problem, WorkerPool pool, PackedKernel kernel, string name)
+    {
         PackedMatrix packed = PackedMatrix.Pack(problem.Weight, pool, kernel);
         var y = new float[problem.Case.Tokens * problem.Case.Rows];
         fixed (float* p = y) kernel.Multiply(packed, problem.X, p, 0, packed.Tiles);
-        problem.Check(y, packed: true, $"{typeof(TDot).Name}, {problem.Case}");
+        problem.Check(y, packed: true, $"{name}, {problem.Case}");
     }
 
     private readonly record struct Case(Format Format, int Rows, int Columns, int Tokens)

@@ -63,6 +63,10 @@ public sealed class WrittenLayoutTests : IDisposable
     }
 
     [Fact]
+    public void A_layout_has_one_format_for_all() => Assert.Contains("has one format for all, and 'blk.0.attn_q.weight' is Linear4-g32", CommandRun.Of(
+        "quantize", GoldenCheckpoint.Folder("llama"), "-o", _folder.PathOf("out"), "--to", "Linear4-g32", "--layout", "gptq", "--override", "ffn_down=Linear8-g32").ErrorLine(2), StringComparison.Ordinal);
+
+    [Fact]
     public void A_gguf_file_has_no_layout() => Assert.Contains("--layout: is for a folder",
         CommandRun.Of("quantize", GoldenCheckpoint.Folder("llama"), "-o", _folder.PathOf("a.gguf"), "--layout", "gptq").ErrorLine(2), StringComparison.Ordinal);
 

@@ -1,0 +1,129 @@
+using System.Runtime.InteropServices;
+using Iced.Intel;
+using Nibble.Core.Kernels.Generated;
+
+namespace Nibble.Tests.Kernels.Generated;
+
+/// <summary>
+/// Runs generated machine code instruction by instruction, so that it is tested on processors that lack the instructions.
+/// It knows the few that the generators use, and throws at any other. Memory is the process's own.
+/// </summary>
+internal sealed unsafe class Emulator
+{
+    private const int Lanes = 16;
+    private const int StackBytes = 4096;
+
+    private readonly ulong[] _general = new ulong[16];
+    private readonly uint[] _vectors = new uint[32 * Lanes];
+    private bool _zero;
+
+    [ThreadStatic] private static Instruction[]? t_panel;
+
+    /// <summary>The generated panel, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static WidePanel Panel(int parts, bool hasOffsets)
+    {
+        t_panel = Decode(WidePanelCode.Assemble(parts, hasOffsets));
+        return new WidePanel((nint)(delegate* unmanaged<WidePanel.Arguments*, void>)&CallPanel);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallPanel(WidePanel.Arguments* arguments) => Call(t_panel!, arguments);
+
+    /// <summary>The instruction that starts at each byte of the code.</summary>
+    private static Instruction[] Decode(byte[] code)
+    {
+        var instructions = new Instruction[code.Length];
+        var decoder = Iced.Intel.Decoder.Create(64, code);
+        while (decoder.IP < (ulong)code.Length)
+        {
+            Instruction instruction = decoder.Decode();
+            instructions[instruction.IP] = instruction;
+        }
+        return instructions;
+    }
+
+    /// <summary>Calls code that takes one argument, and checks that the stack is as it was.</summary>
+    private static void Call(Instruction[] code, void* argument)
+    {
+        var emulator = new Emulator();
+        byte* stack = stackalloc byte[StackBytes];
+        ulong top = (ulong)stack + StackBytes;
+        emulator.Set(Register.RSP, top);
+        emulator.Set(OperatingSystem.IsWindows() ? Register.RCX : Register.RDI, (ulong)argument);
+        for (ulong at = 0; code[at].Mnemonic != Mnemonic.Ret;) at = emulator.Step(code[at]);
+        if (emulator.Get(Register.RSP) != top) throw new InvalidOperationException("the stack is not as it was");
+    }
+
+    private ulong Step(in Instruction i)
+    {
+        switch (i.Mnemonic)
+        {
+            case Mnemonic.Push: Set(Register.RSP, Get(Register.RSP) - 8); *(ulong*)Get(Register.RSP) = Get(i.Op0Register); break;
+            case Mnemonic.Pop: Set(i.Op0Register, *(ulong*)Get(Register.RSP)); Set(Register.RSP, Get(Register.RSP) + 8); break;
+            case Mnemonic.Mov: Set(i.Op0Register, i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Get(i.Op1Register)); break;
+            case Mnemonic.Lea: Set(i.Op0Register, Address(i)); break;
+            case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + Second(i)); break;
+            case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); break;
+            case Mnemonic.Dec: Set(i.Op0Register, Get(i.Op0Register) - 1); _zero = Get(i.Op0Register) == 0; break;
+            case Mnemonic.Jne: return _zero ? i.NextIP : i.NearBranchTarget;
+            case Mnemonic.Vzeroupper: break;
+            default: StepVector(i); break;
+        }
+        return i.NextIP;
+    }
+
+    private void StepVector(in Instruction i)
+    {
+        if (i.Op0Kind == OpKind.Memory)
+        {
+            if (i.Mnemonic != Mnemonic.Vmovups) throw new NotSupportedException($"{i}");
+            Vector(i.Op1Register)[..(i.Op1Register.GetSize() / 4)].CopyTo(new Span<uint>((void*)Address(i), Lanes));
+            return;
+        }
+        Span<uint> target = Vector(i.Op0Register);
+        Span<uint> a = i.OpCount > 2 ? Vector(i.Op1Register) : default, b = stackalloc uint[Lanes];
+        Last(i, b);
+        for (int lane = 0; lane < i.Op0Register.GetSize() / 4; lane++)
+            target[lane] = i.Mnemonic switch
+            {
+                Mnemonic.Vmovups or Mnemonic.Vpbroadcastd or Mnemonic.Vbroadcastss => b[lane],
+                Mnemonic.Vpxord => a[lane] ^ b[lane],
+                Mnemonic.Vpdpbusd => Dot(target[lane], a[lane], b[lane]),
+                Mnemonic.Vcvtdq2ps => Bits((int)b[lane]),
+                Mnemonic.Vfmadd213ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(target[lane]), Float(b[lane]))),
+                Mnemonic.Vfmadd231ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(b[lane]), Float(target[lane]))),
+                _ => throw new NotSupportedException($"{i}"),
+            };
+    }
+
+    /// <summary>The last operand: a register, memory, or a number of memory in every lane.</summary>
+    private void Last(in Instruction i, Span<uint> lanes)
+    {
+        if (i.GetOpKind(i.OpCount - 1) == OpKind.Register) Vector(i.GetOpRegister(i.OpCount - 1)).CopyTo(lanes);
+        else if (i.IsBroadcast || i.MemorySize.GetSize() == 4) lanes.Fill(*(uint*)Address(i));
+        else new ReadOnlySpan<uint>((void*)Address(i), i.MemorySize.GetSize() / 4).CopyTo(lanes);
+    }
+
+    /// <summary>Four products of an unsigned and a signed byte.</summary>
+    private static uint Dot(uint sum, uint unsigned, uint signed)
+    {
+        int total = (int)sum;
+        for (int k = 0; k < 32; k += 8) total += (byte)(unsigned >> k) * (sbyte)(signed >> k);
+        return (uint)total;
+    }
+
+    private static uint Bits(float value) => BitConverter.SingleToUInt32Bits(value);
+
+    private static float Float(uint bits) => BitConverter.UInt32BitsToSingle(bits);
+
+    private Span<uint> Vector(Register register) => _vectors.AsSpan(register.GetNumber() * Lanes, Lanes);
+
+    private ulong Get(Register register) => _general[register.GetNumber()];
+
+    private void Set(Register register, ulong value) => _general[register.GetNumber()] = value;
+
+    private ulong Second(in Instruction i) => i.Op1Kind == OpKind.Register ? Get(i.Op1Register) : i.GetImmediate(1);
+
+    private ulong Address(in Instruction i) =>
+        Get(i.MemoryBase) + (i.MemoryIndex == Register.None ? 0 : Get(i.MemoryIndex) * (ulong)i.MemoryIndexScale) + i.MemoryDisplacement64;
+}
