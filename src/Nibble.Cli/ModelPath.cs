@@ -17,6 +17,13 @@ internal static class ModelPath
         return argument;
     }
 
+    /// <summary>The model's name: its folder's, or its file's without what follows the last dot.</summary>
+    public static string NameOf(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        return Directory.Exists(full) ? Path.GetFileName(full) : Path.GetFileNameWithoutExtension(full);
+    }
+
     /// <summary>The folder of the embedded model, or null.</summary>
     public static string? Embedded() => Find(EmbeddedModel);
 

@@ -52,9 +52,7 @@ internal sealed record CompareRow(
 
     public string[] Cells() =>
     [
-        Format, Range ?? "", Text($"{Bytes}"), Text($"{BitsPerWeight:F3}"), Text($"{100 * RelativeMse:F3}"), Text($"{Perplexity:F3}"), Text($"{Kld.Mean:F5}"),
-        Text($"{Kld.P999:F3}"), Text($"{100 * Top1Agreement:F2}"),
+        Format, Range ?? "", $"{Bytes}", $"{BitsPerWeight:F3}", $"{100 * RelativeMse:F3}", $"{Perplexity:F3}", $"{Kld.Mean:F5}",
+        $"{Kld.P999:F3}", $"{100 * Top1Agreement:F2}",
     ];
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

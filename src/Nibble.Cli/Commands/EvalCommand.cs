@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json.Serialization;
 using Nibble.Core;
 using Nibble.Core.Threading;
@@ -65,21 +64,19 @@ internal sealed class EvalCommand : Verb
     private static void Print(EvalResult r, Terminal terminal)
     {
         Grid grid = new Grid().AddColumn(new GridColumn().NoWrap()).AddColumn();
-        grid.AddRow("perplexity", Text($"{r.Perplexity:F4} ± {r.PerplexityError:F4}"));
-        grid.AddRow("mean log-likelihood", Text($"{r.MeanNll:F5} nats a token"));
-        grid.AddRow("scored", Text($"{r.Tokens} tokens, {r.Chunks} chunks of {r.Context}, {r.Seconds:F1} s"));
-        grid.AddRow("cache", Text($"{r.Kv}, {Quantity.Bytes(r.KvBytes)}"));
+        grid.AddRow("perplexity", $"{r.Perplexity:F4} ± {r.PerplexityError:F4}");
+        grid.AddRow("mean log-likelihood", $"{r.MeanNll:F5} nats a token");
+        grid.AddRow("scored", $"{r.Tokens} tokens, {r.Chunks} chunks of {r.Context}, {r.Seconds:F1} s");
+        grid.AddRow("cache", $"{r.Kv}, {Quantity.Bytes(r.KvBytes)}");
         if (r.Activations is not null) grid.AddRow("activations", r.Activations);
         if (r is { Kld: { } kld, Top1Agreement: { } top1 })
         {
-            grid.AddRow("reference perplexity", Text($"{r.ReferencePerplexity:F4}"));
-            grid.AddRow("KL divergence", Text($"mean {kld.Mean:F6}  median {kld.Median:F6}  99 % {kld.P99:F4}  99.9 % {kld.P999:F4}  max {kld.Max:F3} nats"));
-            grid.AddRow("same likeliest token", Text($"{100 * top1:F2} %"));
+            grid.AddRow("reference perplexity", $"{r.ReferencePerplexity:F4}");
+            grid.AddRow("KL divergence", $"mean {kld.Mean:F6}  median {kld.Median:F6}  99 % {kld.P99:F4}  99.9 % {kld.P999:F4}  max {kld.Max:F3} nats");
+            grid.AddRow("same likeliest token", $"{100 * top1:F2} %");
         }
         terminal.Write(grid);
     }
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
 
 internal sealed record EvalResult(

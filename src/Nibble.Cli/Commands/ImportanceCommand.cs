@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Globalization;
 using Nibble.Core;
 using Nibble.Core.Threading;
 using Nibble.Files;
@@ -53,13 +52,11 @@ internal sealed class ImportanceCommand : Verb
         foreach (string header in (string[])["columns", "tokens", "mean square", "largest", "active", "entropy", "as the layer before"])
             table.AddColumn(new TableColumn(header).RightAligned());
         foreach (ImportanceRow r in result.Tensors)
-            table.AddRow(Markup.Escape(r.Name), Text($"{r.Columns}"), Text($"{r.Tokens}"), Text($"{r.MeanSquare:G4}"), Text($"{r.Largest:G4}"),
-                Text($"{100 * r.Active:F1} %"), Text($"{r.Entropy:F2} bits"), r.CosineToLayerBefore is { } cosine ? Text($"{cosine:F3}") : "");
+            table.AddRow(Markup.Escape(r.Name), $"{r.Columns}", $"{r.Tokens}", $"{r.MeanSquare:G4}", $"{r.Largest:G4}",
+                $"{100 * r.Active:F1} %", $"{r.Entropy:F2} bits", r.CosineToLayerBefore is { } cosine ? $"{cosine:F3}" : "");
         terminal.Write(table);
-        terminal.Markup(Text($"  [bold]{Markup.Escape(result.Output)}[/]: {result.Tensors.Count} matrices over {result.Chunks} chunks of {result.Context} tokens, in {result.Seconds:F1} s"));
+        terminal.Markup($"  [bold]{Markup.Escape(result.Output)}[/]: {result.Tensors.Count} matrices over {result.Chunks} chunks of {result.Context} tokens, in {result.Seconds:F1} s");
     }
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
 
 internal sealed record ImportanceResult(

@@ -96,7 +96,7 @@ internal sealed class QuantizeCommand : Verb
             HeadFormat = run.Get(_keepOutput) is { } head ? Format.Parse(head) : null,
             Pure = run.Get(_pure),
         };
-        string output = run.Get(_output) ?? $"{NameOf(path)}-{recipe.Name}{(Format.Parse(recipe.Default).GgufType is null ? "" : ".gguf")}";
+        string output = run.Get(_output) ?? $"{ModelPath.NameOf(path)}-{recipe.Name}{(Format.Parse(recipe.Default).GgufType is null ? "" : ".gguf")}";
         bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
         if (!dryRun) CheckFree(output, options.Force, evaluates);
 
@@ -215,13 +215,6 @@ internal sealed class QuantizeCommand : Verb
         if (options.Range is { } range && withoutRange.Length > 0)
             warnings.Add($"--range {range.Name} has no say in {withoutRange.Length} tensors, whose formats have no range to choose ({string.Join(", ", withoutRange.Select(t => t.Format.Name).Distinct())})");
         return warnings;
-    }
-
-    /// <summary>The model's name: its folder's, or its file's without what follows the last dot.</summary>
-    private static string NameOf(string path)
-    {
-        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        return Directory.Exists(full) ? Path.GetFileName(full) : Path.GetFileNameWithoutExtension(full);
     }
 }
 

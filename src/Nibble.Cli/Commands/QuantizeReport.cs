@@ -1,4 +1,3 @@
-using System.Globalization;
 using Spectre.Console;
 
 namespace Nibble.Cli.Commands;
@@ -16,10 +15,10 @@ internal static class QuantizeReport
             return;
         }
         terminal.Write(Formats(result));
-        string size = Text($"{Quantity.Bytes(result.Bytes)}, {result.BitsPerWeight:F2} bits per weight");
+        string size = $"{Quantity.Bytes(result.Bytes)}, {result.BitsPerWeight:F2} bits per weight";
         terminal.Markup(result.DryRun
             ? $"  [bold]{Markup.Escape(result.Output)}[/] would have {size}; nothing was written"
-            : Text($"  [bold]{Markup.Escape(result.Output)}[/]: {size}, in {result.Seconds:F1} s with at most {Quantity.Bytes(result.PeakMemoryBytes)} of memory"));
+            : $"  [bold]{Markup.Escape(result.Output)}[/]: {size}, in {result.Seconds:F1} s with at most {Quantity.Bytes(result.PeakMemoryBytes)} of memory");
     }
 
     /// <summary>A row a format: how many tensors, how many bytes, how much was lost.</summary>
@@ -34,26 +33,24 @@ internal static class QuantizeReport
         }
         return table;
 
-        string Error(double error) => result.DryRun ? "" : error == 0 ? "0" : Text($"{100 * error:0.####} %");
+        string Error(double error) => result.DryRun ? "" : error == 0 ? "0" : $"{100 * error:0.####} %";
     }
 
     private static Table Compare(QuantizeResult result, BeforeAndAfter e)
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumn("")
             .AddColumn(Right(Markup.Escape(e.Before.Name))).AddColumn(Right($"[bold]{result.Recipe}[/]")).AddColumn("");
-        Row("size", $"{Quantity.Bytes(e.Before.Bytes)}", $"{Quantity.Bytes(e.After.Bytes)}", $"{100.0 * e.After.Bytes / e.Before.Bytes:F0} %");
-        Row("bits per weight", $"{e.Before.BitsPerWeight:F2}", $"{e.After.BitsPerWeight:F2}", $"");
+        Row("size", Quantity.Bytes(e.Before.Bytes), Quantity.Bytes(e.After.Bytes), $"{100.0 * e.After.Bytes / e.Before.Bytes:F0} %");
+        Row("bits per weight", $"{e.Before.BitsPerWeight:F2}", $"{e.After.BitsPerWeight:F2}", "");
         Row("perplexity", $"{e.Before.Perplexity:F2}", $"{e.After.Perplexity:F2}", $"{100 * (e.After.Perplexity / e.Before.Perplexity - 1):+0.0;-0.0} %");
-        Row("KL divergence", $"0", $"{e.Kld.Mean:F4}", $"nats a token");
-        Row("same likeliest token", $"100 %", $"{100 * e.Top1Agreement:F1} %", $"of {e.Tokens} tokens");
+        Row("KL divergence", "0", $"{e.Kld.Mean:F4}", "nats a token");
+        Row("same likeliest token", "100 %", $"{100 * e.Top1Agreement:F1} %", $"of {e.Tokens} tokens");
         Row("decode speed", $"{e.Before.DecodeTokensPerSecond:F0}", $"{e.After.DecodeTokensPerSecond:F0}", $"tokens a second, {e.Threads} threads");
-        return table.Caption(Text($"written in {result.Seconds:F1} s, measured in {e.Seconds:F1} s"));
+        return table.Caption($"written in {result.Seconds:F1} s, measured in {e.Seconds:F1} s");
 
-        void Row(string name, FormattableString before, FormattableString after, FormattableString remark) =>
-            table.AddRow(name, Text(before), $"[bold]{Text(after)}[/]", $"[grey]{Text(remark)}[/]");
+        void Row(string name, string before, string after, string remark) =>
+            table.AddRow(name, before, $"[bold]{after}[/]", $"[grey]{remark}[/]");
     }
 
     private static TableColumn Right(string header) => new TableColumn(header).RightAligned();
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

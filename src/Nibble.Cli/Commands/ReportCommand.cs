@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json.Serialization;
 using Nibble.Core;
 using Nibble.Core.Threading;
@@ -71,14 +70,12 @@ internal sealed class ReportCommand : Verb
         {
             ReportedTensor? worst = m.Tensors?.MaxBy(t => t.Blame ?? 0);
             table.AddRow(
-                Markup.Escape(m.Name), Quantity.Bytes(m.Bytes), Text($"{m.BitsPerWeight:F2}"), Text($"{m.Perplexity:F3}"), Text($"{m.Kld?.Mean:F5}"),
-                worst is { Blame: > 0 } ? Text($"{worst.Name} ({100 * worst.Blame:F0} %)") : "");
+                Markup.Escape(m.Name), Quantity.Bytes(m.Bytes), $"{m.BitsPerWeight:F2}", $"{m.Perplexity:F3}", $"{m.Kld?.Mean:F5}",
+                worst is { Blame: > 0 } ? $"{worst.Name} ({100 * worst.Blame:F0} %)" : "");
         }
         terminal.Write(table);
-        terminal.Markup(Text($"  [bold]{Markup.Escape(r.Output)}[/] is written ({r.Seconds:F0} s); open it in a browser"));
+        terminal.Markup($"  [bold]{Markup.Escape(r.Output)}[/] is written ({r.Seconds:F0} s); open it in a browser");
     }
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
 
 internal sealed record ReportResult(string Output, string? Reference, string Text, int Chunks, int Context, double Seconds, IReadOnlyList<ReportedModel> Models)

@@ -42,7 +42,7 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
             EvaluationResult evaluation = Evaluate(model, reference, chunks);
             if (reference is not null && models.Count == 0)
                 models.Add(ModelOf(reference, referencePath!, evaluation.Reference!, null, null) with { IsReference = true });
-            ModelErrors? errors = reference is null ? null : Errors(reference.Source, model.Source, chunks, NameOf(path));
+            ModelErrors? errors = reference is null ? null : Errors(reference.Source, model.Source, chunks, ModelPath.NameOf(path));
             models.Add(ModelOf(model, path, evaluation.Model, evaluation.Divergence, errors));
         }
         if (reference is not null) models = [.. WithHistograms(models, paths, reference.Source, tensor ?? MostToBlame(models))];
@@ -57,7 +57,7 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
     private EvaluationResult Evaluate(LoadedModel model, LoadedModel? reference, EvaluationText chunks)
     {
         using var evaluator = new Evaluator(model.Decoder, reference?.Decoder, chunks, pool);
-        return run.Terminal.Measure($"evaluating {NameOf(model.Source.Path)}", chunks.Chunks, "chunks",
+        return run.Terminal.Measure($"evaluating {ModelPath.NameOf(model.Source.Path)}", chunks.Chunks, "chunks",
             meter => evaluator.Run(done => meter.Done = done, run.Cancellation));
     }
 
@@ -81,7 +81,7 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
         InspectResult inspected = InspectResult.Of(model.Source);
         IEnumerable<string> formats = model.Source.Tensors.Values.Where(t => !t.IsVector).GroupBy(t => t.Format.Name)
             .OrderByDescending(g => g.Sum(t => (double)t.Experts * t.Rows * t.Columns)).Select(g => g.Key);
-        return new ReportModel(NameOf(path), false, [.. formats], inspected.Bytes, inspected.BitsPerWeight, perplexity, divergence, errors);
+        return new ReportModel(ModelPath.NameOf(path), false, [.. formats], inspected.Bytes, inspected.BitsPerWeight, perplexity, divergence, errors);
     }
 
     private static string MostToBlame(List<ReportModel> models) => models.SelectMany(m => m.Errors?.Tensors ?? [])
@@ -95,11 +95,5 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
             using ModelSource source = ModelSource.Open(path);
             yield return model with { Histogram = WeightHistogram.Of(TensorPair.Of(reference, source).Single(p => p.Name == tensor)) };
         }
-    }
-
-    private static string NameOf(string path)
-    {
-        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
-        return name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) ? name[..^".gguf".Length] : name;
     }
 }
