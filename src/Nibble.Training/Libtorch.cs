@@ -13,7 +13,7 @@ namespace Nibble.Training;
 /// A copy that asks for another function without arguments instead, one that every version has and that does nothing,
 /// loads everywhere. The copy lies where TorchSharp looks after its first attempt has failed.
 /// </remarks>
-internal static class Libtorch
+internal static partial class Libtorch
 {
     private const string Library = "libLibTorchSharp.so", Function = "_ZSt21ios_base_library_initv", Version = "GLIBCXX_3.4.32";
     private const string OlderFunction = "__cxa_get_globals", OlderVersion = "CXXABI_1.3";
@@ -21,7 +21,9 @@ internal static class Libtorch
     /// <summary>To be called before TorchSharp is first used.</summary>
     public static void Prepare()
     {
-        if (!OperatingSystem.IsLinux() || SystemHasFunction()) return;
+        if (!OperatingSystem.IsLinux()) return;
+        WaitPassively();
+        if (SystemHasFunction()) return;
         string folder = Path.Combine(AppContext.BaseDirectory, "cpu"), copy = Path.Combine(folder, Library);
         if (Find() is not { } original || (File.Exists(copy) && !IsUntouched(copy))) return;
         try
@@ -36,6 +38,16 @@ internal static class Libtorch
             throw new UnusableInputException($"{copy}: cannot be written ({e.Message}); libtorch needs it, for the C++ library of this system is older than GCC 13's", e);
         }
     }
+
+    /// <summary>
+    /// Threads of libtorch that wait for each other shall sleep, not spin: on a machine that does something else too, the
+    /// spinning takes the very core that the awaited thread needs, and two threads become six times slower than one.
+    /// GNU's OpenMP reads this from the process's own environment, which .NET's variables do not reach.
+    /// </summary>
+    private static void WaitPassively() => _ = SetVariable("OMP_WAIT_POLICY", "PASSIVE", overwrite: 0);
+
+    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int SetVariable(string name, string value, int overwrite);
 
     private static bool SystemHasFunction() =>
         NativeLibrary.TryLoad("libstdc++.so.6", out nint library) && NativeLibrary.TryGetExport(library, Function, out _);

@@ -4,9 +4,10 @@ using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Files;
 using Nibble.Files.Gguf;
-using Nibble.Files.Safetensors;
+using Nibble.Files.Packed;
 using Nibble.Models;
 using Nibble.Models.Tokenizers;
+using Nibble.Quantization;
 using Nibble.Training.Model;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -14,8 +15,8 @@ using static TorchSharp.torch;
 namespace Nibble.Training;
 
 /// <summary>
-/// Writes what was trained: a GGUF file in the formats themselves, or a Hugging Face folder whose float32 weights lie
-/// exactly on the formats' levels. Either means, number for number, what the last forward pass saw.
+/// Writes what was trained, as <c>quantize</c> would: a GGUF file, or a folder with the matrices packed. Either means,
+/// number for number, what the last forward pass saw.
 /// </summary>
 internal sealed class TrainedModelWriter
 {
@@ -31,7 +32,8 @@ internal sealed class TrainedModelWriter
         if (IsGguf)
         {
             OutputFile.CheckFree(options.Output, options.Force);
-            foreach ((string name, Format format) in FormatPlan.Of(source, options).Formats)
+            FormatPlan plan = FormatPlan.Of(source, options);
+            foreach ((string name, Format format) in plan.Formats.OrderBy(f => f.Value.Name != plan.Name))
                 if (format.GgufType is null)
                     throw new UnusableInputException($"{options.Output}: GGUF has no type for {format.Name}, in which '{name}' is trained; name a folder, or choose a format with a GGUF number ('nibble formats')");
             return;
@@ -57,32 +59,23 @@ internal sealed class TrainedModelWriter
 
     private void WriteFolder(ModelParts parts, Dictionary<string, Weight> encoded)
     {
-        using var folder = new OutputFolder(_options.Output, _options.Force);
-        TensorInfo[] infos = [.. _source.Tensors.Values.Select(t => TensorInfo.Of(t.Stored[0].Name, FloatFormat.F32, t.Stored[0].Shape))];
-        var metadata = new Dictionary<string, string> { ["format"] = "pt" };
-        using (var writer = new SafetensorsWriter(folder.PathOf(SafetensorsFolder.SingleFile), infos, metadata))
-        {
-            foreach (ModelTensor tensor in _source.Tensors.Values)
-                if (encoded.TryGetValue(tensor.Name, out Weight? weight)) WriteRows(writer, weight);
-                else WriteNumbers(writer, Vector(parts, tensor).Select(v => v - tensor.Offset));
-            writer.Commit();
-        }
-        foreach (string file in Directory.EnumerateFiles(Tokenizers.Folder(_source)).Where(IsCompanion)) folder.Copy(file);
+        ModelTensor[] tensors = [.. _source.Tensors.Values];
+        TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Stored[0].Name, encoded.TryGetValue(t.Name, out Weight? w) ? w.Format : FloatFormat.F32, t.Stored[0].Shape))];
+        var metadata = new Dictionary<string, string> { ["format"] = "pt", ["nibble.quantized_by"] = Provenance.Program, ["nibble.recipe"] = Recipe };
+        using var folder = new PackedWriter(_options.Output, Tokenizers.Folder(_source), infos, metadata, _options.Force);
+        foreach (ModelTensor tensor in tensors)
+            if (encoded.TryGetValue(tensor.Name, out Weight? weight)) WriteRows(folder.Tensors, weight, row => row);
+            else WriteNumbers(folder.Tensors, Vector(parts, tensor).Select(v => v - tensor.Offset));
         folder.Commit();
     }
 
-    /// <summary>Configuration, tokenizer and licence, not weights.</summary>
-    private static bool IsCompanion(string file) =>
-        Path.GetExtension(file) is ".json" or ".jinja" or ".model" or ".txt" or ".md" or "" && !file.EndsWith(".index.json", StringComparison.Ordinal);
+    /// <summary>What the output says it was made with.</summary>
+    private string Recipe => _options.Head is { } head ? $"{_options.To} training head={head}" : $"{_options.To} training";
 
-    private static void WriteRows(SafetensorsWriter writer, Weight weight)
+    private static void WriteRows(TensorWriter writer, Weight weight, Func<int, int> sourceOf)
     {
-        var row = new float[weight.Columns];
-        for (int r = 0; r < weight.Rows; r++)
-        {
-            weight.ReadRow(r, row);
-            writer.Write(MemoryMarshal.AsBytes<float>(row));
-        }
+        writer.Write(weight.Format.Shared.Span);
+        for (int row = 0; row < weight.Rows; row++) writer.Write(weight.Row(sourceOf(row)));
     }
 
     private void WriteGguf(ModelParts parts, Dictionary<string, Weight> encoded)
@@ -91,15 +84,14 @@ internal sealed class TrainedModelWriter
         _source.WriteGgufMetadata(metadata);
         if (_source.File is not GgufFile) _tokenizer?.WriteTo(metadata, _source.Config.Vocabulary);
         metadata.Set("general.quantization_version", 2u);
-        metadata.Set("nibble.method", "training");
-        metadata.Set("nibble.recipe", _options.To);
+        metadata.Set("general.quantized_by", Provenance.Program);
+        metadata.Set("nibble.recipe", Recipe);
         ExportTensor[] tensors = [.. _source.GgufTensors()];
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Name, Origin(t) is { } s && encoded.TryGetValue(s.Name, out Weight? w) ? w.Format : FloatFormat.F32, t.Shape))];
         using var writer = new GgufWriter(_options.Output, metadata, infos, _options.Force);
         foreach (ExportTensor tensor in tensors)
             if (Origin(tensor) is not { } source) WriteNumbers(writer, Numbers(tensor));
-            else if (encoded.TryGetValue(source.Name, out Weight? weight))
-                for (int row = 0; row < tensor.Rows; row++) writer.Write(weight.Row(tensor.SourceOf(row)));
+            else if (encoded.TryGetValue(source.Name, out Weight? weight)) WriteRows(writer, weight, tensor.SourceOf);
             else WriteNumbers(writer, Ordered(Vector(parts, source), tensor));
         writer.Commit();
     }

@@ -179,8 +179,7 @@ internal sealed class Trainer : IDisposable
             (tensors[$"adam.mean.{trainable.Name}"], tensors[$"adam.square.{trainable.Name}"]) = _optimizer.Moments[trainable.Name];
             tensors[$"best.{trainable.Name}"] = _best[trainable.Name];
         }
-        foreach ((string module, Quantizers.ActivationQuantizer activation) in _student.Parts.Activations)
-            tensors[$"{module}.clip.first"] = activation.FirstBound;
+        foreach ((string module, Quantizers.ClippedInput bound) in _student.Parts.Bounds) tensors[$"{module}.clip.first"] = bound.FirstBound;
         return tensors;
     }
 

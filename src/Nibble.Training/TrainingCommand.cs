@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Nibble.Core;
 using Nibble.Core.Formats;
+using Nibble.Training.Quantizers;
 
 namespace Nibble.Training;
 
@@ -28,7 +29,7 @@ internal sealed class TrainingCommand : RootCommand
     private readonly Option<double> _distill = new("--distill") { Description = "Learn from the full-precision model's predictions; a number from 0 to 1 mixes in the text. [default: 0; 1 where no number follows]", HelpName = "SHARE", Arity = ArgumentArity.ZeroOrOne };
     private readonly Option<double> _distillHidden = Number("--distill-hidden", "Weight of the hidden states' distance from the full-precision model's.", 0);
     private readonly Option<TrainedPart> _train = new("--train") { Description = "all, or scales alone with the codes fixed.", DefaultValueFactory = _ => TrainedPart.All };
-    private readonly Option<int> _activationBits = Count("--activation-bits", "Quantize the inputs of linear layers too, to so many bits, with a learned bound; 0 does not.", 0);
+    private readonly Option<string?> _activations = new("--activations") { Description = "Round the inputs of linear layers too: int8 or int4 as 'nibble eval' does it, with -tensor by a learned bound, or any format.", HelpName = "KIND" };
     private readonly Option<string?> _cache = new("--kv") { Description = "Round keys and values to this format while training.", HelpName = "FORMAT" };
     private readonly Option<long> _seed = new("--seed") { Description = "Order of the text.", HelpName = "S", DefaultValueFactory = _ => Default.Seed };
     private readonly Option<double> _checkpoint = Number("--checkpoint-minutes", "Minutes between checkpoints.", Default.CheckpointMinutes);
@@ -43,7 +44,7 @@ internal sealed class TrainingCommand : RootCommand
         Add(_model);
         _to.Required = _text.Required = true;
         foreach (Option option in (Option[])[_to, _output, _text, _head, _steps, _minutes, _batch, _accumulate, _context, _weightRate, _scaleRate,
-            _warmUp, _schedule, _clip, _decay, _distill, _distillHidden, _train, _activationBits, _cache, _seed, _checkpoint, _evaluate, _patience, _resume, _force, _threads, Json])
+            _warmUp, _schedule, _clip, _decay, _distill, _distillHidden, _train, _activations, _cache, _seed, _checkpoint, _evaluate, _patience, _resume, _force, _threads, Json])
             Add(option);
     }
 
@@ -64,7 +65,7 @@ internal sealed class TrainingCommand : RootCommand
         Require(parsed.GetValue(_context) is 0 or >= 8, "--context", "at least 8 tokens");
         Require(parsed.GetValue(_evaluate) > 0, "--evaluate-every", "at least 1 update");
         Require(parsed.GetValue(_warmUp) is >= 0 and < 1, "--warm-up", "a share from 0 to below 1");
-        Require(parsed.GetValue(_activationBits) is 0 or (>= 2 and <= 8), "--activation-bits", "0, or 2 to 8 bits");
+        if (parsed.GetValue(_activations) is { } kind) InputQuantizer.Of(kind, "").Dispose();
         return new TrainingOptions
         {
             Model = EmbeddedModel.Resolve(parsed.GetValue(_model)), To = parsed.GetValue(_to)!, Output = parsed.GetValue(_output)!, Text = parsed.GetValue(_text)!,
@@ -74,7 +75,7 @@ internal sealed class TrainingCommand : RootCommand
             WeightRate = parsed.GetValue(_weightRate), ScaleRate = parsed.GetValue(_scaleRate), WarmUp = parsed.GetValue(_warmUp),
             Schedule = parsed.GetValue(_schedule), Clip = parsed.GetValue(_clip), WeightDecay = parsed.GetValue(_decay),
             Distill = distill, DistillHidden = parsed.GetValue(_distillHidden), Train = parsed.GetValue(_train),
-            ActivationBits = parsed.GetValue(_activationBits), CacheFormat = parsed.GetValue(_cache) is { } cache ? Format.Parse(cache) : null,
+            Activations = parsed.GetValue(_activations), CacheFormat = parsed.GetValue(_cache) is { } cache ? Format.Parse(cache) : null,
             Seed = parsed.GetValue(_seed), CheckpointMinutes = parsed.GetValue(_checkpoint), EvaluateEvery = parsed.GetValue(_evaluate),
             Patience = parsed.GetValue(_patience), Resume = parsed.GetValue(_resume), Force = parsed.GetValue(_force), Threads = parsed.GetValue(_threads),
         };

@@ -73,7 +73,8 @@ internal sealed record TrainingOptions
 
     public TrainedPart Train { get; init; }
 
-    public int ActivationBits { get; init; }
+    /// <summary>How the inputs of linear layers are rounded, as the command line names it; null leaves them float32.</summary>
+    public string? Activations { get; init; }
 
     public Format? CacheFormat { get; init; }
 
@@ -106,7 +107,7 @@ internal sealed record TrainingOptions
         ["--accumulate"] = FormattableString.Invariant($"{Accumulate}"),
         ["--context"] = FormattableString.Invariant($"{Context}"),
         ["--train"] = Train.ToString(),
-        ["--activation-bits"] = FormattableString.Invariant($"{ActivationBits}"),
+        ["--activations"] = Activations ?? "",
         ["--kv"] = CacheFormat?.Name ?? "",
         ["--distill"] = FormattableString.Invariant($"{Distill}"),
         ["--distill-hidden"] = FormattableString.Invariant($"{DistillHidden}"),

@@ -57,7 +57,7 @@ internal sealed class TrainingRun : IDisposable
     public TrainingResult Execute(TrainingDisplay display, CancellationToken cancellation)
     {
         long started = Stopwatch.GetTimestamp();
-        var torch = new TorchOptions { FormatOf = Plan.FormatOf, Trains = true, ActivationBits = _options.ActivationBits, CacheFormat = _options.CacheFormat };
+        var torch = new TorchOptions { FormatOf = Plan.FormatOf, Trains = true, Activations = _options.Activations, CacheFormat = _options.CacheFormat };
         using var student = new TorchDecoder(_source, torch);
         using TorchDecoder? teacher = _options.Distill > 0 || _options.DistillHidden > 0 ? new TorchDecoder(_source, new TorchOptions()) : null;
         using var trainer = new Trainer(student, teacher, _text, _options) { Progress = display.Update, Looked = display.Look };

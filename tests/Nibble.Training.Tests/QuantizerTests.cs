@@ -1,5 +1,7 @@
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
+using Nibble.Core.Threading;
 using Nibble.Training.Quantizers;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -46,6 +48,9 @@ public class QuantizerTests
     [InlineData("Linear3-sym", 0)]
     [InlineData("Linear2", 0.5)]
     [InlineData("TQ2_0", 0.5)]
+    [InlineData("Q1_0", 0.5)]
+    [InlineData("Q2_0", 0.5)]
+    [InlineData("Q4_0", 0)]
     public void The_gradients_of_learned_steps_are_those_of_LSQ(string name, double stretch)
     {
         Torch.Require();
@@ -111,7 +116,7 @@ public class QuantizerTests
         Torch.Require();
         using var scope = NewDisposeScope();
         Tensor x = tensor(new float[] { -3, -1.5f, -0.2f, 0, 0.7f, 1.99f, 2.5f, 8 }, requires_grad: true);
-        using var quantizer = new ActivationQuantizer("clip", 8);
+        using var quantizer = new ClippedInput("clip", 8);
         quantizer.FirstBound.fill_(2);
         float[] y = FloatMatrix.Floats(quantizer.Forward(x));
         Assert.Equal([-2, 2, 2], [y[0], y[6], y[7]]);
@@ -122,13 +127,38 @@ public class QuantizerTests
         Assert.Equal(2, quantizer.Factor.Value.grad!.item<float>(), 1e-6f);
     }
 
+    [Theory]
+    [InlineData("int8")]
+    [InlineData("int4-g32")]
+    public void Rounded_inputs_are_those_that_the_decoder_rounds_and_pass_gradients(string kind)
+    {
+        Torch.Require();
+        using var scope = NewDisposeScope();
+        Tensor x = Weights();
+        float[] exact = FloatMatrix.Floats(x);
+        exact.AsSpan(Columns, Columns).Clear();
+        using (no_grad()) x[1].zero_();
+        using var quantizer = InputQuantizer.Of(kind, "");
+        Tensor seen = quantizer.Forward(x);
+        using var pool = new WorkerPool(1);
+        using var activation = new Activation();
+        activation.Resize(Rows, Columns);
+        for (int row = 0; row < Rows; row++) exact.AsSpan(row * Columns, Columns).CopyTo(activation.Row(row));
+        Assert.Equal(Rounded(activation, pool, InputRounding.Parse(kind)), FloatMatrix.Floats(seen));
+        seen.sum().backward();
+        Assert.All(FloatMatrix.Floats(x.grad!), gradient => Assert.Equal(1, gradient));
+    }
+
+    private static unsafe float[] Rounded(Activation x, WorkerPool pool, InputRounding rounding) =>
+        new ReadOnlySpan<float>(x.Rounded(pool, rounding), Rows * Columns).ToArray();
+
     [Fact]
     public void An_input_within_its_bound_loses_half_a_step_at_most()
     {
         Torch.Require();
         using var scope = NewDisposeScope();
         Tensor x = randn(100);
-        using var quantizer = new ActivationQuantizer("clip", 8);
+        using var quantizer = new ClippedInput("clip", 8);
         float[] exact = FloatMatrix.Floats(x), seen = FloatMatrix.Floats(quantizer.Forward(x));
         float step = exact.Max(MathF.Abs) / 127;
         for (int i = 0; i < exact.Length; i++) Assert.Equal(exact[i], seen[i], 0.501f * step);

@@ -1,3 +1,4 @@
+using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
@@ -17,10 +18,11 @@ internal static class TinyModel
         return [.. Enumerable.Range(0, count).Select(_ => random.Next(vocabulary))];
     }
 
-    public static float[] DecoderLogits(ModelSource source, int[] tokens)
+    /// <param name="options">Null computes every product in float32, whatever the format of the weights.</param>
+    public static float[] DecoderLogits(ModelSource source, int[] tokens, DecoderOptions? options = null)
     {
         using var pool = new WorkerPool(1);
-        using var decoder = new DecoderModel(source, pool);
+        using var decoder = new DecoderModel(source, pool, options ?? new DecoderOptions { InputRounding = InputRounding.None });
         using KvCache cache = decoder.NewCache(tokens.Length);
         var logits = new float[tokens.Length * source.Config.Vocabulary];
         decoder.Forward(tokens, cache, logits, LogitPositions.All);

@@ -1,5 +1,8 @@
 using Nibble.Core;
+using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
 using Nibble.Models;
+using Nibble.Models.Decoder;
 using Nibble.Training.Model;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -31,6 +34,29 @@ public class TorchDecoderTests
         using var model = new TorchDecoder(source, new TorchOptions());
         int[] tokens = TinyModel.Tokens(64, source.Config.Vocabulary);
         TinyModel.AssertClose(TinyModel.DecoderLogits(source, tokens), TinyModel.TorchLogits(model, tokens));
+    }
+
+    [Theory]
+    [InlineData("int8", "f32")]
+    [InlineData(null, "q8_0")]
+    public void Logits_with_rounded_inputs_and_cache_are_those_of_the_decoder(string? activations, string cache)
+    {
+        Torch.Require();
+        using ModelSource source = ModelSource.Open(Nibble.Tests.EmbeddedModel.Folder);
+        Format format = Format.Parse(cache);
+        using var model = new TorchDecoder(source, new TorchOptions { Activations = activations, CacheFormat = format });
+        var options = new DecoderOptions { InputRounding = InputRounding.Parse(activations ?? "float"), CacheFormat = format };
+        // A number half-way between two codes may become either, since sums are added up in another order, and all that
+        // follows in the text differs then: so many short texts, few of which may hold such a number.
+        const int Texts = 16;
+        int same = 0;
+        for (int seed = 0; seed < Texts; seed++)
+        {
+            int[] tokens = TinyModel.Tokens(2, source.Config.Vocabulary, seed);
+            float[] expected = TinyModel.DecoderLogits(source, tokens, options), found = TinyModel.TorchLogits(model, tokens);
+            if (expected.Zip(found).All(pair => MathF.Abs(pair.First - pair.Second) < 1e-4f)) same++;
+        }
+        Assert.InRange(same, Texts * 3 / 4, Texts);
     }
 
     [Theory]

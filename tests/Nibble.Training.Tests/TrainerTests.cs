@@ -35,7 +35,7 @@ public class TrainerTests
     public void A_run_that_was_stopped_and_resumed_ends_exactly_as_one_that_was_not()
     {
         using var whole = new Fixture("qwen2");
-        TrainingOptions options = whole.Options with { Steps = 7, Distill = 0.5, EvaluateEvery = 3, ActivationBits = 8 };
+        TrainingOptions options = whole.Options with { Steps = 7, Distill = 0.5, EvaluateEvery = 3, Activations = "int8-tensor" };
         using Trainer unbroken = whole.NewTrainer(options);
         unbroken.Run(CancellationToken.None);
 
@@ -148,12 +148,12 @@ public class TrainerTests
 
         private TorchDecoder NewStudent(TrainingOptions options) => new(Source, new TorchOptions
         {
-            FormatOf = matrix => matrix.StartsWith("blk.", StringComparison.Ordinal) ? _format : null, Trains = true, ActivationBits = options.ActivationBits,
+            FormatOf = matrix => matrix.StartsWith("blk.", StringComparison.Ordinal) ? _format : null, Trains = true, Activations = options.Activations,
         });
 
         public Trainer NewTrainer(TrainingOptions options, Action<long>? updated = null)
         {
-            if (options.ActivationBits > 0)
+            if (options.Activations is not null)
             {
                 Student.Dispose();
                 Student = NewStudent(options);

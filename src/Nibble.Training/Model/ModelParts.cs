@@ -11,7 +11,7 @@ internal sealed class ModelParts(ModelSource source, TorchOptions options) : IDi
 {
     private readonly Dictionary<string, TrainedMatrix> _matrices = [];
     private readonly Dictionary<string, Tensor> _vectors = [];
-    private readonly Dictionary<string, ActivationQuantizer> _activations = [];
+    private readonly Dictionary<string, InputQuantizer> _activations = [];
 
     public ModelConfig Config => source.Config;
 
@@ -22,14 +22,16 @@ internal sealed class ModelParts(ModelSource source, TorchOptions options) : IDi
     /// <summary>Norms and biases, with what Gemma's norms add.</summary>
     public IReadOnlyDictionary<string, Tensor> Vectors => _vectors;
 
-    public IReadOnlyDictionary<string, ActivationQuantizer> Activations => _activations;
+    /// <summary>The learned bounds of inputs, by the module that reads them.</summary>
+    public IEnumerable<KeyValuePair<string, ClippedInput>> Bounds =>
+        _activations.Where(a => a.Value.Learned is not null).Select(a => KeyValuePair.Create(a.Key, a.Value.Learned!));
 
     /// <summary>Everything that training changes.</summary>
     public IEnumerable<Trainable> Trainables =>
     [
         .. _matrices.Values.SelectMany(m => m.Trainables),
         .. options.Trains && !_matrices.Values.Any(m => m.CodesAreFixed) ? _vectors.Select(v => new Trainable(v.Key, v.Value, TrainableKind.Weight)) : [],
-        .. _activations.Values.Select(a => a.Factor),
+        .. Bounds.Select(b => b.Value.Factor),
     ];
 
     public bool Has(string module) => source.Tensors.ContainsKey($"{module}.weight");
@@ -49,12 +51,13 @@ internal sealed class ModelParts(ModelSource source, TorchOptions options) : IDi
     }
 
     /// <summary>A linear layer with its bias, and its quantized input where that is wanted.</summary>
-    public TorchLinear Linear(string module)
+    public TorchLinear Linear(string module) => new(Matrix(module), Vector($"{module}.bias"), Input(module));
+
+    /// <summary>What quantizes the input of a linear layer, or null.</summary>
+    public InputQuantizer? Input(string module)
     {
-        ActivationQuantizer? input = null;
-        if (options.ActivationBits > 0)
-            _activations[module] = input = new ActivationQuantizer($"{module}.clip", options.ActivationBits);
-        return new TorchLinear(Matrix(module), Vector($"{module}.bias"), input);
+        if (options.Activations is not { } kind) return null;
+        return _activations[module] = InputQuantizer.Of(kind, $"{module}.clip");
     }
 
     public TorchLinear? LinearOrNull(string module) => Has(module) ? Linear(module) : null;
@@ -76,6 +79,6 @@ internal sealed class ModelParts(ModelSource source, TorchOptions options) : IDi
     {
         foreach (TrainedMatrix matrix in _matrices.Values) matrix.Dispose();
         foreach (Tensor vector in _vectors.Values) vector.Dispose();
-        foreach (ActivationQuantizer activation in _activations.Values) activation.Dispose();
+        foreach (InputQuantizer activation in _activations.Values) activation.Dispose();
     }
 }

@@ -16,7 +16,7 @@ internal sealed class TorchDecoder : IDisposable
     private readonly TorchNorm? _embeddingNorm, _outputNorm;
     private readonly TorchLayer[] _layers;
     private readonly TorchRotary[] _rotaries;
-    private readonly TorchLinear? _head;
+    private readonly TorchLinear _head;
 
     /// <exception cref="UnusableInputException">The model has parts that training does not know.</exception>
     public TorchDecoder(ModelSource source, TorchOptions options)
@@ -29,7 +29,7 @@ internal sealed class TorchDecoder : IDisposable
         _rotaries = [.. _config.Layers.Select(l => l.Rotary).OfType<RotaryConfig>().Distinct().Select(r => new TorchRotary(r))];
         _layers = [.. _config.Layers.Select((layer, l) => new TorchLayer(Parts, l, _rotaries.FirstOrDefault(r => r.Config == layer.Rotary)))];
         _outputNorm = Parts.Norm("output_norm");
-        if (!_config.TiedHead) _head = Parts.Linear("output");
+        _head = Parts.Linear(_config.TiedHead ? "token_embd" : "output");
         Parts.RefuseLeftOver();
     }
 
@@ -51,7 +51,7 @@ internal sealed class TorchDecoder : IDisposable
             hidden?.Add(x);
         }
         if (_outputNorm is not null) x = _outputNorm.Forward(x);
-        Tensor logits = _head is null ? nn.functional.linear(x, embedding) : _head.Forward(x);
+        Tensor logits = _config.TiedHead ? _head.Forward(x, embedding) : _head.Forward(x);
         if (_config.LogitScale != 1) logits = logits * _config.LogitScale;
         return _config.LogitSoftCap is var cap and not 0 ? (logits / cap).tanh() * cap : logits;
     }

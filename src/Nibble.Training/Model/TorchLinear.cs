@@ -6,9 +6,12 @@ namespace Nibble.Training.Model;
 
 /// <summary>y = x Wᵀ + b.</summary>
 /// <param name="input">Quantizes x first, or null.</param>
-internal sealed class TorchLinear(TrainedMatrix matrix, Tensor? bias, ActivationQuantizer? input)
+internal sealed class TorchLinear(TrainedMatrix matrix, Tensor? bias, InputQuantizer? input)
 {
     /// <param name="x">[.., columns].</param>
     /// <returns>[.., rows].</returns>
-    public Tensor Forward(Tensor x) => nn.functional.linear(input?.Forward(x) ?? x, matrix.Forward(), bias);
+    public Tensor Forward(Tensor x) => Forward(x, matrix.Forward());
+
+    /// <summary>The same where the matrix was made for another use already.</summary>
+    public Tensor Forward(Tensor x, Tensor weight) => nn.functional.linear(input?.Forward(x) ?? x, weight, bias);
 }

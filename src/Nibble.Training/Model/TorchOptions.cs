@@ -11,8 +11,8 @@ internal sealed record TorchOptions
     /// <summary>False for a teacher: nothing has a gradient.</summary>
     public bool Trains { get; init; }
 
-    /// <summary>Bits of the inputs of linear layers; 0 leaves them float32.</summary>
-    public int ActivationBits { get; init; }
+    /// <summary>How the inputs of linear layers are rounded; null leaves them float32.</summary>
+    public string? Activations { get; init; }
 
     /// <summary>The format that keys and values are rounded to; null leaves them float32.</summary>
     public Format? CacheFormat { get; init; }

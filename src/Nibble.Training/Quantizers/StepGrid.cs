@@ -37,8 +37,13 @@ internal abstract class StepGrid(Format format, int top)
     public static StepGrid? Of(Format format) => format switch
     {
         LinearFormat { BlockGroups: 1, Scale: ScaleType.F16 or ScaleType.BF16 or ScaleType.F32 } linear => new LinearSteps(linear),
-        BlockFormat<TQ2_0> => new TernarySteps<TQ2_0>(format, (in TQ2_0 b) => b.D, (ref TQ2_0 b, Half d) => b.D = d),
-        BlockFormat<TQ1_0> => new TernarySteps<TQ1_0>(format, (in TQ1_0 b) => b.D, (ref TQ1_0 b, Half d) => b.D = d),
+        BlockFormat<Q1_0> => new ScaledSteps<Q1_0>(format, 1, 0.5f, (in Q1_0 b) => b.D, (ref Q1_0 b, Half d) => b.D = d),
+        BlockFormat<Q2_0> => new ScaledSteps<Q2_0>(format, 3, 1, (in Q2_0 b) => b.D, (ref Q2_0 b, Half d) => b.D = d),
+        BlockFormat<Q4_0> => new ScaledSteps<Q4_0>(format, 15, 8, (in Q4_0 b) => b.D, (ref Q4_0 b, Half d) => b.D = d),
+        BlockFormat<Q5_0> => new ScaledSteps<Q5_0>(format, 31, 16, (in Q5_0 b) => b.D, (ref Q5_0 b, Half d) => b.D = d),
+        BlockFormat<Q8_0> => new ScaledSteps<Q8_0>(format, 254, 127, (in Q8_0 b) => b.D, (ref Q8_0 b, Half d) => b.D = d),
+        BlockFormat<TQ1_0> => new ScaledSteps<TQ1_0>(format, 2, 1, (in TQ1_0 b) => b.D, (ref TQ1_0 b, Half d) => b.D = d),
+        BlockFormat<TQ2_0> => new ScaledSteps<TQ2_0>(format, 2, 1, (in TQ2_0 b) => b.D, (ref TQ2_0 b, Half d) => b.D = d),
         _ => null,
     };
 
@@ -76,13 +81,16 @@ internal abstract class StepGrid(Format format, int top)
 
     private delegate void Writer<TBlock>(ref TBlock block, Half scale);
 
-    private sealed class TernarySteps<TBlock>(Format format, Reader<TBlock> read, Writer<TBlock> write) : StepGrid(format, 2)
+    /// <summary>GGUF's formats of one 16-bit scale. Of the two levels of one bit, plus and minus the scale, the step is twice the scale.</summary>
+    private sealed class ScaledSteps<TBlock>(Format format, int top, float zero, Reader<TBlock> read, Writer<TBlock> write) : StepGrid(format, top)
         where TBlock : unmanaged, IBlock<TBlock>
     {
-        public override (float Step, float Zero, float Minimum) Read(ReadOnlySpan<byte> block) =>
-            ((float)read(in MemoryMarshal.AsRef<TBlock>(block)), 1, 0);
+        private readonly int _unit = top == 1 ? 2 : 1;
 
-        public override void Write(Span<byte> block, float step, float zero, float minimum) =>
-            write(ref MemoryMarshal.AsRef<TBlock>(block), (Half)step);
+        public override (float Step, float Zero, float Minimum) Read(ReadOnlySpan<byte> block) =>
+            (_unit * (float)read(in MemoryMarshal.AsRef<TBlock>(block)), zero, 0);
+
+        public override void Write(Span<byte> block, float step, float _, float minimum) =>
+            write(ref MemoryMarshal.AsRef<TBlock>(block), (Half)(step / _unit));
     }
 }

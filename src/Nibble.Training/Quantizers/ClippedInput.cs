@@ -7,12 +7,12 @@ namespace Nibble.Training.Quantizers;
 /// The inputs of a linear layer in N bits, cut to [-clip, clip] by a bound that is learned: PACT (Choi et al.,
 /// arXiv:1805.06085) for inputs of either sign. Beyond the bound the gradient goes to the bound, within it to the input.
 /// </summary>
-internal sealed class ActivationQuantizer : IDisposable
+internal sealed class ClippedInput : InputQuantizer
 {
     private readonly int _top;
 
     /// <param name="bits">2 to 8.</param>
-    public ActivationQuantizer(string name, int bits)
+    public ClippedInput(string name, int bits)
     {
         _top = (1 << (bits - 1)) - 1;
         FirstBound = zeros(1).DetachFromDisposeScope();
@@ -25,7 +25,12 @@ internal sealed class ActivationQuantizer : IDisposable
     /// <summary>The largest magnitude of the first batch; 0 before it was seen. Part of a run's state.</summary>
     public Tensor FirstBound { get; }
 
-    public Tensor Forward(Tensor x)
+    public override ClippedInput Learned => this;
+
+    /// <summary>The bound as it is now.</summary>
+    public float Bound => FirstBound.item<float>() * Factor.Value.item<float>();
+
+    public override Tensor Forward(Tensor x)
     {
         if (FirstBound.item<float>() == 0)
             using (no_grad()) FirstBound.copy_(x.detach().abs().max().clamp_min(1e-6).view(1));
@@ -38,9 +43,10 @@ internal sealed class ActivationQuantizer : IDisposable
         return StraightThrough.Of(cut, (cut.detach() / step).round() * step);
     }
 
-    public void Dispose()
+    public override void Dispose()
     {
         Factor.Value.Dispose();
         FirstBound.Dispose();
+        base.Dispose();
     }
 }
