@@ -14,8 +14,8 @@ public unsafe interface ICodeLayout
     /// <summary>Bits a code.</summary>
     static abstract int Bits { get; }
 
-    /// <summary>The largest byte that <see cref="Step"/> gives.</summary>
-    static abstract int MaxCode { get; }
+    /// <summary>True if the codes are up to 4 bits, so that products of 32 of them can be summed in 16-bit lanes.</summary>
+    static virtual bool IsSmall => false;
 
     /// <summary>The codes of 8 rows and 4 columns, a byte each.</summary>
     /// <param name="chunk">The chunk's codes, 64 * <see cref="Bits"/> bytes.</param>
@@ -32,7 +32,6 @@ public unsafe interface ICodeLayout
 public unsafe struct Bits8 : ICodeLayout
 {
     public static int Bits => 8;
-    public static int MaxCode => 255;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table) => Vector256.Load(chunk + step * 64 + half * 32);
@@ -44,7 +43,7 @@ public unsafe struct Bits8 : ICodeLayout
 public unsafe struct Bits4 : ICodeLayout
 {
     public static int Bits => 4;
-    public static int MaxCode => 15;
+    public static bool IsSmall => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
@@ -67,7 +66,6 @@ public unsafe struct Bits4 : ICodeLayout
 public unsafe struct Table4 : ICodeLayout
 {
     public static int Bits => 4;
-    public static int MaxCode => 255;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
@@ -85,7 +83,7 @@ public unsafe struct Table4 : ICodeLayout
 public unsafe struct Bits2 : ICodeLayout
 {
     public static int Bits => 2;
-    public static int MaxCode => 3;
+    public static bool IsSmall => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
@@ -110,7 +108,6 @@ public unsafe struct Bits2 : ICodeLayout
 public unsafe struct Bits5 : ICodeLayout
 {
     public static int Bits => 5;
-    public static int MaxCode => 31;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
@@ -133,7 +130,6 @@ public unsafe struct Bits5 : ICodeLayout
 public unsafe struct Bits6 : ICodeLayout
 {
     public static int Bits => 6;
-    public static int MaxCode => 63;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
@@ -159,7 +155,7 @@ public unsafe struct Bits6 : ICodeLayout
 public unsafe struct Bits3 : ICodeLayout
 {
     public static int Bits => 3;
-    public static int MaxCode => 7;
+    public static bool IsSmall => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)

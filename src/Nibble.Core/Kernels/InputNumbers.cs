@@ -1,8 +1,9 @@
 namespace Nibble.Core.Kernels;
 
 /// <summary>
-/// What the integer kernels need of the inputs beside their codes, for each part of a chunk: the scale, the scale times the
-/// sum of codes times the bias of the weights, and the scale times the sum of codes (for offsets).
+/// What the integer kernels need of the inputs beside their codes, for each part of a chunk: the scale; the scale times the
+/// sum of codes times the bias of the weights, or what narrow sums start with; and the scale times the sum of codes (for
+/// offsets).
 /// </summary>
 internal static unsafe class InputNumbers
 {
@@ -34,4 +35,25 @@ internal static unsafe class InputNumbers
                 }
         }
     }
+
+    /// <summary>The same for sums in 16-bit lanes: the second number is the bits of <see cref="IIntegerDot.Start"/>.</summary>
+    public static void ArrangeNarrow<TDot>(Activation x, int group, int parts, int level, float* target) where TDot : struct, IIntegerDot
+    {
+        Arrange(x, group, parts, 0, target);
+        int width = group * Kinds * parts;
+        for (int token = 0; token < (x.Tokens + group - 1) / group * group; token++)
+        {
+            sbyte* codes = x.Codes + (nint)Math.Min(token, x.Tokens - 1) * x.Chunks * Activation.Chunk;
+            float* at = target + (nint)(token / group) * x.Chunks * width + token % group + group;
+            for (int c = 0; c < x.Chunks; c++, codes += Activation.Chunk, at += width)
+            {
+                (int first, int second) = TDot.Start(codes, level);
+                *(int*)at = parts == 1 ? AddHalves(first, second) : first;
+                if (parts == 2) ((int*)at)[group * Kinds] = second;
+            }
+        }
+    }
+
+    /// <summary>Two 16-bit sums at once, without a carry from the lower to the upper.</summary>
+    private static int AddHalves(int a, int b) => ((a & ~0xFFFF) + (b & ~0xFFFF)) | ((a + b) & 0xFFFF);
 }

@@ -17,19 +17,25 @@ public unsafe interface IIntegerDot
     static virtual int Bias => 0;
 
     /// <summary>
-    /// How many steps may be summed in 16-bit lanes before they must be widened, for codes up to <paramref name="maxCode"/>;
-    /// 0 where products go to 32-bit lanes directly.
+    /// True if a lane of the sum is two numbers of 16 bits, for two columns each, which a few steps of small codes fill:
+    /// they begin with <see cref="Start"/>, and <see cref="Widen"/> adds them up.
     /// </summary>
-    static abstract int NarrowSteps(int maxCode);
+    static virtual bool IsNarrow => false;
 
-    /// <summary>Adds a step's products in 16-bit lanes (pairs of columns).</summary>
-    static abstract Vector256<short> AddNarrow(Vector256<short> sum, Vector256<byte> weights, Vector256<sbyte> x);
-
-    /// <summary>Adds 16-bit lanes, in pairs, to 32-bit lanes.</summary>
-    static abstract Vector256<int> Widen(Vector256<int> sum, Vector256<short> narrow);
-
-    /// <summary>Adds a step's products, for weights of any size.</summary>
+    /// <summary>Adds a step's products.</summary>
     static abstract Vector256<int> Add(Vector256<int> sum, Vector256<byte> weights, Vector256<sbyte> x);
+
+    /// <summary>
+    /// What narrow sums begin with, so that they end as sums of level times input, not of code times input: the level of
+    /// code 0 times the inputs of each pair of columns, two numbers of 16 bits for all rows.
+    /// </summary>
+    /// <param name="x">32 inputs.</param>
+    /// <param name="level">Of code 0.</param>
+    /// <returns>For the first 16 columns, and for the others.</returns>
+    static virtual (int First, int Second) Start(sbyte* x, int level) => (0, 0);
+
+    /// <summary>Multiplies both numbers of narrow sums, and adds them.</summary>
+    static virtual Vector256<int> Widen(Vector256<int> sum, Vector256<short> factors) => sum;
 }
 
 /// <summary>AVX-VNNI: vpdpbusd multiplies and sums four pairs in one instruction.</summary>
@@ -37,34 +43,47 @@ public unsafe struct VnniDot : IIntegerDot
 {
     public static bool IsSupported => AvxVnni.IsSupported;
 
-    public static int NarrowSteps(int maxCode) => 0;
-
-    public static Vector256<short> AddNarrow(Vector256<short> sum, Vector256<byte> weights, Vector256<sbyte> x) => sum;
-
-    public static Vector256<int> Widen(Vector256<int> sum, Vector256<short> narrow) => sum;
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Add(Vector256<int> sum, Vector256<byte> weights, Vector256<sbyte> x) =>
         AvxVnni.MultiplyWideningAndAdd(sum, weights, x);
 }
 
-/// <summary>AVX2: vpmaddubsw sums pairs in 16 bits, saturating, so small codes may stay there for some steps.</summary>
+/// <summary>
+/// AVX2, for codes of at most 6 bits: vpmaddubsw sums pairs in 16 bits, which hold 32 columns of up to 4 bits, or 16 of more.
+/// </summary>
+/// <remarks>
+/// A sum is at most 2 * 127 * the largest level for each step, and must not pass 32,767. Formats of up to 5 bits may have
+/// levels from 0 up; the levels of 6 bits lie about zero, -32 to 31. On the way a sum may wrap: it comes back.
+/// </remarks>
 public unsafe struct Avx2Dot : IIntegerDot
 {
     public static bool IsSupported => Avx2.IsSupported;
 
+    public static bool IsNarrow => true;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Add(Vector256<int> sum, Vector256<byte> weights, Vector256<sbyte> x) =>
+        (sum.AsInt16() + Avx2.MultiplyAddAdjacent(weights, x)).AsInt32();
+
+    public static (int First, int Second) Start(sbyte* x, int level)
+    {
+        // 32-bit lane s holds the pairs of step s; both halves of the vector are summed to all their lanes.
+        Vector256<short> pairs = Avx2.MultiplyAddAdjacent(Vector256<byte>.One, Vector256.Load(x)) * Vector256.Create((short)level);
+        pairs += Avx2.Shuffle(pairs.AsInt32(), 0b10_11_00_01).AsInt16();
+        Vector256<int> sums = (pairs + Avx2.Shuffle(pairs.AsInt32(), 0b01_00_11_10).AsInt16()).AsInt32();
+        return (sums[0], sums[4]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Widen(Vector256<int> sum, Vector256<short> factors) => Avx2.MultiplyAddAdjacent(sum.AsInt16(), factors);
+}
+
+/// <summary>AVX2, for bytes of any size.</summary>
+public unsafe struct Avx2ByteDot : IIntegerDot
+{
+    public static bool IsSupported => Avx2.IsSupported;
+
     public static int Bias => 128;
-
-    // A pair of products is at most 2 * 127 * maxCode, and a lane holds 32767.
-    public static int NarrowSteps(int maxCode) => maxCode switch { <= 16 => 8, <= 32 => 4, <= 64 => 2, _ => 0 };
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<short> AddNarrow(Vector256<short> sum, Vector256<byte> weights, Vector256<sbyte> x) =>
-        sum + Avx2.MultiplyAddAdjacent(weights, x);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Widen(Vector256<int> sum, Vector256<short> narrow) =>
-        sum + Avx2.MultiplyAddAdjacent(narrow, Vector256<short>.One);
 
     /// <summary>
     /// |w - 128| times x with the sign of w - 128 fits 16 bits; 128 times the sum of x is left to the caller.
@@ -82,12 +101,6 @@ public unsafe struct Avx2Dot : IIntegerDot
 public unsafe struct PortableDot : IIntegerDot
 {
     public static bool IsSupported => true;
-
-    public static int NarrowSteps(int maxCode) => 0;
-
-    public static Vector256<short> AddNarrow(Vector256<short> sum, Vector256<byte> weights, Vector256<sbyte> x) => sum;
-
-    public static Vector256<int> Widen(Vector256<int> sum, Vector256<short> narrow) => sum;
 
     public static Vector256<int> Add(Vector256<int> sum, Vector256<byte> weights, Vector256<sbyte> x)
     {

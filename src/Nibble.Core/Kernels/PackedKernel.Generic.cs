@@ -20,15 +20,46 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>Tokens from which unpacking once pays.</summary>
     private const int PanelTokens = 2;
 
-    private static int NumbersBytes => TShape.Parts * PackedMatrix.TileRows * TNumber.Size;
-    private static int CodesAt => TShape.HasOffsets ? 2 * NumbersBytes : NumbersBytes;
-    private static int ChunkBytes => CodesAt + 64 * TCodes.Bits;
+    // These are constants of each instance; the JIT compiler finds that out where it inlines them, for which it must be asked.
 
-    private static bool HasUnits => typeof(TNumber) == typeof(UnitByte);
-    private static int UnitsBytes => !HasUnits ? 0 : (TShape.HasOffsets ? 2 : 1) * PackedMatrix.TileRows * sizeof(float);
+    private static int NumbersBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TShape.Parts * PackedMatrix.TileRows * TNumber.Size;
+    }
+    private static int CodesAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TShape.HasOffsets ? 2 * NumbersBytes : NumbersBytes;
+    }
+    private static int ChunkBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => CodesAt + 64 * TCodes.Bits;
+    }
+
+    private static bool HasUnits
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => typeof(TNumber) == typeof(UnitByte);
+    }
+    private static int UnitsBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => !HasUnits ? 0 : (TShape.HasOffsets ? 2 : 1) * PackedMatrix.TileRows * sizeof(float);
+    }
+
+    /// <summary>Sums of a row in a chunk: one, or one for each 16 columns, because of their scales or to fit narrow lanes.</summary>
+    private static int Groups
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TShape.Parts == 2 || (TDot.IsNarrow && !TCodes.IsSmall) ? 2 : 1;
+    }
 
     private readonly Vector256<byte> _table;
-    private readonly int _bias;
+
+    /// <summary>What must be added to a code to give its level.</summary>
+    private readonly int _zero;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
@@ -37,9 +68,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         ReadOnlySpan<sbyte> levels = format.Levels;
         bool table = typeof(TCodes) == typeof(Table4);
         if (table) _table = TableOf(levels);
-        // What must be added to a weight, as the dot product sees it, to give its level.
-        int zero = table || typeof(TCodes) == typeof(Bits8) ? -128 : levels[0];
-        _bias = zero + (TDot.NarrowSteps(TCodes.MaxCode) == 0 ? TDot.Bias : 0);
+        _zero = table || typeof(TCodes) == typeof(Bits8) ? -128 : levels[0];
     }
 
     public override int RunChunks => HasUnits ? 8 : 1;
@@ -75,10 +104,10 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
         if (x.Tokens < PanelTokens)
         {
-            scratch.Reserve((PackedMatrix.TileRows + w.Chunks * TShape.Parts * InputNumbers.Kinds) * sizeof(float));
+            scratch.Reserve((PackedMatrix.TileRows + w.Chunks * Groups * InputNumbers.Kinds) * sizeof(float));
             var sums = (float*)scratch.Pointer;
             float* inputs = sums + PackedMatrix.TileRows;
-            InputNumbers.Arrange(x, 1, TShape.Parts, _bias, inputs);
+            ArrangeInputs(x, 1, inputs);
             for (int tile = fromTile; tile < toTile; tile++)
             {
                 MultiplyVector(w.Tile(tile), w.Chunks, x.Codes, inputs, sums);
@@ -92,12 +121,18 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             return;
         }
         var panel = new Panel(scratch, (x.Tokens + 3) & ~3, w.Chunks);
-        InputNumbers.Arrange(x, 4, TShape.Parts, _bias, panel.Inputs);
+        ArrangeInputs(x, 4, panel.Inputs);
         for (int tile = fromTile; tile < toTile; tile++)
         {
             MultiplyTile(w.Tile(tile), w.Chunks, x, panel);
             Store(panel.Sums, PackedMatrix.TileRows, x.Tokens, w, y, tile);
         }
+    }
+
+    private void ArrangeInputs(Activation x, int tokens, float* inputs)
+    {
+        if (TDot.IsNarrow) InputNumbers.ArrangeNarrow<TDot>(x, tokens, Groups, _zero, inputs);
+        else InputNumbers.Arrange(x, tokens, Groups, _zero + TDot.Bias, inputs);
     }
 
     /// <summary>Writes a tile's sums, the given numbers apart from token to token.</summary>
@@ -108,4 +143,11 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             new ReadOnlySpan<float>(sums + token * apart, rows)
                 .CopyTo(new Span<float>(y + (nint)token * w.Rows + tile * PackedMatrix.TileRows, rows));
     }
+
+    /// <summary>What the sums of a group begin with.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Start(float* number) => TDot.IsNarrow ? Vector256.Create(*(int*)number) : Vector256<int>.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<sbyte> Broadcast(sbyte* x) => Vector256.Create(*(int*)x).AsSByte();
 }

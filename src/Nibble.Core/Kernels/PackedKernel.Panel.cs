@@ -14,20 +14,33 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         public readonly byte* Codes;
         public readonly float* Scales;
         public readonly float* Offsets;
+        public readonly float* Units;
+        public readonly float* RunSums;
         public readonly float* Inputs;
         public readonly float* Sums;
 
         public Panel(GrowingBuffer scratch, int tokens, int chunks)
         {
             const int codes = PanelChunks * 512, numbers = PanelChunks * 2 * PackedMatrix.TileRows;
-            int inputs = tokens * InputNumbers.Kinds * TShape.Parts * chunks;
-            scratch.Reserve(codes + (2 * numbers + inputs + (nint)tokens * PackedMatrix.TileRows) * sizeof(float));
+            const int units = PanelChunks / 8 * PackedMatrix.TileRows, runSums = 4 * PackedMatrix.TileRows;
+            int inputs = tokens * InputNumbers.Kinds * Groups * chunks;
+            scratch.Reserve(codes + (2 * numbers + units + runSums + inputs + (nint)tokens * PackedMatrix.TileRows) * sizeof(float));
             Codes = scratch.Pointer;
             Scales = (float*)(Codes + codes);
             Offsets = Scales + numbers;
-            Inputs = Offsets + numbers;
+            Units = Offsets + numbers;
+            RunSums = Units + units;
+            Inputs = RunSums + runSums;
             Sums = Inputs + inputs;
+            new Span<float>(RunSums, runSums).Clear();
         }
+    }
+
+    /// <summary>True if scales stay whole numbers, and the sums of a run of chunks are multiplied by its units.</summary>
+    private static bool SumsRuns
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TDot.IsNarrow && HasUnits;
     }
 
     private void MultiplyTile(byte* tile, int chunks, Activation x, Panel panel)
@@ -37,15 +50,11 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         {
             int count = Math.Min(PanelChunks, chunks - first);
             Unpack(tile + first / RunChunks * (nint)RunBytes, count, panel);
-            for (int token = 0; token < x.Tokens; token += 4)
-            {
-                MultiplyPanel(panel, 0, first, count, x, token);
-                MultiplyPanel(panel, 1, first, count, x, token);
-            }
+            for (int token = 0; token < x.Tokens; token += 4) MultiplyPanel(panel, first, count, x, token);
         }
     }
 
-    /// <summary>Codes to [chunk, half, step, 32 bytes], scales and offsets to [chunk, part, 16].</summary>
+    /// <summary>Codes to [chunk, step, 64 bytes], scales and offsets to [chunk, part, 16], units to [run, 16].</summary>
     private void Unpack(byte* run, int count, Panel panel)
     {
         const int n = PackedMatrix.TileRows;
@@ -56,10 +65,14 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             {
                 run = chunk;
                 chunk += UnitsBytes;
+                if (SumsRuns) new ReadOnlySpan<float>(run, n).CopyTo(new Span<float>(panel.Units + c / RunChunks * n, n));
             }
-            UnpackCodes(chunk + CodesAt, 0, panel.Codes + c * 512, 32);
-            UnpackCodes(chunk + CodesAt, 1, panel.Codes + c * 512 + 256, 32);
-            UnpackNumbers(chunk, (float*)run, panel.Scales + c * TShape.Parts * n, panel.Offsets + c * TShape.Parts * n);
+            UnpackCodes(chunk + CodesAt, 0, panel.Codes + c * 512, 64);
+            UnpackCodes(chunk + CodesAt, 1, panel.Codes + c * 512 + 32, 64);
+            float* scales = panel.Scales + c * TShape.Parts * n;
+            UnpackNumbers(chunk, (float*)run, scales, panel.Offsets + c * TShape.Parts * n);
+            if (SumsRuns)
+                for (int i = 0; i < TShape.Parts * n; i += 8) UnitByte.LoadPairs(chunk + i).Store((short*)(scales + i));
         }
     }
 
@@ -91,133 +104,114 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         TCodes.Step(codes, half, 7, table).Store(target + 7 * apart);
     }
 
-    /// <summary>Adds 8 rows of the panel times four tokens to the sums.</summary>
-    private void MultiplyPanel(Panel panel, int half, int firstChunk, int count, Activation activation, int token)
+    /// <summary>Adds the panel times four tokens to the sums.</summary>
+    private static void MultiplyPanel(Panel panel, int firstChunk, int count, Activation activation, int token)
     {
         int chunks = activation.Chunks, last = activation.Tokens - 1;
         sbyte* x = activation.Codes + (nint)firstChunk * Chunk;
         nint row = (nint)chunks * Chunk;
         sbyte* x0 = x + token * row, x1 = x + Math.Min(token + 1, last) * row;
         sbyte* x2 = x + Math.Min(token + 2, last) * row, x3 = x + Math.Min(token + 3, last) * row;
-        float* input = panel.Inputs + InputNumbers.Kinds * TShape.Parts * ((nint)token * chunks + 4 * firstChunk);
-        float* y = panel.Sums + token * PackedMatrix.TileRows + half * 8;
-        Vector256<float> y0 = Vector256.Load(y), y1 = Vector256.Load(y + 16), y2 = Vector256.Load(y + 32), y3 = Vector256.Load(y + 48);
-        byte* w = panel.Codes + half * 256;
-        float* scales = panel.Scales + half * 8;
-        float* offsets = panel.Offsets + half * 8;
-        for (int c = 0; c < count; c++)
+        float* input = panel.Inputs + InputNumbers.Kinds * Groups * ((nint)token * chunks + 4 * firstChunk);
+        float* y = panel.Sums + token * PackedMatrix.TileRows;
+        byte* w = panel.Codes;
+        float* scales = panel.Scales, offsets = panel.Offsets;
+        for (int group = 0; group < count * Groups; group++)
         {
-            for (int part = 0; part < TShape.Parts; part++)
+            AddGroup(w, x0, x1, x2, x3, scales, input, SumsRuns ? panel.RunSums : y);
+            if (TShape.HasOffsets) AddOffsets(offsets, input + 8, y);
+            w += 512 / Groups;
+            x0 += Chunk / Groups;
+            x1 += Chunk / Groups;
+            x2 += Chunk / Groups;
+            x3 += Chunk / Groups;
+            input += 4 * InputNumbers.Kinds;
+            if (Groups == TShape.Parts || group % 2 == 1)
             {
-                Vector256<int> d0, d1, d2, d3;
-                if (TDot.NarrowSteps(TCodes.MaxCode) >= (TShape.Parts == 1 ? 8 : 4))
-                    DotNarrow(w, x0, x1, x2, x3, out d0, out d1, out d2, out d3);
-                else
-                    DotWide(w, x0, x1, x2, x3, out d0, out d1, out d2, out d3);
-                Vector256<float> scale = Vector256.Load(scales);
-                y0 = Add(y0, d0, scale, input);
-                y1 = Add(y1, d1, scale, input + 1);
-                y2 = Add(y2, d2, scale, input + 2);
-                y3 = Add(y3, d3, scale, input + 3);
-                if (TShape.HasOffsets)
-                {
-                    Vector256<float> offset = Vector256.Load(offsets);
-                    y0 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(input[8]), y0);
-                    y1 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(input[9]), y1);
-                    y2 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(input[10]), y2);
-                    y3 = Vector256.FusedMultiplyAdd(offset, Vector256.Create(input[11]), y3);
-                }
-                w += 8 / TShape.Parts * 32;
-                x0 += Chunk / TShape.Parts;
-                x1 += Chunk / TShape.Parts;
-                x2 += Chunk / TShape.Parts;
-                x3 += Chunk / TShape.Parts;
-                input += 4 * InputNumbers.Kinds;
                 scales += PackedMatrix.TileRows;
                 offsets += PackedMatrix.TileRows;
             }
-            w += 256;
+            const int runGroups = 8;
+            if (SumsRuns && (group + 1) % (runGroups * Groups) == 0) AddRun(panel.RunSums, panel.Units + group / (runGroups * Groups) * PackedMatrix.TileRows, y);
         }
-        y0.Store(y);
-        y1.Store(y + 16);
-        y2.Store(y + 32);
-        y3.Store(y + 48);
     }
 
-    /// <summary>y + scale (xScale dot + bias), the input's numbers being four tokens apart.</summary>
+    /// <summary>Adds 16 rows times four tokens, over the columns of a group. a are rows 0 to 7, b rows 8 to 15.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Add(Vector256<float> y, Vector256<int> dot, Vector256<float> scale, float* input) =>
-        Vector256.FusedMultiplyAdd(
-            Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), Vector256.Create(input[0]), Vector256.Create(input[4])), scale, y);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void DotNarrow(
-        byte* w, sbyte* x0, sbyte* x1, sbyte* x2, sbyte* x3,
-        out Vector256<int> d0, out Vector256<int> d1, out Vector256<int> d2, out Vector256<int> d3)
+    private static void AddGroup(byte* w, sbyte* x0, sbyte* x1, sbyte* x2, sbyte* x3, float* scales, float* input, float* y)
     {
-        Vector256<short> a = Vector256<short>.Zero, b = a, c = a, d = a;
-        for (int step = 0; step < 8 / TShape.Parts; step += 4)
+        Vector256<int> a0 = Start(input + 4), a1 = Start(input + 5), a2 = Start(input + 6), a3 = Start(input + 7);
+        Vector256<int> b0 = a0, b1 = a1, b2 = a2, b3 = a3;
+        for (int i = 0; i < Chunk / Groups; i += 4, w += 64)
         {
-            Vector256<byte> w0 = Vector256.Load(w + step * 32);
-            Vector256<byte> w1 = Vector256.Load(w + step * 32 + 32);
-            int at = 4 * step;
-            a = TDot.AddNarrow(TDot.AddNarrow(a, w0, Broadcast(x0 + at)), w1, Broadcast(x0 + at + 4));
-            b = TDot.AddNarrow(TDot.AddNarrow(b, w0, Broadcast(x1 + at)), w1, Broadcast(x1 + at + 4));
-            c = TDot.AddNarrow(TDot.AddNarrow(c, w0, Broadcast(x2 + at)), w1, Broadcast(x2 + at + 4));
-            d = TDot.AddNarrow(TDot.AddNarrow(d, w0, Broadcast(x3 + at)), w1, Broadcast(x3 + at + 4));
-            w0 = Vector256.Load(w + step * 32 + 64);
-            w1 = Vector256.Load(w + step * 32 + 96);
-            a = TDot.AddNarrow(TDot.AddNarrow(a, w0, Broadcast(x0 + at + 8)), w1, Broadcast(x0 + at + 12));
-            b = TDot.AddNarrow(TDot.AddNarrow(b, w0, Broadcast(x1 + at + 8)), w1, Broadcast(x1 + at + 12));
-            c = TDot.AddNarrow(TDot.AddNarrow(c, w0, Broadcast(x2 + at + 8)), w1, Broadcast(x2 + at + 12));
-            d = TDot.AddNarrow(TDot.AddNarrow(d, w0, Broadcast(x3 + at + 8)), w1, Broadcast(x3 + at + 12));
+            Vector256<byte> wa = Vector256.Load(w), wb = Vector256.Load(w + 32);
+            Vector256<sbyte> x = Broadcast(x0 + i);
+            a0 = TDot.Add(a0, wa, x);
+            b0 = TDot.Add(b0, wb, x);
+            x = Broadcast(x1 + i);
+            a1 = TDot.Add(a1, wa, x);
+            b1 = TDot.Add(b1, wb, x);
+            x = Broadcast(x2 + i);
+            a2 = TDot.Add(a2, wa, x);
+            b2 = TDot.Add(b2, wb, x);
+            x = Broadcast(x3 + i);
+            a3 = TDot.Add(a3, wa, x);
+            b3 = TDot.Add(b3, wb, x);
         }
-        d0 = TDot.Widen(Vector256<int>.Zero, a);
-        d1 = TDot.Widen(Vector256<int>.Zero, b);
-        d2 = TDot.Widen(Vector256<int>.Zero, c);
-        d3 = TDot.Widen(Vector256<int>.Zero, d);
+        Vector256<float> scale = Vector256.Load(scales);
+        AddSum(a0, scale, input, y);
+        AddSum(a1, scale, input + 1, y + 16);
+        AddSum(a2, scale, input + 2, y + 32);
+        AddSum(a3, scale, input + 3, y + 48);
+        scale = Vector256.Load(scales + 8);
+        AddSum(b0, scale, input, y + 8);
+        AddSum(b1, scale, input + 1, y + 24);
+        AddSum(b2, scale, input + 2, y + 40);
+        AddSum(b3, scale, input + 3, y + 56);
     }
 
+    /// <summary>y += scale (xScale dot + bias), the input's numbers being four tokens apart; narrow sums have no bias left.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void DotWide(
-        byte* w, sbyte* x0, sbyte* x1, sbyte* x2, sbyte* x3,
-        out Vector256<int> d0, out Vector256<int> d1, out Vector256<int> d2, out Vector256<int> d3)
+    private static void AddSum(Vector256<int> dot, Vector256<float> scale, float* input, float* y)
     {
-        Vector256<int> a = Vector256<int>.Zero, b = a, c = a, d = a;
-        for (int step = 0; step < 8 / TShape.Parts; step += 2)
-        {
-            Vector256<byte> w0 = Vector256.Load(w + step * 32);
-            int at = 4 * step;
-            if (TDot.NarrowSteps(TCodes.MaxCode) == 0)
-            {
-                a = TDot.Add(a, w0, Broadcast(x0 + at));
-                b = TDot.Add(b, w0, Broadcast(x1 + at));
-                c = TDot.Add(c, w0, Broadcast(x2 + at));
-                d = TDot.Add(d, w0, Broadcast(x3 + at));
-                w0 = Vector256.Load(w + step * 32 + 32);
-                a = TDot.Add(a, w0, Broadcast(x0 + at + 4));
-                b = TDot.Add(b, w0, Broadcast(x1 + at + 4));
-                c = TDot.Add(c, w0, Broadcast(x2 + at + 4));
-                d = TDot.Add(d, w0, Broadcast(x3 + at + 4));
-            }
-            else
-            {
-                Vector256<byte> w1 = Vector256.Load(w + step * 32 + 32);
-                a = TDot.Widen(a, Two(w0, w1, x0 + at));
-                b = TDot.Widen(b, Two(w0, w1, x1 + at));
-                c = TDot.Widen(c, Two(w0, w1, x2 + at));
-                d = TDot.Widen(d, Two(w0, w1, x3 + at));
-            }
-        }
-        d0 = a;
-        d1 = b;
-        d2 = c;
-        d3 = d;
+        var xScale = Vector256.Create(input[0]);
+        Vector256<float> sum;
+        if (SumsRuns)
+            sum = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(TDot.Widen(dot, scale.AsInt16())), xScale, Vector256.Load(y));
+        else if (TDot.IsNarrow)
+            sum = Vector256.FusedMultiplyAdd(
+                Vector256.ConvertToSingle(TDot.Widen(dot, Vector256<short>.One)) * xScale, scale, Vector256.Load(y));
+        else
+            sum = Vector256.FusedMultiplyAdd(
+                Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), xScale, Vector256.Create(input[4])), scale, Vector256.Load(y));
+        sum.Store(y);
     }
 
+    /// <summary>Adds 16 rows' offsets times four tokens' sums.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<short> Two(Vector256<byte> w0, Vector256<byte> w1, sbyte* x) =>
-        TDot.AddNarrow(TDot.AddNarrow(Vector256<short>.Zero, w0, Broadcast(x)), w1, Broadcast(x + 4));
+    private static void AddOffsets(float* offsets, float* sums, float* y)
+    {
+        Vector256<float> a = Vector256.Load(offsets), b = Vector256.Load(offsets + 8);
+        for (int token = 0; token < 4; token++, y += 16)
+        {
+            var sum = Vector256.Create(sums[token]);
+            Vector256.FusedMultiplyAdd(a, sum, Vector256.Load(y)).Store(y);
+            Vector256.FusedMultiplyAdd(b, sum, Vector256.Load(y + 8)).Store(y + 8);
+        }
+    }
+
+    /// <summary>Adds the sums of a run, times its units, and clears them.</summary>
+    private static void AddRun(float* sums, float* units, float* y)
+    {
+        Vector256<float> a = Vector256.Load(units), b = Vector256.Load(units + 8);
+        for (int i = 0; i < 4 * PackedMatrix.TileRows; i += 16)
+        {
+            Vector256.FusedMultiplyAdd(Vector256.Load(sums + i), a, Vector256.Load(y + i)).Store(y + i);
+            Vector256.FusedMultiplyAdd(Vector256.Load(sums + i + 8), b, Vector256.Load(y + i + 8)).Store(y + i + 8);
+            Vector256<float>.Zero.Store(sums + i);
+            Vector256<float>.Zero.Store(sums + i + 8);
+        }
+    }
 
     private static Vector256<byte> TableOf(ReadOnlySpan<sbyte> levels)
     {

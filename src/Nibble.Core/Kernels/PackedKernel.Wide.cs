@@ -18,7 +18,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         scratch.Reserve(codes + (2 * numbers + inputs + sums) * sizeof(float));
         var panel = new WidePanel.Arguments { Codes = scratch.Pointer, Numbers = (float*)(scratch.Pointer + codes), Stride = (nint)x.Chunks * Chunk };
         float* firstInput = panel.Numbers + 2 * numbers, firstSum = firstInput + inputs;
-        InputNumbers.Arrange(x, WidePanel.Tokens, TShape.Parts, WideBias, firstInput);
+        InputNumbers.Arrange(x, WidePanel.Tokens, TShape.Parts, _zero, firstInput);
         for (int tile = fromTile; tile < toTile; tile += Tiles)
         {
             new Span<float>(firstSum, (int)sums).Clear();
@@ -57,9 +57,6 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             wide.Multiply(ref arguments);
         }
     }
-
-    /// <summary>What must be added to a weight, as the unsigned dot product sees it, to give its level.</summary>
-    private int WideBias => _bias - (TDot.NarrowSteps(TCodes.MaxCode) == 0 ? TDot.Bias : 0);
 
     /// <summary>Codes to [tile, chunk, step, 64 bytes], scales and offsets to [kind, tile, chunk, part, 16].</summary>
     private void UnpackWide(byte* run, int count, byte* codes, float* numbers, int tile)

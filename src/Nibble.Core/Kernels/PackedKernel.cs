@@ -45,15 +45,18 @@ public abstract unsafe class PackedKernel
     /// <summary>The kernel for a format on a named instruction set, for tests.</summary>
     public static PackedKernel WithDot<TDot>(Format format) where TDot : struct, IIntegerDot => format.Levels.Length switch
     {
-        0 or > 64 => WithCodes<TDot, Bits8>(format),
+        0 or > 64 => WithBytes<TDot, Bits8>(format),
         <= 4 when IsRun(format.Levels) => WithCodes<TDot, Bits2>(format),
         <= 8 when IsRun(format.Levels) => WithCodes<TDot, Bits3>(format),
         <= 16 when IsRun(format.Levels) => WithCodes<TDot, Bits4>(format),
-        <= 16 => WithCodes<TDot, Table4>(format),
+        <= 16 => WithBytes<TDot, Table4>(format),
         <= 32 when IsRun(format.Levels) => WithCodes<TDot, Bits5>(format),
         _ when IsRun(format.Levels) => WithCodes<TDot, Bits6>(format),
-        _ => WithCodes<TDot, Bits8>(format),
+        _ => WithBytes<TDot, Bits8>(format),
     };
+
+    private static PackedKernel WithBytes<TDot, TCodes>(Format format) where TDot : struct, IIntegerDot where TCodes : struct, ICodeLayout =>
+        typeof(TDot) == typeof(Avx2Dot) ? WithCodes<Avx2ByteDot, TCodes>(format) : WithCodes<TDot, TCodes>(format);
 
     private static PackedKernel WithCodes<TDot, TCodes>(Format format) where TDot : struct, IIntegerDot where TCodes : struct, ICodeLayout =>
         format.HasUnits ? WithNumber<TDot, TCodes, UnitByte>(format)

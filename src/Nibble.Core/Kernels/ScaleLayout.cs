@@ -49,6 +49,17 @@ public unsafe struct UnitByte : IScaleNumber
         return Vector256.ConvertToSingle(Vector256.Create(Vector128.WidenLower(words), Vector128.WidenUpper(words)));
     }
 
+    /// <summary>Eight of them, each twice: 16-bit factors for pairs of 16-bit lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<short> LoadPairs(byte* numbers)
+    {
+        // Each byte to the upper half of two 16-bit lanes, then down again with its sign.
+        Vector256<byte> all = Vector256.Create(*(long*)numbers).AsByte();
+        Vector256<byte> upper = Avx2.Shuffle(all, Vector256.Create(
+            (byte)128, 0, 128, 0, 128, 1, 128, 1, 128, 2, 128, 2, 128, 3, 128, 3, 128, 4, 128, 4, 128, 5, 128, 5, 128, 6, 128, 6, 128, 7, 128, 7));
+        return upper.AsInt16() >> 8;
+    }
+
     public static void Store(float number, byte* at) => *(sbyte*)at = (sbyte)MathF.Round(number);
 }
 
