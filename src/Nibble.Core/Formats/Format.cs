@@ -120,6 +120,24 @@ public abstract partial class Format
     public virtual void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
         throw new NotSupportedException($"{Name} has no integer form.");
 
+    /// <summary>
+    /// True if codes (as of <see cref="ReadCodes"/>) of up to 4 bits choose levels at any distances, and every 64 weights from
+    /// a multiple of 64 on share a scale and a table of levels: see <see cref="LevelsAt"/>.
+    /// </summary>
+    public virtual bool HasLevelTables => false;
+
+    /// <summary>The scale and the number of the table, below 256, that hold at a place of a block.</summary>
+    public virtual (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at) => throw new NotSupportedException($"{Name} has no tables of levels.");
+
+    /// <summary>The levels of a table by code, at most 16: <c>weight = scale * level[code]</c>.</summary>
+    public virtual ReadOnlySpan<float> LevelTable(int table) => throw new NotSupportedException($"{Name} has no tables of levels.");
+
+    /// <summary>True if a row times one input can be had straight from the codes: see <see cref="Dot"/>.</summary>
+    public virtual bool HasDot => false;
+
+    /// <summary>The sum of a row's weights times an input as long.</summary>
+    public virtual float Dot(ReadOnlySpan<byte> row, ReadOnlySpan<float> x) => throw new NotSupportedException($"{Name} is decoded first.");
+
     /// <summary>True if a rule for the dynamic range (<see cref="FitOptions.Range"/>) has a say in its bits.</summary>
     public virtual bool HasRange => true;
 

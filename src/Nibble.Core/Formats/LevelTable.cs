@@ -50,6 +50,9 @@ internal sealed class LevelTable
     /// <summary>The largest magnitude.</summary>
     public float Largest { get; }
 
+    /// <summary>By code.</summary>
+    public ReadOnlySpan<float> Levels => _levels;
+
     public float this[int code] => _levels[code];
 
     private float GeometricMean(int below)

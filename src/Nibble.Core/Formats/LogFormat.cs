@@ -86,6 +86,17 @@ public sealed class LogFormat : GroupedFormat
         table.DequantizeNibbles(packed, scale, weights);
     }
 
+    public override bool HasLevelTables => HasWholeStretches;
+
+    public override (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at)
+    {
+        ReadOnlySpan<byte> parameters = Parameters(block);
+        int group = Groups == 1 ? 0 : at / GroupSize;
+        return (_scales.Read(parameters, group), parameters[_scales.Bytes + group]);
+    }
+
+    public override ReadOnlySpan<float> LevelTable(int table) => _levels.Table((byte)table).Levels;
+
     public override double ErrorBudget
     {
         get

@@ -56,6 +56,10 @@ public sealed partial class TableFormat : GroupedFormat
     public override int Group => _whole is null ? 0 : IntegerGroup;
     public override ReadOnlySpan<sbyte> Levels => _wholeLevels;
 
+    public override bool HasLevelTables => _whole is null && HasWholeStretches;
+    public override (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at) => (ScaleOf(Parameters(block), at / GroupSize), 0);
+    public override ReadOnlySpan<float> LevelTable(int table) => _table.Levels;
+
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
         (sbyte[] levels, float unit) = _whole ?? throw new NotSupportedException($"{Name} has no integer form.");

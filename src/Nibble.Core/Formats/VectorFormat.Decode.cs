@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -30,6 +31,44 @@ public sealed partial class VectorFormat
             for (int s = 0; s < stages; s++) codes[s] = BitPacking.Read(packed, v * stages + s, _shape.CodeBits);
             Sum(StagesAt(book, v), codes, scale, weights.Slice(v * d, d));
         }
+    }
+
+    /// <summary>Entries of whole vectors, named by a byte each, are multiplied where they lie.</summary>
+    public override bool HasDot => _shape is { Parts: 1, CodeBits: 8, Dimension: 8 };
+
+    public override float Dot(ReadOnlySpan<byte> row, ReadOnlySpan<float> x)
+    {
+        int blockSize = _shape.HeaderBytes == 0 ? x.Length : BlockSize, blockBytes = _shape.HeaderBytes == 0 ? row.Length : BlockBytes;
+        Vector256<float> sum = default;
+        for (int from = 0; from < x.Length; from += blockSize, row = row[blockBytes..])
+        {
+            ReadOnlySpan<byte> block = row[..blockBytes];
+            ReadOnlySpan<Codebook> stages = StagesAt(BookOf(block), 0);
+            Vector256<float> part = default;
+            for (int s = 0; s < stages.Length; s++)
+                part += Dot(block[(_shape.HeaderBytes + s)..], stages.Length, stages[s].Points, x.Slice(from, blockSize));
+            sum = Vector256.FusedMultiplyAdd(part, Vector256.Create(ScaleOf(block)), sum);
+        }
+        return Vector256.Sum(sum);
+    }
+
+    /// <summary>The products of one stage's entries, whose codes are so many bytes apart; lanes are the dimensions.</summary>
+    private static Vector256<float> Dot(ReadOnlySpan<byte> codes, int apart, float[] points, ReadOnlySpan<float> x)
+    {
+        if (codes.Length < (x.Length / 8 - 1) * apart + 1 || points.Length < 256 * 8) throw new ArgumentException("Codes or entries are missing.", nameof(codes));
+        ref byte code = ref MemoryMarshal.GetReference(codes);
+        ref float point = ref MemoryMarshal.GetArrayDataReference(points), input = ref MemoryMarshal.GetReference(x);
+        Vector256<float> a = default, b = default, c = default, d = default;
+        nuint i = 0, at = 0, step = (nuint)apart;
+        for (; i + 32 <= (nuint)x.Length; i += 32, at += 4 * step)
+        {
+            a = Vector256.FusedMultiplyAdd(Vector256.LoadUnsafe(ref point, 8u * Unsafe.Add(ref code, at)), Vector256.LoadUnsafe(ref input, i), a);
+            b = Vector256.FusedMultiplyAdd(Vector256.LoadUnsafe(ref point, 8u * Unsafe.Add(ref code, at + step)), Vector256.LoadUnsafe(ref input, i + 8), b);
+            c = Vector256.FusedMultiplyAdd(Vector256.LoadUnsafe(ref point, 8u * Unsafe.Add(ref code, at + 2 * step)), Vector256.LoadUnsafe(ref input, i + 16), c);
+            d = Vector256.FusedMultiplyAdd(Vector256.LoadUnsafe(ref point, 8u * Unsafe.Add(ref code, at + 3 * step)), Vector256.LoadUnsafe(ref input, i + 24), d);
+        }
+        for (; i < (nuint)x.Length; i += 8, at += step) a = Vector256.FusedMultiplyAdd(Vector256.LoadUnsafe(ref point, 8u * Unsafe.Add(ref code, at)), Vector256.LoadUnsafe(ref input, i), a);
+        return (a + b) + (c + d);
     }
 
     private interface ICodes

@@ -6,7 +6,8 @@ namespace Nibble.Core.Kernels;
 /// <summary>y = x Wᵀ, for a weight in any format.</summary>
 /// <remarks>
 /// A weight with an integer form is packed by its first product and computed with 8-bit inputs; others are computed in
-/// float32 from the bytes as they are stored. See <see cref="InputRounding"/> for other inputs.
+/// float32 from the bytes as they are stored, but for one token through tables of up to 16 levels, which is computed with
+/// 8-bit inputs too (<see cref="LevelMatrix"/>). See <see cref="InputRounding"/> for other inputs.
 /// </remarks>
 public static unsafe class MatrixProduct
 {
@@ -27,6 +28,12 @@ public static unsafe class MatrixProduct
             x.MakeCodes(pool, rounding);
             var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
             pool.Run(ref packed);
+        }
+        else if (x.Tokens == 1 && LevelMatrix.CanPack(weight) && (rounding is null || rounding.HasCodes))
+        {
+            x.MakeCodes(pool, rounding);
+            var levels = new LevelJob { Matrix = weight.PackedLevels(pool), X = x, Y = y };
+            pool.Run(ref levels);
         }
         else
         {
@@ -59,6 +66,19 @@ public static unsafe class MatrixProduct
         {
             (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
             Matrix.Kernel.Multiply(Matrix, X, Y, from, to);
+        }
+    }
+
+    private struct LevelJob : IParallelJob
+    {
+        public LevelMatrix Matrix;
+        public Activation X;
+        public float* Y;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Matrix.Rows, worker, workers);
+            LevelKernel.Multiply(Matrix, X, Y, from, to);
         }
     }
 

@@ -14,6 +14,7 @@ public sealed unsafe class Weight : IWeightSource
     private readonly object? _owner;
     private readonly Weight? _inStoredOrder;
     private PackedMatrix? _packed;
+    private LevelMatrix? _levels;
 
     /// <param name="name">The tensor's name, for messages.</param>
     /// <param name="format">Bound to the columns, with its shared table.</param>
@@ -85,6 +86,9 @@ public sealed unsafe class Weight : IWeightSource
 
     /// <summary>The weight in the kernels' layout, made at the first call.</summary>
     internal PackedMatrix Packed(WorkerPool pool) => _packed ??= PackedMatrix.Pack(this, pool);
+
+    /// <summary>The weight as the look-up kernel wants it, made at the first call.</summary>
+    internal LevelMatrix PackedLevels(WorkerPool pool) => _levels ??= LevelMatrix.Pack(this, pool);
 
     /// <summary>Some of the rows, as a weight that shares the memory (one expert of many, one part of a fused tensor).</summary>
     public Weight Slice(string name, int firstRow, int rows)
