@@ -29,6 +29,9 @@ public sealed record QuantizeOptions
     /// <summary>Quantizes the linear layers by a calibrated method; null rounds everything to nearest.</summary>
     public LayerQuantizer? Calibrated { get; init; }
 
+    /// <summary>Whether scales and minimums are solved by <see cref="Methods.Hqq"/>, where a format has them.</summary>
+    public bool Hqq { get; init; }
+
     /// <summary>How much each column matters, where it was measured before; nearest rounding chooses its scales by it.</summary>
     public ImportanceMatrix? Importance { get; init; }
 
@@ -101,7 +104,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
 
     private List<QuantizedTensor> WriteAll(TensorWriter writer, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
     {
-        using var nearest = new Nearest(pool);
+        using var nearest = new Nearest(pool) { Solves = options.Hqq };
         try
         {
             return WriteTensors(plan, writer, nearest, options, cancellation);
@@ -157,7 +160,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             tensor.Release(first, first + rows);
             options.Progress?.Invoke(before + (long)(half + (first + rows) * each));
         }, cancellation);
-        return new QuantizedTensor(planned, importance.Length > 0 ? ImportanceRounding.Word : "nearest", error);
+        return new QuantizedTensor(planned, options.Hqq && Hqq.Suits(format) ? Hqq.Word : importance.Length > 0 ? ImportanceRounding.Word : "nearest", error);
     }
 
     /// <summary>Writes matrices that were quantized in the decoder's order, in the file's.</summary>

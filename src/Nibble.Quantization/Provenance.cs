@@ -47,7 +47,7 @@ public static class Provenance
     private static IEnumerable<string> Words(QuantizationPlan plan, QuantizeOptions options)
     {
         yield return plan.Recipe.Name;
-        yield return options.Calibrated?.Method ?? (options.Importance is null ? "nearest" : ImportanceRounding.Word);
+        yield return options.Calibrated?.Method ?? (options.Hqq ? Hqq.Word : options.Importance is null ? "nearest" : ImportanceRounding.Word);
         if (options.CalibratedOn is { } calibration) yield return calibration;
         if (options.Range is { } range) yield return $"range={range.Name}";
         if (plan.Options.Pure) yield return "pure";

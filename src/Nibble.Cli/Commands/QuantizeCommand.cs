@@ -30,7 +30,7 @@ internal sealed class QuantizeCommand : Verb
     };
     private readonly Option<string?> _method = new("--method")
     {
-        Description = $"How bits are chosen: {Nearest}, {string.Join(", ", CalibratedMethod.All.Select(m => m.Name))}. [default: nearest; gptq with --calibration]",
+        Description = $"How bits are chosen: {Nearest}, {Hqq.Word} (no data either), and with --calibration {string.Join(", ", CalibratedMethod.All.Select(m => m.Name))}. [default: nearest; gptq with --calibration]",
         HelpName = "M",
     };
     private readonly Option<string?> _calibration = new("--calibration") { Description = "A text like those the model will read; its inputs decide how errors count.", HelpName = "TEXT" };
@@ -82,8 +82,12 @@ internal sealed class QuantizeCommand : Verb
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
         ByteBudget? budget = ByteBudget.Of(run.Get(_bits), run.Get(_size), text);
         Recipe recipe = budget is null ? Recipe.Parse(run.Get(_to)!) : budget.Recipe;
+        bool solves = method is null && Hqq.Word.Equals(run.Get(_method), StringComparison.OrdinalIgnoreCase);
+        if (solves && Format.Parse(recipe.Default) is { } format && !Hqq.Suits(format))
+            throw new UnusableInputException($"--method {Hqq.Word}: solves a scale with a minimum or a zero point, and {format} has not both in a block; take Q4_1, Q4_K, Linear4 or another that has, or --method {Nearest}");
         QuantizeOptions options = new()
         {
+            Hqq = solves,
             Force = run.Get(_force),
             Resume = run.Get(_resume),
             Range = run.Get(_range) is { } range ? RangeRules.Parse(range) : null,
@@ -179,9 +183,9 @@ internal sealed class QuantizeCommand : Verb
             return null;
         }
         name ??= calibration is null ? Nearest : "gptq";
-        if (name.Equals(Nearest, StringComparison.OrdinalIgnoreCase))
+        if (name.Equals(Nearest, StringComparison.OrdinalIgnoreCase) || name.Equals(Hqq.Word, StringComparison.OrdinalIgnoreCase))
             return calibration is null ? null
-                : throw new UnusableInputException("--calibration: nearest rounding looks at no text; leave it out, or take --method gptq or importance");
+                : throw new UnusableInputException($"--calibration: {(name.Equals(Nearest, StringComparison.OrdinalIgnoreCase) ? "nearest rounding" : Hqq.Word)} looks at no text; leave it out, or take --method gptq or importance");
         CalibratedMethod method = CalibratedMethod.Parse(name);
         return calibration is not null ? method
             : throw new UnusableInputException($"--method {method.Name}: needs a text to calibrate on; give --calibration TEXT");
@@ -211,6 +215,9 @@ internal sealed class QuantizeCommand : Verb
             warnings.Add($"{group.Count()} tensors have rows of {group.Key.Columns}, which {group.Key.Name} cannot divide into its blocks: they become {group.Key.Format} ({group.First().Tensor.Name}, ...)");
         int again = quantizer.Requantized(plan).Count();
         if (again > 0) warnings.Add($"{again} tensors were quantized already and lose again; the original model gives a better result");
+        PlannedTensor[] unsolved = options.Hqq ? [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !Hqq.Suits(t.Format.ForColumns((int)t.Tensor.Columns)))] : [];
+        if (unsolved.Length > 0)
+            warnings.Add($"--method {Hqq.Word} has no minimum to solve in {unsolved.Length} tensors, which are rounded to nearest ({string.Join(", ", unsolved.Select(t => t.Format.Name).Distinct())})");
         PlannedTensor[] withoutRange = [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !t.Format.HasRange)];
         if (options.Range is { } range && withoutRange.Length > 0)
             warnings.Add($"--range {range.Name} has no say in {withoutRange.Length} tensors, whose formats have no range to choose ({string.Join(", ", withoutRange.Select(t => t.Format.Name).Distinct())})");

@@ -23,6 +23,9 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     private readonly GrowingBuffer _bytes = new(), _behind = new();
     private double[] _errors = [], _powers = [], _largest = [];
 
+    /// <summary>Whether scales and minimums are solved by <see cref="Hqq"/>, where a format has them.</summary>
+    public bool Solves { get; init; }
+
     /// <summary>Quantizes a matrix and hands its rows on, in order.</summary>
     /// <param name="name">For messages.</param>
     /// <param name="source">[rows, columns].</param>
@@ -56,6 +59,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             Powers = _powers,
             Largest = _largest,
             Codes = codes,
+            Solves = Solves && Hqq.Suits(format),
             CodeStride = TensorError.Stride(source.Rows, source.Columns),
         };
         // While a chunk is quantized, the one before it is written.
@@ -157,6 +161,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         public byte* Bytes;
         public required double[] Errors, Powers, Largest;
         public required TensorError[] Codes;
+        public required bool Solves;
         public required int CodeStride;
         private int _taken;
 
@@ -164,19 +169,22 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         {
             var row = new float[Source.Columns];
             var decoded = new float[Source.Columns];
+            Hqq? solver = Solves ? new Hqq(Format) : null;
             for (int from; (from = Interlocked.Add(ref _taken, RowsAtOnce) - RowsAtOnce) < Rows;)
                 for (int r = from; r < Math.Min(from + RowsAtOnce, Rows); r++)
-                    Quantize(r, row, decoded, Codes[worker]);
+                    Quantize(r, row, decoded, solver, Codes[worker]);
         }
 
-        private readonly void Quantize(int r, float[] row, float[] decoded, TensorError codes)
+        private readonly void Quantize(int r, float[] row, float[] decoded, Hqq? solver, TensorError codes)
         {
             Source.ReadRow(First + r, row);
             float power = TensorPrimitives.SumOfSquares<float>(row);
             // What is not finite shows in the sum; so does what is too large for its square, which is not wrong.
             if (!float.IsFinite(power) && !TensorPrimitives.IsFiniteAll<float>(row)) throw NotFinite(Name, First + r, row);
             var bytes = new Span<byte>(Bytes + (nint)r * RowBytes, RowBytes);
-            Format.Encode(row, new FitOptions { Importance = ImportanceOf(First + r), Range = Range }, bytes);
+            var options = new FitOptions { Importance = ImportanceOf(First + r), Range = Range };
+            if (solver is null) Format.Encode(row, options, bytes);
+            else solver.Encode(row, options, bytes);
             Format.Decode(bytes, decoded);
             if ((First + r) % CodeStride == 0) codes.Add(row, bytes, decoded);
             TensorPrimitives.Subtract(row, decoded, decoded);
