@@ -50,6 +50,8 @@ internal sealed class CheckpointTensor : SourceTensor
     /// <summary>Its name in the checkpoint.</summary>
     public string StoredName => _stored.Name;
 
+    public override float Offset => _parts[0].Tensor.Offset;
+
     public override int Rows => (int)Info.Rows;
 
     public override int Columns => (int)Info.Columns;

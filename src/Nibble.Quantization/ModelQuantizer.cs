@@ -125,7 +125,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         foreach ((SourceTensor tensor, PlannedTensor planned) in source.Tensors.Zip(plan.Tensors))
         {
             results.Add(results.Count < resumed
-                ? new QuantizedTensor(planned, "resumed", ResumedTensor.Take(tensor, planned, results.Count, writer, options.Calibrated))
+                ? new QuantizedTensor(planned, "resumed", ResumedTensor.Take(tensor, planned, results.Count, writer, options.Calibrated, cancellation))
                 : Write(tensor, planned, writer, nearest, options, read, cancellation));
             read += tensor.StoredBytes;
             options.Progress?.Invoke(read);
@@ -144,9 +144,11 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         SourceTensor tensor, PlannedTensor planned, TensorWriter writer, Nearest nearest, QuantizeOptions options, long before,
         CancellationToken cancellation)
     {
+        FoldedScales? folded = options.Calibrated?.FoldedInto(tensor.Matrices, cancellation);
+        if (folded?.HoldNorm(tensor) == true) return new QuantizedTensor(planned, options.Calibrated!.Method, WriteNorm(tensor, planned.Format, folded, writer));
         if (tensor.TryCopy(planned.Format, writer)) return new QuantizedTensor(planned, "copied", default);
         if (planned.Format.Family != FormatFamily.Float && options.Calibrated?.Take(tensor.Matrices, cancellation) is { } made)
-            return new QuantizedTensor(planned, options.Calibrated.Method, Write(tensor, made, writer));
+            return new QuantizedTensor(planned, options.Calibrated.Method, Write(tensor, made, folded, writer));
         float[] importance = planned.Format.Family == FormatFamily.Float ? [] : options.Importance?.For(tensor)?.MeanSquares() ?? [];
         // Learning a table counts for half of the work on a tensor.
         bool learns = planned.Format.SharedBytes > 0;
@@ -163,8 +165,22 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         return new QuantizedTensor(planned, options.Hqq && Hqq.Suits(format) ? Hqq.Word : importance.Length > 0 ? ImportanceRounding.Word : "nearest", error);
     }
 
+    private static RoundingError WriteNorm(SourceTensor tensor, Format format, FoldedScales folded, TensorWriter writer)
+    {
+        float[] numbers = new float[tensor.Columns], decoded = new float[tensor.Columns];
+        var bytes = new byte[format.RowBytes(tensor.Columns)];
+        tensor.ReadRow(0, numbers);
+        folded.Apply(tensor, default, numbers);
+        format.Encode(numbers, default, bytes);
+        format.Decode(bytes, decoded);
+        writer.Write(bytes);
+        var sum = new RoundingSum(format, 1, tensor.Columns);
+        sum.Add(0, numbers, bytes, decoded);
+        return sum.Result;
+    }
+
     /// <summary>Writes matrices that were quantized in the decoder's order, in the file's.</summary>
-    private static RoundingError Write(SourceTensor tensor, IReadOnlyList<Weight> made, TensorWriter writer)
+    private static RoundingError Write(SourceTensor tensor, IReadOnlyList<Weight> made, FoldedScales? folded, TensorWriter writer)
     {
         var original = new float[tensor.Columns];
         var decoded = new float[tensor.Columns];
@@ -177,6 +193,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             writer.Write(made[matrix].Row(row));
             made[matrix].ReadRow(row, decoded);
             tensor.ReadRow(r, original);
+            folded?.Apply(tensor, places[r], original);
             sum.Add(r, original, made[matrix].Row(row), decoded);
         }
         tensor.Release(0, tensor.Rows);

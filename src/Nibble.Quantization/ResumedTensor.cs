@@ -14,11 +14,12 @@ internal static class ResumedTensor
     /// Measures what rounding did to it and, where the layers after it are calibrated on what it produces, hands it on.
     /// </summary>
     /// <param name="index">Its place among the writer's tensors.</param>
-    public static RoundingError Take(SourceTensor tensor, PlannedTensor planned, int index, TensorWriter writer, LayerQuantizer? calibrated)
+    public static RoundingError Take(SourceTensor tensor, PlannedTensor planned, int index, TensorWriter writer, LayerQuantizer? calibrated, CancellationToken cancellation)
     {
         Format format = planned.Format.ForColumns(tensor.Columns);
         Weight[] made = calibrated?.Handles(tensor.Matrices) == true ? Allocate(tensor, format) : [];
-        RowPlace[] places = made.Length > 0 ? tensor.Places() : [];
+        FoldedScales? folded = calibrated?.FoldedInto(tensor.Matrices, cancellation);
+        RowPlace[] places = made.Length > 0 || folded is not null ? tensor.Places() : [];
         var bytes = new byte[format.RowBytes(tensor.Columns)];
         float[] original = new float[tensor.Columns], decoded = new float[tensor.Columns];
         var sum = new RoundingSum(format, tensor.Rows, tensor.Columns);
@@ -27,6 +28,7 @@ internal static class ResumedTensor
             writer.ReadBack(index, (long)r * bytes.Length, bytes);
             format.Decode(bytes, decoded);
             tensor.ReadRow(r, original);
+            folded?.Apply(tensor, places[r], original);
             sum.Add(r, original, bytes, decoded);
             if (made.Length > 0) bytes.CopyTo(made[places[r].Matrix].Row(places[r].Row));
         }

@@ -37,6 +37,9 @@ public abstract class SourceTensor : IWeightSource
     /// <summary>The experts whose matrices it holds; 1 where it is one matrix.</summary>
     public int Experts => Info.Shape.Count == 3 ? (int)Info.Shape[0] : 1;
 
+    /// <summary>What the model adds to the numbers of the output: 1 for a norm that multiplies by 1 + w.</summary>
+    public virtual float Offset => 0;
+
     public abstract int Rows { get; }
 
     public abstract int Columns { get; }

@@ -38,6 +38,13 @@ public sealed unsafe partial class DecoderModel
         probe?.Hidden(layer, states);
     }
 
+    /// <summary>Whether there is a norm of this module: <c>blk.0.attn_norm</c>.</summary>
+    public bool HasNorm(string module) => _norms.ContainsKey(module);
+
+    /// <summary>Multiplies what a norm gives.</summary>
+    /// <param name="factors">One a column.</param>
+    public void ScaleNorm(string module, ReadOnlySpan<float> factors) => _norms[module].Scale(factors);
+
     /// <summary>Says to a probe what the head reads, for a text that has passed all layers.</summary>
     /// <param name="states">[tokens, hidden].</param>
     public void ProbeHead(ReadOnlySpan<float> states, int tokens, IProbe probe)

@@ -21,6 +21,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
     private readonly DecoderLayer[] _layers;
     private readonly RotaryTable[] _rotaries;
     private readonly Linear? _head;
+    private readonly Dictionary<string, Norm> _norms;
     private bool _warned;
 
     /// <param name="source">Must outlive the decoder.</param>
@@ -41,6 +42,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
         _outputNorm = parts.Norm("output_norm");
         if (Config.Causal) _head = Config.TiedHead ? new Linear("output", _embedding, []) : parts.Linear("output");
         Linears = parts.Linears;
+        _norms = parts.Norms;
         if (_options.InputRounding is { IsStatic: false } rounding) RoundInputs(_ => rounding);
     }
 

@@ -9,6 +9,9 @@ internal sealed class LayerParts(ModelSource source)
 
     public List<Linear> Linears { get; } = [];
 
+    /// <summary>By their modules.</summary>
+    public Dictionary<string, Norm> Norms { get; } = [];
+
     public bool Has(string module) => source.Tensors.ContainsKey($"{module}.weight");
 
     public Linear Linear(string module)
@@ -37,7 +40,7 @@ internal sealed class LayerParts(ModelSource source)
     public Norm? Norm(string module) => Norm(module, Config.Norm);
 
     public Norm? Norm(string module, NormKind kind) =>
-        Has(module) ? new Norm(kind, Config.NormEpsilon, Vector($"{module}.weight"), Bias(module)) : null;
+        Has(module) ? Norms[module] = new Norm(kind, Config.NormEpsilon, Vector($"{module}.weight"), Bias(module)) : null;
 
     private float[] Bias(string module) => Vector($"{module}.bias");
 }

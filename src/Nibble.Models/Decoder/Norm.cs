@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 
@@ -13,6 +14,14 @@ internal sealed unsafe class Norm(NormKind kind, float epsilon, float[] weight, 
 
     /// <summary>Normalizes one row in place.</summary>
     public void Row(float* x) => Norms.Row(kind, new(x, Width), weight, bias, epsilon, new(x, Width));
+
+    /// <summary>Multiplies what comes out.</summary>
+    /// <param name="factors">One a column.</param>
+    public void Scale(ReadOnlySpan<float> factors)
+    {
+        TensorPrimitives.Multiply(weight, factors, weight);
+        if (bias.Length > 0) TensorPrimitives.Multiply(bias, factors, bias);
+    }
 
     /// <summary>The norm of a part: one head of several that each have weights of their own.</summary>
     public Norm Slice(int start, int length) =>

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
@@ -12,12 +13,14 @@ public sealed unsafe class InputMoments
 {
     private readonly NativeBuffer _sums;
     private readonly TokenPanels _panels = new();
+    private readonly float[] _largest;
 
     /// <param name="columns">Inputs of the layer.</param>
     public InputMoments(int columns)
     {
         Columns = columns;
         Stride = TokenPanels.Padded(columns);
+        _largest = new float[columns];
         _sums = new NativeBuffer((nint)Stride * Stride * sizeof(float));
     }
 
@@ -50,11 +53,52 @@ public sealed unsafe class InputMoments
         return importance;
     }
 
+    /// <summary>The number of largest magnitude in each column, with its sign.</summary>
+    public ReadOnlySpan<float> Largest => _largest;
+
+    /// <summary>e H eᵀ for an error in some columns and none in the others.</summary>
+    /// <param name="first">The column of the first error.</param>
+    public double Quadratic(ReadOnlySpan<float> error, int first)
+    {
+        double sum = 0;
+        for (int i = 0; i < error.Length; i++)
+        {
+            if (error[i] == 0) continue;
+            float* row = Sums + (nint)(first + i) * Stride + first;
+            double right = TensorPrimitives.Dot(new ReadOnlySpan<float>(row + i, error.Length - i), error[i..]);
+            sum += error[i] * (2 * right - (double)row[i] * error[i]);
+        }
+        return sum;
+    }
+
+    /// <summary>[columns, columns], both triangles.</summary>
+    public float[] Dense()
+    {
+        var dense = new float[(long)Columns * Columns];
+        for (int i = 0; i < Columns; i++)
+            for (int j = i; j < Columns; j++)
+                dense[(long)j * Columns + i] = dense[(long)i * Columns + j] = Sums[(nint)i * Stride + j];
+        return dense;
+    }
+
+    /// <summary>What they are once each column of the input is multiplied by a factor.</summary>
+    public void Scale(ReadOnlySpan<float> factors)
+    {
+        TensorPrimitives.Multiply(_largest, factors, _largest);
+        for (int i = 0; i < Columns; i++)
+        {
+            var row = new Span<float>(Sums + (nint)i * Stride, Columns);
+            TensorPrimitives.Multiply(row, factors, row);
+            TensorPrimitives.Multiply(row, factors[i], row);
+        }
+    }
+
     /// <summary>Adds the inputs of a batch of tokens.</summary>
     public void Add(Activation x, WorkerPool pool)
     {
         if (x.Columns != Columns) throw new ArgumentException($"The input has {x.Columns} columns, the moments {Columns}.", nameof(x));
         Tokens += x.Tokens;
+        for (int t = 0; t < x.Tokens; t++) TensorPrimitives.MaxMagnitude(x.Row(t), _largest, _largest);
         _panels.Load(x.Floats, x.Tokens, Columns, pool);
         TokenPanels.AddProducts(_panels, _panels, Sums, upperOnly: true, pool);
     }

@@ -31,8 +31,13 @@ public sealed class LayerQuantizer : IDisposable
     private readonly HashSet<MatrixName> _linears;
     private readonly Dictionary<MatrixName, CalibratedTensor> _tensors = [];
     private readonly Dictionary<MatrixName, Weight> _made = [], _restored = [];
-    private readonly List<string> _warnings = [];
-    private int _passed;
+    private readonly List<string> _warnings = [], _unfolded = [];
+    private readonly FoldedScales _folded = new();
+    private int _passed, _ready = -1, _inputs;
+
+    // Of the layer that is ready: its linear layers that are to be quantized, and what they read.
+    private Linear[] _current = [];
+    private MomentsProbe? _probe;
 
     /// <param name="source">Must outlive the quantizer.</param>
     /// <param name="tensors">What is to be quantized.</param>
@@ -53,7 +58,8 @@ public sealed class LayerQuantizer : IDisposable
     public string Method => _method.Name;
 
     /// <summary>What a person should know: experts that no token reached, damping that had to be raised.</summary>
-    public IReadOnlyList<string> Warnings => _warnings;
+    public IReadOnlyList<string> Warnings => _unfolded.Count == 0 ? _warnings
+        : [.. _warnings, $"{_unfolded.Count} of {_inputs} inputs have nothing before them that takes a scale, and are quantized without ({_unfolded[0]}, ...)"];
 
     /// <summary>
     /// The quantized matrices of a tensor, or null if it is no linear layer of a block: the embedding and the head are not
@@ -63,7 +69,7 @@ public sealed class LayerQuantizer : IDisposable
     {
         if (!Handles(matrices)) return null;
         int layer = LayerOf(matrices);
-        while (_passed <= layer) PassLayer(_passed++, cancellation);
+        PassTo(layer + 1, cancellation);
         var taken = new List<Weight>();
         foreach (MatrixName matrix in matrices)
             if (_made.Remove(matrix, out Weight? made)) taken.Add(made);
@@ -81,14 +87,62 @@ public sealed class LayerQuantizer : IDisposable
     /// </summary>
     public void Restore(MatrixName matrix, Weight made) => _restored.Add(matrix, made);
 
+    /// <summary>
+    /// The scales that are folded into a tensor's layer, where the method folds any; null if it does not, or the tensor is in
+    /// no layer. The matrices of the layer may still be restored.
+    /// </summary>
+    public FoldedScales? FoldedInto(IReadOnlyList<MatrixName> matrices, CancellationToken cancellation)
+    {
+        int layer = LayerOf(matrices);
+        if (!_method.Folds || layer < 0) return null;
+        PassTo(layer, cancellation);
+        if (layer == _passed) MakeReady(layer, cancellation);
+        return _folded;
+    }
+
+    private void PassTo(int layer, CancellationToken cancellation)
+    {
+        while (_passed < layer) PassLayer(_passed++, cancellation);
+    }
+
+    /// <summary>Looks at what the linear layers of a layer read, and folds scales into them.</summary>
+    private void MakeReady(int layer, CancellationToken cancellation)
+    {
+        if (_ready == layer) return;
+        _ready = layer;
+        // The first layer's inputs are the original's.
+        _probe = new MomentsProbe(_pool, layer > 0 ? _original : null);
+        _current = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && _tensors.ContainsKey(MatrixName.OfLinear(l.Name)))];
+        if (_method.Folds || !_current.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) _walk.Probe(layer, _probe, text => _original?.Pass(layer, text), cancellation);
+        else _original?.PassAll(layer, cancellation);
+        if (_method.Folds) Fold(layer, _current, _probe);
+    }
+
+    private void Fold(int layer, Linear[] linears, MomentsProbe probe)
+    {
+        HashSet<string> left = [.. linears.Select(l => MomentsProbe.Source(l.Name))];
+        _inputs += left.Count;
+        foreach (FoldableInput input in FoldableInput.Of(_model, layer))
+        {
+            bool all = input.Readers.All(linears.Contains) && (input.Before is null || linears.Contains(input.Before));
+            if (!all || probe.Of(input.Readers[0].Name) is not { } moments) continue;
+            float[] scales = input.Shared(_method.ChooseScales([.. input.Readers.Select(l => (l.Weight, Learn(_tensors[MatrixName.OfLinear(l.Name)], linears, probe)))], moments, _pool));
+            input.Apply(_model, scales, _folded);
+            float[] divisors = [.. scales.Select(s => 1 / s)];
+            foreach (string source in input.Readers.Select(l => MomentsProbe.Source(l.Name)).Distinct())
+            {
+                probe.Of(source)!.Scale(divisors);
+                left.Remove(source);
+            }
+        }
+        _unfolded.AddRange(left.Order(StringComparer.Ordinal));
+    }
+
     private void PassLayer(int layer, CancellationToken cancellation)
     {
-        // The first layer's inputs are the original's.
-        var probe = new MomentsProbe(_pool, layer > 0 ? _original : null);
-        Linear[] linears = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && _tensors.ContainsKey(MatrixName.OfLinear(l.Name)))];
-        if (!linears.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) _walk.Probe(layer, probe, text => _original?.Pass(layer, text), cancellation);
-        else _original?.PassAll(layer, cancellation);
-        foreach (Linear linear in linears)
+        MakeReady(layer, cancellation);
+        MomentsProbe probe = _probe!;
+        foreach (Linear linear in _current)
         {
             MatrixName name = MatrixName.OfLinear(linear.Name);
             if (_restored.Remove(name, out Weight? restored))
@@ -98,10 +152,11 @@ public sealed class LayerQuantizer : IDisposable
             }
             cancellation.ThrowIfCancellationRequested();
             CalibratedTensor tensor = _tensors[name];
-            tensor.Learned ??= Learn(tensor, linears, probe);
+            tensor.Learned ??= Learn(tensor, _current, probe);
             _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear.Name), probe.DriftOf(linear.Name));
             linear.Replace(_made[name]);
         }
+        (_probe, _current) = (null, []);
         if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
     }
 

@@ -1,4 +1,6 @@
+using System.Globalization;
 using Nibble.Core;
+using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Quantization.Calibration;
@@ -9,13 +11,24 @@ namespace Nibble.Quantization.Methods;
 public abstract class CalibratedMethod
 {
     /// <summary>Every calibrated method. Adding one is a file in this folder and a line here.</summary>
-    public static IReadOnlyList<CalibratedMethod> All { get; } = [new Gptq(), new ImportanceRounding()];
+    public static IReadOnlyList<CalibratedMethod> All { get; } = [new Gptq(), new ImportanceRounding(), new Awq(), new SignRound(), new SmoothQuant()];
 
     /// <summary>The name on the command line (<c>--method</c>).</summary>
     public abstract string Name { get; }
 
     /// <summary>Whether it asks how far the inputs have drifted from the original model's, which takes a second forward pass.</summary>
     public virtual bool SeesDrift => false;
+
+    /// <summary>Whether it scales columns of inputs, and folds the scales into what comes before: see <see cref="ChooseScales"/>.</summary>
+    public virtual bool Folds => false;
+
+    /// <summary>What the columns of the weights that read an input shall be multiplied by, before anything is quantized.</summary>
+    /// <param name="readers">All weights that read it, and the format of each.</param>
+    /// <param name="moments">Of the input.</param>
+    /// <param name="pool">The workers that share the search.</param>
+    /// <returns>One a column, above zero.</returns>
+    public virtual float[] ChooseScales(IReadOnlyList<(Weight Weight, Format Format)> readers, InputMoments moments, WorkerPool pool) =>
+        throw new NotSupportedException($"{Name} scales no inputs.");
 
     /// <summary>Quantizes a matrix.</summary>
     /// <param name="source">[rows, columns].</param>
@@ -26,8 +39,11 @@ public abstract class CalibratedMethod
     /// <returns>What a person should know of it, or null.</returns>
     public abstract string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool);
 
+    /// <summary>The method of this name; <c>smoothquant</c> may have its own strength after a colon: <c>smoothquant:0.7</c>.</summary>
     /// <exception cref="UnusableInputException">No method has the name.</exception>
     public static CalibratedMethod Parse(string name) =>
         All.FirstOrDefault(m => m.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+        ?? (name.Split(':') is [var word, var number] && word.Equals("smoothquant", StringComparison.OrdinalIgnoreCase)
+            && double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double strength) && strength is >= 0 and <= 1 ? new SmoothQuant(strength) : null)
         ?? throw new UnusableInputException($"there is no method '{name}'; the methods are nearest, {string.Join(", ", All.Select(m => m.Name))}");
 }

@@ -57,6 +57,13 @@ public sealed record QuantizationPlan(Recipe Recipe, PlanOptions Options, IReadO
     /// <summary>Those that could not have the format they should have had.</summary>
     public IEnumerable<PlannedTensor> FellBack => Tensors.Where(t => t.Wanted is not null);
 
+    /// <summary>The same with the norms before the matrices in float32: scales may be folded into them, and 16 bits would round these.</summary>
+    public QuantizationPlan WithExactNorms() => this with
+    {
+        Tensors = [.. Tensors.Select(t => t.Tensor.Name.Contains(".attn_norm.", StringComparison.Ordinal) || t.Tensor.Name.Contains(".ffn_norm.", StringComparison.Ordinal)
+            ? t with { Format = FloatFormat.F32 } : t)],
+    };
+
     /// <param name="recipe">The rules.</param>
     /// <param name="tensors">Under their GGUF names; <see cref="TensorInfo.Format"/> is what a tensor that is not quantized keeps.</param>
     /// <param name="model">Facts of the whole model.</param>
