@@ -43,6 +43,8 @@ public sealed class E8Format : Format
     public override int Stride => E8Lattice.Dimension;
     public override double ErrorBudget => _granularity.Reach == Reach.Group && _scale.Type != ScaleType.PowerOfTwo ? 0.105 : 0.2;
 
+    public override bool Divides(long columns) => columns > 0 && columns % Math.Max(_granularity.Size, Stride) == 0;
+
     public override Format ForColumns(int columns) =>
         columns == _columns || _granularity.Reach != Reach.Row ? this : new E8Format(_granularity, _scale.Type, columns, _shared);
 

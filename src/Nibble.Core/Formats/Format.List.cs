@@ -63,16 +63,21 @@ public abstract partial class Format
         VectorFormat.Of(8, 256),
         VectorFormat.Of(8, 256, stages: 2),
         E8Format.Default,
+        TrellisFormat.OfBits(2),
+        TrellisFormat.OfBits(3),
+        TrellisFormat.OfBits(4),
     ];
 
     /// <summary>The format of this name, whatever its case: one of the list, or a variant that a family's grammar describes.</summary>
     /// <exception cref="UnusableInputException">No format has the name.</exception>
     public static Format Parse(string name) =>
         All.FirstOrDefault(f => f.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+        ?? (Format?)RotatedFormat.TryParse(name)
         ?? LinearFormat.TryParse(name)
         ?? TableFormat.TryParse(name)
         ?? LogFormat.TryParse(name)
         ?? E8Format.TryParse(name)
+        ?? TrellisFormat.TryParse(name)
         ?? (Format?)VectorFormat.TryParse(name)
         ?? throw new UnusableInputException($"there is no format '{name}'; 'nibble formats' lists them");
 

@@ -49,6 +49,9 @@ public abstract partial class Format
         return columns / BlockSize * BlockBytes;
     }
 
+    /// <summary>Whether rows of this length can be stored.</summary>
+    public virtual bool Divides(long columns) => columns is > 0 and <= int.MaxValue && columns % ForColumns((int)columns).BlockSize == 0;
+
     /// <summary>The format bound to rows of this length; itself where the block is fixed.</summary>
     public virtual Format ForColumns(int columns) => this;
 

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.Intrinsics;
+using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
@@ -23,6 +24,8 @@ public sealed unsafe class Activation : IDisposable
     private readonly GrowingBuffer _sums = new();
     private readonly GrowingBuffer _rounded = new();
     private InputRounding? _codesOf, _roundedOf;
+    private Activation? _rotated;
+    private ColumnRotation? _rotatedBy;
 
     public int Tokens { get; private set; }
     public int Columns { get; private set; }
@@ -54,7 +57,38 @@ public sealed unsafe class Activation : IDisposable
     public Span<float> Row(int token) => new(Floats + (nint)token * Columns, Columns);
 
     /// <summary>Must be called after the floats were written: what was made of older values is dropped.</summary>
-    public void Changed() => _codesOf = _roundedOf = null;
+    public void Changed()
+    {
+        _codesOf = _roundedOf = null;
+        _rotatedBy = null;
+    }
+
+    /// <summary>The same input with its columns rotated: made once for all weights that are stored so.</summary>
+    public Activation Rotated(ColumnRotation rotation, WorkerPool pool)
+    {
+        _rotated ??= new Activation();
+        if (rotation.Equals(_rotatedBy)) return _rotated;
+        _rotated.Resize(Tokens, Columns);
+        Run(new RotateJob { X = this, Rotation = rotation }, pool);
+        _rotatedBy = rotation;
+        return _rotated;
+    }
+
+    private struct RotateJob : IParallelJob
+    {
+        public Activation X;
+        public ColumnRotation Rotation;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(X.Tokens, worker, workers);
+            for (int token = from; token < to; token++)
+            {
+                X.Row(token).CopyTo(X._rotated!.Row(token));
+                Rotation.Rotate(X._rotated.Row(token));
+            }
+        }
+    }
 
     /// <summary>Makes the codes if they are not there.</summary>
     /// <param name="pool">The workers that share the tokens.</param>
@@ -81,7 +115,7 @@ public sealed unsafe class Activation : IDisposable
         return (float*)_rounded.Pointer;
     }
 
-    private void Run(RoundJob job, WorkerPool pool)
+    private void Run<TJob>(TJob job, WorkerPool pool) where TJob : struct, IParallelJob
     {
         if ((long)Tokens * Columns >= ParallelAbove) pool.Run(ref job);
         else job.Run(0, 1);
@@ -187,5 +221,6 @@ public sealed unsafe class Activation : IDisposable
         _scales.Dispose();
         _sums.Dispose();
         _rounded.Dispose();
+        _rotated?.Dispose();
     }
 }

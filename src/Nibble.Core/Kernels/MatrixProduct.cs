@@ -1,3 +1,4 @@
+using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
@@ -22,7 +23,13 @@ public static unsafe class MatrixProduct
     {
         if (x.Columns != weight.Columns)
             throw new ArgumentException($"'{weight.Name}' has {weight.Columns} columns, its input {x.Columns}.", nameof(x));
-        if (weight.ColumnOrder is { } order) (weight, x, rounding) = (weight.InStoredOrder, InOrder(x, order), rounding?.InOrder(order));
+        if (weight.ColumnOrder is { } order) (weight, x, rounding) = (weight.AsStored, InOrder(x, order), rounding?.InOrder(order));
+        else if (weight.Format is RotatedFormat { Rotation: { } rotation })
+        {
+            if (rounding is { IsStatic: true })
+                throw new UnusableInputException($"'{weight.Name}' is stored rotated ({weight.Format}), and its inputs with it; static scales do not suit them, take int8-token or another that is dynamic");
+            (weight, x) = (weight.AsStored, x.Rotated(rotation, pool));
+        }
         if (PackedMatrix.CanPack(weight) && (rounding is null || rounding.HasCodes))
         {
             x.MakeCodes(pool, rounding);

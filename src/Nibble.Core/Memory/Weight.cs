@@ -12,7 +12,7 @@ namespace Nibble.Core.Memory;
 public sealed unsafe class Weight : IWeightSource
 {
     private readonly object? _owner;
-    private readonly Weight? _inStoredOrder;
+    private readonly Weight? _asStored;
     private PackedMatrix? _packed;
     private LevelMatrix? _levels;
 
@@ -31,10 +31,11 @@ public sealed unsafe class Weight : IWeightSource
         Data = data;
         RowBytes = (nint)Format.RowBytes(columns);
         _owner = owner;
+        if (Format is RotatedFormat rotated) _asStored = new Weight(name, rotated.Inner, rows, columns, data, owner);
     }
 
     private Weight(Weight stored, int[] order) : this(stored.Name, stored.Format, stored.Rows, stored.Columns, stored.Data, stored._owner) =>
-        (_inStoredOrder, ColumnOrder) = (stored, order);
+        (_asStored, ColumnOrder) = (stored, order);
 
     /// <summary>A new matrix of zeros in native memory.</summary>
     public static Weight Allocate(string name, Format format, int rows, int columns)
@@ -58,11 +59,11 @@ public sealed unsafe class Weight : IWeightSource
     /// </summary>
     public int[]? ColumnOrder { get; }
 
-    /// <summary>The stored matrix as it lies, whatever its columns mean.</summary>
-    internal Weight InStoredOrder => _inStoredOrder ?? this;
+    /// <summary>The matrix as it lies, whatever its columns mean: in their order there, and rotated where its format rotates them.</summary>
+    public Weight AsStored => _asStored ?? this;
 
     /// <summary>The weight whose stored columns are those of the input that <paramref name="order"/> lists.</summary>
-    public Weight WithColumnOrder(int[] order) => new(InStoredOrder, order);
+    public Weight WithColumnOrder(int[] order) => new(AsStored, order);
 
     /// <summary>The stored bytes of one row.</summary>
     public Span<byte> Row(int row)

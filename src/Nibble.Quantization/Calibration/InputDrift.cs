@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
@@ -29,6 +30,15 @@ public sealed unsafe class InputDrift
 
     /// <summary>The sum over tokens of (x̄[row] - x[row]) x, for all columns of x.</summary>
     public ReadOnlySpan<float> Row(int row) => new(Sums + (nint)row * _stride, Columns);
+
+    /// <summary>The drift of the same inputs with their columns rotated: R^T D R.</summary>
+    public InputDrift Rotated(ColumnRotation rotation)
+    {
+        var rotated = new InputDrift(Columns);
+        for (int r = 0; r < Columns; r++) Row(r).CopyTo(new Span<float>(rotated.Sums + (nint)r * _stride, Columns));
+        SquareRotation.Rotate(rotated.Sums, _stride, rotation);
+        return rotated;
+    }
 
     /// <param name="original">[tokens, columns] of the original model; overwritten.</param>
     /// <param name="x">The same tokens' inputs in the quantized model.</param>

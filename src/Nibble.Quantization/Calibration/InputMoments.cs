@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
@@ -91,6 +92,16 @@ public sealed unsafe class InputMoments
             TensorPrimitives.Multiply(row, factors, row);
             TensorPrimitives.Multiply(row, factors[i], row);
         }
+    }
+
+    /// <summary>The moments of the same inputs with their columns rotated: R^T H R.</summary>
+    public InputMoments Rotated(ColumnRotation rotation)
+    {
+        var rotated = new InputMoments(Columns) { Tokens = Tokens };
+        for (int r = 0; r < Columns; r++)
+            for (int c = 0; c < Columns; c++) rotated.Sums[(nint)r * Stride + c] = this[r, c];
+        SquareRotation.Rotate(rotated.Sums, Stride, rotation);
+        return rotated;
     }
 
     /// <summary>Adds the inputs of a batch of tokens.</summary>

@@ -25,7 +25,10 @@ public sealed record GptqOptions
     /// </summary>
     public float DriftShare { get; init; } = 0.5f;
 
-    /// <summary>Sweeps over the codes after all are chosen, each changed where that lessens the error.</summary>
+    /// <summary>
+    /// Sweeps over the codes after all are chosen, each changed where that lessens the error. Codes of more than eight weights
+    /// get one at most.
+    /// </summary>
     public int Sweeps { get; init; } = 4;
 
     public DynamicRange? Range { get; init; }
@@ -43,6 +46,9 @@ public sealed class Gptq : CalibratedMethod
 
     /// <summary>Columns whose corrections reach the rest of the row together.</summary>
     private const int LazyColumns = 128;
+
+    /// <summary>A sweep over longer codes costs as much as they did, and a second gained nothing on rings of 64.</summary>
+    private const int LongStride = 8;
 
     private readonly GptqOptions _options;
 
@@ -68,6 +74,8 @@ public sealed class Gptq : CalibratedMethod
     /// <returns>The damping that was needed.</returns>
     public static double Quantize(IWeightSource source, Weight target, InputMoments moments, InputDrift? drift, GptqOptions options, WorkerPool pool)
     {
+        if (target.Format is RotatedFormat { Rotation: { } rotation })
+            return Quantize(new RotatedWeights(source, rotation), target.AsStored, moments.Rotated(rotation), drift?.Rotated(rotation), options, pool);
         ErrorFeedback feedback = ErrorFeedback.Of(moments, Order(moments, target.Format, options), options.Damping, pool);
         var job = new Job
         {
@@ -76,7 +84,7 @@ public sealed class Gptq : CalibratedMethod
             Feedback = feedback,
             Drift = drift,
             Importance = Importance(feedback),
-            Options = options,
+            Options = target.Format.Stride <= LongStride ? options : options with { Sweeps = Math.Min(1, options.Sweeps) },
             Descent = options.Sweeps > 0 ? new CoordinateDescent(target.Format, moments, feedback.Damping) : null,
         };
         pool.Run(ref job);

@@ -92,15 +92,9 @@ public sealed record QuantizationPlan(Recipe Recipe, PlanOptions Options, IReadO
     /// <summary>The format, or the nearest one whose block divides the row.</summary>
     private static Format Fitting(Format wanted, long columns)
     {
-        if (Divides(wanted, columns)) return wanted;
+        if (wanted.Divides(columns)) return wanted;
         Format second = Fallbacks.TryGetValue(wanted.Name, out string? name) ? Format.Parse(name) : FloatFormat.F16;
-        return Divides(second, columns) ? second : FloatFormat.F16;
-    }
-
-    private static bool Divides(Format format, long columns)
-    {
-        int block = columns <= int.MaxValue ? format.ForColumns((int)columns).BlockSize : format.BlockSize;
-        return columns % block == 0;
+        return second.Divides(columns) ? second : FloatFormat.F16;
     }
 
     private static Dictionary<string, TensorPlace> Places(IReadOnlyList<TensorInfo> tensors, ModelTraits model)

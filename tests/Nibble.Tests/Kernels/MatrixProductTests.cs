@@ -85,7 +85,7 @@ public sealed unsafe class MatrixProductTests
         public static IEnumerable<Case> All(Format format)
         {
             int block = format.BlockSize;
-            int unit = block % 16 == 0 ? block : 16;
+            int unit = block > 0 && block % 16 == 0 ? block : Math.Max(16, format.Stride);
             foreach (int rows in (int[])[1, 47])
                 foreach (int columns in (int[])[unit, (1100 / unit + 1) * unit])
                     foreach (int tokens in (int[])[1, 2, 7])
