@@ -52,6 +52,10 @@ internal static class TrellisCode
         return (int)((hash & 0xFF) + ((hash >> 8) & 0xFF) + ((hash >> 16) & 0xFF) + (hash >> 24)) - Largest;
     }
 
+    /// <summary>The four bytes, six bits each, whose sum less <see cref="Largest"/> is the number of a state; a lane each.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> Hash(Vector256<uint> states) => (states * Factor + Vector256.Create(Summand)) & Vector256.Create(SixBits);
+
     /// <summary>Stores a path: of each weight's state the low bits, which are its own.</summary>
     public static void Write(ReadOnlySpan<ushort> states, int bits, Span<byte> ring)
     {
@@ -90,8 +94,8 @@ internal static class TrellisCode
             var low = Vector128.Create(Unsafe.ReadUnaligned<uint>(ref Unsafe.Add(ref start, at)));
             var high = Vector128.Create(Unsafe.ReadUnaligned<uint>(ref Unsafe.Add(ref start, at + upperByte)));
             Vector256<uint> states = Avx2.ShiftRightLogicalVariable(Vector256.Create(low, high), moved) & Vector256.Create((uint)(States - 1));
-            Vector256<byte> hash = ((states * Factor + Vector256.Create(Summand)) & Vector256.Create(SixBits)).AsByte();
-            Vector256<int> sums = Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(hash, Vector256.Create((sbyte)1)), Vector256.Create((short)1));
+            Vector256<short> pairs = Avx2.MultiplyAddAdjacent(Hash(states).AsByte(), Vector256.Create((sbyte)1));
+            Vector256<int> sums = Avx2.MultiplyAddAdjacent(pairs, Vector256.Create((short)1));
             Vector256<int> centred = sums - Vector256.Create(Largest);
             Vector128<short> words = Vector128.Narrow(centred.GetLower(), centred.GetUpper());
             Unsafe.WriteUnaligned(ref Unsafe.As<sbyte, byte>(ref numbers[t]), Vector128.Narrow(words, words).AsUInt64()[0]);

@@ -11,7 +11,6 @@ public sealed class TrellisFormat : Format
 {
     private static readonly Granularity DefaultGranularity = Granularity.Row;
 
-    private readonly int _bits;
     private readonly Granularity _granularity;
     private readonly ScaleArray _scale;
 
@@ -20,7 +19,7 @@ public sealed class TrellisFormat : Format
         if (scale is not (ScaleType.F32 or ScaleType.F16 or ScaleType.BF16)) throw new ArgumentException("the scale of a trellis is f32, f16 or bf16");
         if (granularity.Reach == Reach.Tensor) throw new ArgumentException("a trellis has a scale for a row or a group");
         if (granularity.Size % TrellisCode.Length != 0) throw new ArgumentException($"a group must be whole rings of {TrellisCode.Length} weights");
-        (_bits, _granularity) = (bits, granularity);
+        (Bits, _granularity) = (bits, granularity);
         _scale = new ScaleArray(scale, 1, Signed: false);
         BlockSize = granularity.Reach == Reach.Row ? columns : granularity.Size;
         if (BlockSize % TrellisCode.Length != 0)
@@ -32,6 +31,15 @@ public sealed class TrellisFormat : Format
     /// <summary>The member of the family with so many bits, 1 to 4, and an F16 scale a row.</summary>
     public static TrellisFormat OfBits(int bits) => new(bits, DefaultGranularity, ScaleType.F16, 0);
 
+    /// <summary>Bits a weight.</summary>
+    public int Bits { get; }
+
+    /// <summary>Bytes of the scale that a block begins with.</summary>
+    public int ScaleBytes => _scale.Bytes;
+
+    /// <summary>The scale of a block.</summary>
+    public float ScaleOf(ReadOnlySpan<byte> block) => _scale.Read(block, 0);
+
     public override string Name { get; }
     public override FormatFamily Family => FormatFamily.Trellis;
     public override bool HasRange => false;
@@ -40,12 +48,12 @@ public sealed class TrellisFormat : Format
     public override int Stride => TrellisCode.Length;
 
     /// <summary>1.4 times what no code of as many bits can do better than.</summary>
-    public override double ErrorBudget => 1.4 * Math.Pow(2, -2.0 * _bits);
+    public override double ErrorBudget => 1.4 * Math.Pow(2, -2.0 * Bits);
 
     public override bool Divides(long columns) => columns > 0 && columns % Math.Max(_granularity.Size, TrellisCode.Length) == 0;
 
     public override Format ForColumns(int columns) =>
-        _granularity.Reach != Reach.Row || columns == BlockSize ? this : new TrellisFormat(_bits, _granularity, _scale.Type, columns);
+        _granularity.Reach != Reach.Row || columns == BlockSize ? this : new TrellisFormat(Bits, _granularity, _scale.Type, columns);
 
     /// <summary>The unit of the numbers of a trellis, for weights of a root mean square of one, where the error of Gaussian weights is least.</summary>
     private static float UnitOf(int bits) => bits switch { 1 => 0.9f, 2 => 1.06f, 3 => 1.11f, _ => 1.15f } / TrellisCode.Deviation;
@@ -54,7 +62,7 @@ public sealed class TrellisFormat : Format
     {
         double power = 0;
         foreach (float w in weights) power += (double)w * w;
-        _scale.Write(block, [(float)Math.Sqrt(power / weights.Length) * UnitOf(_bits)]);
+        _scale.Write(block, [(float)Math.Sqrt(power / weights.Length) * UnitOf(Bits)]);
     }
 
     public override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, Span<float> rounded) =>
@@ -62,18 +70,18 @@ public sealed class TrellisFormat : Format
 
     private void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, Span<float> rounded)
     {
-        float scale = _scale.Read(block, 0);
+        float scale = ScaleOf(block);
         Span<float> line = stackalloc float[TrellisCode.Length];
         Span<ushort> states = stackalloc ushort[TrellisCode.Length];
         TensorPrimitives.Multiply(weights[..TrellisCode.Length], scale < 1e-37f ? 0 : 1 / scale, line);
-        TrellisSearch.Own.Nearest(line, importance, _bits, states);
-        TrellisCode.Write(states, _bits, Ring(block, at));
+        TrellisSearch.Own.Nearest(line, importance, Bits, states);
+        TrellisCode.Write(states, Bits, Ring(block, at));
         for (int t = 0; t < states.Length; t++) rounded[t] = scale * TrellisCode.Numbers[states[t]];
     }
 
     private Span<byte> Ring(Span<byte> block, int at)
     {
-        int bytes = TrellisCode.Bytes(_bits);
+        int bytes = TrellisCode.Bytes(Bits);
         return block.Slice(_scale.Bytes + at / TrellisCode.Length * bytes, bytes);
     }
 
@@ -94,10 +102,10 @@ public sealed class TrellisFormat : Format
         Span<sbyte> numbers = stackalloc sbyte[Stride];
         for (int from = 0; from < weights.Length; from += BlockSize, bytes = bytes[BlockBytes..])
         {
-            float scale = _scale.Read(bytes, 0);
+            float scale = ScaleOf(bytes);
             for (int at = 0; at < BlockSize; at += Stride)
             {
-                TrellisCode.Read(bytes[(_scale.Bytes + at / Stride * TrellisCode.Bytes(_bits))..], _bits, numbers);
+                TrellisCode.Read(bytes[(_scale.Bytes + at / Stride * TrellisCode.Bytes(Bits))..], Bits, numbers);
                 Span<float> to = weights.Slice(from + at, Stride);
                 TensorPrimitives.ConvertChecked<sbyte, float>(numbers, to);
                 TensorPrimitives.Multiply(to, scale, to);
@@ -112,8 +120,8 @@ public sealed class TrellisFormat : Format
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
         for (int at = 0; at < BlockSize; at += Stride)
-            TrellisCode.Read(block[(_scale.Bytes + at / Stride * TrellisCode.Bytes(_bits))..], _bits, codes.Slice(at, Stride));
-        scales[..(BlockSize / Group)].Fill(_scale.Read(block, 0));
+            TrellisCode.Read(block[(_scale.Bytes + at / Stride * TrellisCode.Bytes(Bits))..], Bits, codes.Slice(at, Stride));
+        scales[..(BlockSize / Group)].Fill(ScaleOf(block));
         offsets[..(BlockSize / Group)].Clear();
     }
 
@@ -121,7 +129,7 @@ public sealed class TrellisFormat : Format
 
     private string MakeName()
     {
-        var name = new FormatName($"Trellis{_bits}");
+        var name = new FormatName($"Trellis{Bits}");
         if (_granularity != DefaultGranularity) name.Add(_granularity.ToString());
         if (_scale.Type != ScaleType.F16) name.Add(_scale.Type.Word());
         return name.ToString();

@@ -30,13 +30,20 @@ public static unsafe class MatrixProduct
                 throw new UnusableInputException($"'{weight.Name}' is stored rotated ({weight.Format}), and its inputs with it; static scales do not suit them, take int8-token or another that is dynamic");
             (weight, x) = (weight.AsStored, x.Rotated(rotation, pool));
         }
-        if (PackedMatrix.CanPack(weight) && (rounding is null || rounding.HasCodes))
+        bool integers = rounding is null || rounding.HasCodes;
+        if (x.Tokens == 1 && integers && TrellisKernel.Handles(weight))
+        {
+            x.MakeCodes(pool, rounding);
+            var rows = new TrellisJob { Weight = weight, X = x, Y = y };
+            pool.Run(ref rows);
+        }
+        else if (PackedMatrix.CanPack(weight) && integers)
         {
             x.MakeCodes(pool, rounding);
             var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
             pool.Run(ref packed);
         }
-        else if (x.Tokens == 1 && LevelMatrix.CanPack(weight) && (rounding is null || rounding.HasCodes))
+        else if (x.Tokens == 1 && LevelMatrix.CanPack(weight) && integers)
         {
             x.MakeCodes(pool, rounding);
             var levels = new LevelJob { Matrix = weight.PackedLevels(pool), X = x, Y = y };
@@ -86,6 +93,19 @@ public static unsafe class MatrixProduct
         {
             (int from, int to) = ParallelRows.Share(Matrix.Rows, worker, workers);
             LevelKernel.Multiply(Matrix, X, Y, from, to);
+        }
+    }
+
+    private struct TrellisJob : IParallelJob
+    {
+        public Weight Weight;
+        public Activation X;
+        public float* Y;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, 16);
+            TrellisKernel.Multiply(Weight, X, Y, from, to);
         }
     }
 

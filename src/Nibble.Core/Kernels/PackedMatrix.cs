@@ -8,13 +8,18 @@ namespace Nibble.Core.Kernels;
 /// A weight in the layout that the integer kernels compute on: tiles of 16 rows, one after the other, each a run of chunks
 /// of 32 columns, each its scales and then its codes at the bits that the format's levels need. A worker reads its tiles as
 /// one sequential stream. Made once, from any format that has an integer form; the stored weight is then no longer read.
+/// Trellis-coded weights would be several times as large so: their tiles are made anew whenever they are asked for.
 /// </summary>
 public sealed unsafe class PackedMatrix
 {
     /// <summary>Rows a tile.</summary>
     public const int TileRows = 16;
 
-    private readonly NativeBuffer _buffer;
+    private readonly NativeBuffer? _buffer;
+    private readonly Weight? _streamed;
+
+    [ThreadStatic] private static TilePacker? t_packer;
+    [ThreadStatic] private static GrowingBuffer? t_tile;
 
     private PackedMatrix(Weight weight, PackedKernel kernel)
     {
@@ -24,7 +29,8 @@ public sealed unsafe class PackedMatrix
         Tiles = (Rows + TileRows - 1) / TileRows;
         Chunks = (Columns + Activation.Chunk - 1) / Activation.Chunk;
         TileBytes = (nint)(Chunks / kernel.RunChunks) * kernel.RunBytes;
-        _buffer = new NativeBuffer(Tiles * TileBytes, clear: false);
+        if (weight.Format is TrellisFormat) _streamed = weight;
+        else _buffer = new NativeBuffer(Tiles * TileBytes, clear: false);
     }
 
     public PackedKernel Kernel { get; }
@@ -35,7 +41,16 @@ public sealed unsafe class PackedMatrix
     public nint TileBytes { get; }
     public long Bytes => (long)TileBytes * Tiles;
 
-    public byte* Tile(int tile) => _buffer.Pointer + tile * TileBytes;
+    /// <summary>A tile; where tiles are made when asked for, it is the calling thread's until it asks for the next.</summary>
+    public byte* Tile(int tile)
+    {
+        if (_buffer is not null) return _buffer.Pointer + tile * TileBytes;
+        TilePacker packer = t_packer?.Matrix == this ? t_packer : t_packer = new TilePacker(_streamed!, this);
+        GrowingBuffer buffer = t_tile ??= new GrowingBuffer();
+        buffer.Reserve(TileBytes);
+        packer.Pack(tile, buffer.Pointer);
+        return buffer.Pointer;
+    }
 
     /// <summary>True for formats whose values are a scale times a signed byte, over groups that chunks respect.</summary>
     public static bool CanPack(Weight weight) => weight.Format.Group == 16 || (weight.Format.Group > 0 && weight.Format.Group % Activation.Chunk == 0);
@@ -46,6 +61,7 @@ public sealed unsafe class PackedMatrix
     public static PackedMatrix Pack(Weight weight, WorkerPool pool, PackedKernel? kernel = null)
     {
         var matrix = new PackedMatrix(weight, kernel ?? PackedKernel.For(weight.Format));
+        if (matrix._streamed is not null) return matrix;
         var job = new PackJob { Matrix = matrix, Weight = weight };
         pool.Run(ref job);
         return matrix;
@@ -65,7 +81,7 @@ public sealed unsafe class PackedMatrix
                 return;
             }
             var packer = new TilePacker(Weight, Matrix);
-            for (int tile = from; tile < to; tile++) packer.Pack(tile);
+            for (int tile = from; tile < to; tile++) packer.Pack(tile, Matrix.Tile(tile));
         }
     }
 }

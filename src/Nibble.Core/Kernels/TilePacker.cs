@@ -53,12 +53,14 @@ internal sealed unsafe class TilePacker
         _units = new float[_stretch / (Chunk * matrix.Kernel.RunChunks) * 2 * TileRows];
     }
 
-    public void Pack(int tile)
+    public PackedMatrix Matrix => _matrix;
+
+    /// <summary>Writes a tile.</summary>
+    public void Pack(int tile, byte* at)
     {
         int first = tile * TileRows;
         int rows = Math.Min(TileRows, _weight.Rows - first);
         if (rows < TileRows || _matrix.Columns % _stretch != 0) Clear();
-        byte* at = _matrix.Tile(tile);
         for (int column = 0; column < _matrix.Columns; column += _stretch)
         {
             int columns = Math.Min(_stretch, _matrix.Columns - column);

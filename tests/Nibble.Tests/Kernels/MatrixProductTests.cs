@@ -42,6 +42,30 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
+    /// <summary>The kernel that reads a trellis in place, for one token, against decoding and against the packed tiles.</summary>
+    [Theory, InlineData("Trellis2"), InlineData("Trellis3"), InlineData("Trellis4"), InlineData("Trellis3-g128-f32"), InlineData("Trellis2-g64")]
+    public void A_trellis_is_multiplied_in_place(string name)
+    {
+        if (!Avx2Dot.IsSupported) return;
+        using var pool = new WorkerPool(1);
+        foreach (Case c in Case.All(Format.Parse(name)))
+        {
+            if (c.Tokens > 1) continue;
+            using Problem problem = new(c);
+            Assert.True(TrellisKernel.Handles(problem.Weight));
+            problem.X.MakeCodes(pool);
+            float[] y = new float[c.Rows], packed = new float[c.Rows];
+            PackedMatrix matrix = PackedMatrix.Pack(problem.Weight, pool);
+            fixed (float* p = y, q = packed)
+            {
+                TrellisKernel.Multiply(problem.Weight, problem.X, p, 0, c.Rows);
+                matrix.Kernel.Multiply(matrix, problem.X, q, 0, matrix.Tiles);
+            }
+            problem.Check(y, packed: true, $"{c}");
+            for (int r = 0; r < c.Rows; r++) Assert.Equal(packed[r], y[r], 1e-3 * (1 + Math.Abs(packed[r])));
+        }
+    }
+
     /// <summary>The generated code for many tokens, emulated where the processor lacks it.</summary>
     private static void RunGenerated(Problem problem, WorkerPool pool)
     {
