@@ -19,21 +19,23 @@ internal sealed class ByteBudget
     private readonly double? _bits;
     private readonly long _size;
 
-    private ByteBudget(double? bits, long size, string name) => (_bits, _size, Recipe) = (bits, size, Recipe.Parse("IQ4_XS") with { Name = name, FileType = null });
+    private ByteBudget(double? bits, long size, string name, bool forFolder) =>
+        (_bits, _size, Recipe) = (bits, size, BudgetPlanner.Start(name, forFolder));
 
     /// <summary>Named after the budget, for the file's name and its metadata.</summary>
     public Recipe Recipe { get; }
 
     /// <summary>The budget of the two options, or null if neither is given.</summary>
+    /// <param name="forFolder">Whether it is spent on a folder, with formats of our own, or on a GGUF file.</param>
     /// <exception cref="UnusableInputException">Both are given, or one cannot be read, or there is no text to measure on.</exception>
-    public static ByteBudget? Of(double? bits, string? size, string? text)
+    public static ByteBudget? Of(double? bits, string? size, string? text, bool forFolder)
     {
         if (bits is null && size is null) return null;
         string option = bits is null ? "--size" : "--bits";
         if (bits is not null && size is not null) throw new UnusableInputException("--bits and --size: give one of them");
         if (text is null) throw new UnusableInputException($"{option}: what each matrix costs is measured on a text; give --calibration TEXT");
         if (bits is not (null or (>= 1 and <= 16))) throw new UnusableInputException($"--bits {bits}: a weight takes 1 to 16 bits");
-        return bits is { } b ? new ByteBudget(b, 0, string.Create(CultureInfo.InvariantCulture, $"{b}bits")) : new ByteBudget(null, Parse(size!), size!.Replace(" ", "", StringComparison.Ordinal));
+        return bits is { } b ? new ByteBudget(b, 0, string.Create(CultureInfo.InvariantCulture, $"{b}bits"), forFolder) : new ByteBudget(null, Parse(size!), size!.Replace(" ", "", StringComparison.Ordinal), forFolder);
     }
 
     private static long Parse(string size)
@@ -50,7 +52,6 @@ internal sealed class ByteBudget
         QuantizationSource source, ModelQuantizer quantizer, PlanOptions planOptions, QuantizeOptions options, bool allowRequantize,
         string text, WorkerPool pool, Invocation run)
     {
-        if (source.IsForFolder) throw new UnusableInputException($"{source.Output}: a budget is spent on the formats of GGUF; name a file that ends in .gguf");
         // Refuses what cannot be quantized before anything is measured, and says what the file takes beside its tensors.
         QuantizationPlan draft = quantizer.Plan(Recipe, planOptions, allowRequantize, hasImportance: true);
         long beside = quantizer.FileBytes(draft, options, source.Output) - draft.Bytes;

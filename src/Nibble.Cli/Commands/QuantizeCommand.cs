@@ -80,7 +80,7 @@ internal sealed class QuantizeCommand : Verb
             throw new UnusableInputException($"--range: {method.Name} chooses ranges by what the inputs are like; leave out --range, or take --method {Nearest}");
         if (run.Get(_calibrationChunks) < 1) throw new UnusableInputException("--calibration-chunks: calibrate on at least 1 chunk");
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
-        ByteBudget? budget = ByteBudget.Of(run.Get(_bits), run.Get(_size), text);
+        ByteBudget? budget = ByteBudget.Of(run.Get(_bits), run.Get(_size), text, forFolder: run.Get(_output) is { } named && QuantizationSource.IsFolder(named));
         Recipe recipe = budget is null ? Recipe.Parse(run.Get(_to)!) : budget.Recipe;
         bool solves = method is null && Hqq.Word.Equals(run.Get(_method), StringComparison.OrdinalIgnoreCase);
         if (solves && Format.Parse(recipe.Default) is { } format && !Hqq.Suits(format))

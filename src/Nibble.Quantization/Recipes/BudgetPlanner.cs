@@ -24,6 +24,15 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
     private static readonly string[] Large = ["IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K", "Q8_0"];
     private static readonly string[] Small = ["Q4_0", "IQ4_NL", "Q4_1", "Q5_0", "Q5_1", "Q8_0"];
 
+    /// <summary>The same for a folder, which holds formats of our own: rows of whole rings, and others.</summary>
+    private static readonly string[] OwnLarge = ["Trellis2-h", "Trellis3-h", "Trellis4-h", "Linear5-sym-g64-h", "Linear6-sym-g64-h", "Linear8-sym-g64-h"];
+    private static readonly string[] OwnSmall = ["Linear2-g32", "Linear3-g32", "Linear4-g32", "Linear5-g32", "Linear6-g32", "Linear8-g32"];
+
+    /// <summary>The recipe that a budget starts from, and that stands for it.</summary>
+    /// <param name="name">Of the budget: <c>3.5bits</c>.</param>
+    /// <param name="forFolder">Whether formats of our own will do.</param>
+    public static Recipe Start(string name, bool forFolder) => Recipe.Parse(forFolder ? "Trellis4-h" : "IQ4_XS") with { Name = name, FileType = null };
+
     /// <summary>A plan whose tensors take no more than <paramref name="bytes"/>.</summary>
     /// <param name="name">Of the recipe that this makes: <c>3.5bits</c>.</param>
     /// <param name="bytes">Of all tensors' data.</param>
@@ -33,8 +42,7 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
     public QuantizationPlan Plan(
         string name, long bytes, PlanOptions options, string text, int chunks, Action<int, int> progress, CancellationToken cancellation)
     {
-        Recipe fallback = Recipe.Parse("IQ4_XS") with { Name = name, FileType = null };
-        QuantizationPlan plan = QuantizationPlan.Make(fallback, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance: true), options);
+        QuantizationPlan plan = QuantizationPlan.Make(Start(name, source.IsForFolder), [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance: true), options);
         StorageChoice[][] choices = Choices(plan, options, text, chunks, progress, cancellation);
         StorageChoice[] chosen = Budget.Spend(choices, bytes);
         return plan with { Tensors = [.. plan.Tensors.Zip(chosen, (tensor, choice) => tensor with { Format = choice.Format, Wanted = null })] };
@@ -54,13 +62,16 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
         return choices;
     }
 
+    private string[] Tried(int columns) =>
+        source.IsForFolder ? columns % 64 == 0 ? OwnLarge : OwnSmall : columns % 256 == 0 ? Large : Small;
+
     private StorageChoice[] Choices(SourceTensor tensor, PlannedTensor planned, Sensitivity sensitivity, PlanOptions options)
     {
         StorageChoice[] asPlanned = [new StorageChoice(planned.Format, planned.Bytes, 0)];
         if (planned.Format.Family == FormatFamily.Float || options.Overrides.Any(o => o.Matches(tensor.Info.Name))) return asPlanned;
         bool isHead = source.IsHead(tensor);
         if (isHead && options.HeadFormat is not null) return asPlanned;
-        Format[] tried = [.. (tensor.Columns % 256 == 0 ? Large : Small).Select(Format.Parse).Where(f => tensor.Columns % f.BlockSize == 0)];
+        Format[] tried = [.. Tried(tensor.Columns).Select(Format.Parse).Where(f => f.Divides(tensor.Columns)).Select(f => f.ForColumns(tensor.Columns))];
         if (tried.Length == 0) return asPlanned;
         HashSet<string> modules = isHead ? ["output"] : [.. tensor.Matrices.Select(m => m.Module)];
         Format trial = tried[tried.Length / 2];

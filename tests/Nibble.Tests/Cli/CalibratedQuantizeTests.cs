@@ -57,6 +57,16 @@ public sealed class CalibratedQuantizeTests : IDisposable
         Assert.InRange(Divergence(budget), 0, 0.9 * Divergence(recipe));
     }
 
+    [Fact]
+    public void A_budget_for_a_folder_is_spent_on_formats_of_our_own()
+    {
+        JsonElement plan = CommandRun.Of("quantize", EmbeddedModel.Folder, "-o", _folder.PathOf("own"), "--bits", "3", "--calibration", Text, "--dry-run", "--json").Json;
+        Assert.InRange(plan.GetProperty("bits_per_weight").GetDouble(), 2.9, 3.05);
+        string[] formats = [.. plan.GetProperty("tensors").EnumerateArray().Select(t => t.GetProperty("format").GetString()!)];
+        Assert.Contains("Trellis3-h", formats);
+        Assert.DoesNotContain(formats, f => f.StartsWith("IQ", StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData("--bits", "3", null, "--calibration TEXT")]
     [InlineData("--bits", "0.5", "text", "1 to 16 bits")]
