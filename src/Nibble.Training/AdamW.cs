@@ -24,10 +24,14 @@ internal sealed class AdamW : IDisposable
     /// <summary>Running means of gradients and of their squares, by the trainable's name.</summary>
     public IReadOnlyDictionary<string, (Tensor Mean, Tensor Square)> Moments => _moments;
 
-    /// <summary>Forgets the gradients.</summary>
+    /// <summary>Forgets the gradients, so that what has none at the next update stays as it is.</summary>
     public void Clear()
     {
-        foreach (Trainable trainable in Trainables) trainable.Value.grad?.zero_();
+        foreach (Trainable trainable in Trainables)
+        {
+            trainable.Value.grad?.Dispose();
+            trainable.Value.grad = null;
+        }
     }
 
     /// <summary>Cuts all gradients together to a norm.</summary>

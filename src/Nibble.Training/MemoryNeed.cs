@@ -24,7 +24,7 @@ internal static class MemoryNeed
     private static long Bytes(ModelSource source, TrainingOptions options)
     {
         ModelConfig config = source.Config;
-        bool teaches = options.Distill > 0 || options.DistillHidden > 0;
+        bool teaches = options.NeedsTeacher;
         long weights = source.Tensors.Values.Sum(t => (long)t.Experts * t.Rows * t.Columns);
         long tokens = (long)options.Batch * options.Context, layers = config.Layers.Count;
         long activations = tokens * layers * (FloatsAHidden * config.Hidden + 4 * config.FeedForward + 3L * config.Heads * options.Context);

@@ -56,6 +56,12 @@ internal sealed class Trainer : IDisposable
     /// <summary>The share of the run that is done; by updates where their number is given, so that a schedule repeats exactly.</summary>
     private double Done => _options.Steps is { } steps ? (double)State.Step / steps : Seconds / (60 * _options.Minutes!.Value);
 
+    /// <summary>The layer that is trained, where they are trained one after the other for an equal share of the run each.</summary>
+    private int Layer => Math.Min(_student.Layers - 1, (int)(Done * _student.Layers));
+
+    /// <summary>What the learning rate's schedule goes by: the share of the run, or of the layer's turn, that is done.</summary>
+    private double Phase => _options.Train == TrainedPart.Blocks ? Done * _student.Layers - Layer : Done;
+
     /// <summary>Goes on where the checkpoint is.</summary>
     public void Resume()
     {
@@ -99,7 +105,7 @@ internal sealed class Trainer : IDisposable
     private StopReason? Stop() =>
         State.Step >= _options.Steps ? StopReason.Steps
         : Seconds >= 60 * _options.Minutes ? StopReason.Time
-        : _options.Patience > 0 && State.Stale >= _options.Patience ? StopReason.HeldOut : null;
+        : _options.Patience > 0 && _options.Train != TrainedPart.Blocks && State.Stale >= _options.Patience ? StopReason.HeldOut : null;
 
     /// <summary>One update.</summary>
     /// <returns>The mean loss of its batches.</returns>
@@ -111,14 +117,15 @@ internal sealed class Trainer : IDisposable
         {
             using var scope = NewDisposeScope();
             int[][] batch = _text.Batch(State.Step * _options.Accumulate + i, _options.Batch);
-            Tensor loss = _loss.Of(TrainingText.ToTensor(batch)) / _options.Accumulate;
+            Tensor tokens = TrainingText.ToTensor(batch);
+            Tensor loss = (_options.Train == TrainedPart.Blocks ? _loss.OfLayer(Layer, tokens) : _loss.Of(tokens)) / _options.Accumulate;
             sum += loss.item<float>();
             if (!double.IsFinite(sum)) throw Failed($"the loss is {sum}");
             loss.backward();
         }
         double norm = _optimizer.ClipGradients(_options.Clip);
         if (!double.IsFinite(norm)) throw Failed($"the gradient's norm is {norm}");
-        double factor = LearningRate.Factor(Done, _options.WarmUp, _options.Schedule);
+        double factor = LearningRate.Factor(Phase, _options.WarmUp, _options.Schedule);
         _optimizer.Step(factor * _options.WeightRate, factor * _options.ScaleRate, _options.WeightDecay);
         return sum;
     }

@@ -28,7 +28,7 @@ internal sealed class TrainingCommand : RootCommand
     private readonly Option<double> _decay = Number("--weight-decay", "Decay of weights.", Default.WeightDecay);
     private readonly Option<double> _distill = new("--distill") { Description = "Learn from the full-precision model's predictions; a number from 0 to 1 mixes in the text. [default: 0; 1 where no number follows]", HelpName = "SHARE", Arity = ArgumentArity.ZeroOrOne };
     private readonly Option<double> _distillHidden = Number("--distill-hidden", "Weight of the hidden states' distance from the full-precision model's.", 0);
-    private readonly Option<TrainedPart> _train = new("--train") { Description = "all, or scales alone with the codes fixed.", DefaultValueFactory = _ => TrainedPart.All };
+    private readonly Option<TrainedPart> _train = new("--train") { Description = "all; blocks: layer after layer, each towards the full-precision model's output; or scales alone with the codes fixed.", DefaultValueFactory = _ => TrainedPart.All };
     private readonly Option<string?> _activations = new("--activations") { Description = "Round the inputs of linear layers too: int8 or int4 as 'nibble eval' does it, with -tensor by a learned bound, or any format.", HelpName = "KIND" };
     private readonly Option<string?> _cache = new("--kv") { Description = "Round keys and values to this format while training.", HelpName = "FORMAT" };
     private readonly Option<long> _seed = new("--seed") { Description = "Order of the text.", HelpName = "S", DefaultValueFactory = _ => Default.Seed };

@@ -27,6 +27,15 @@ internal sealed class TrainingLoss(TorchDecoder student, TorchDecoder? teacher, 
         return loss.squeeze();
     }
 
+    /// <summary>
+    /// What one layer does wrong, given what the layers before it make of the text: the distance of its output from that of
+    /// the full-precision model's (block-wise training: BRECQ, arXiv:2102.05426; EfficientQAT's first phase, arXiv:2407.11062).
+    /// </summary>
+    /// <param name="tokens">[batch, tokens].</param>
+    /// <returns>A scalar with gradients to the layer alone.</returns>
+    public Tensor OfLayer(int layer, Tensor tokens) =>
+        Distance([student.Through(layer, student.Before(layer, tokens))], [teacher!.Before(layer + 1, tokens)]);
+
     /// <summary>Mean nats of the token that really comes next.</summary>
     public static Tensor CrossEntropy(Tensor logits, Tensor tokens)
     {

@@ -16,6 +16,8 @@ internal enum TrainedPart
 {
     /// <summary>Weights, norms, biases, and what their formats learn.</summary>
     All,
+    /// <summary>One layer after the other, each so that its output is that of the full-precision model.</summary>
+    Blocks,
     /// <summary>Scales and minimums alone, the codes fixed: the second phase of EfficientQAT (arXiv:2407.11062).</summary>
     Scales,
 }
@@ -72,6 +74,9 @@ internal sealed record TrainingOptions
     public double DistillHidden { get; init; }
 
     public TrainedPart Train { get; init; }
+
+    /// <summary>Whether the full-precision model must be at hand.</summary>
+    public bool NeedsTeacher => Distill > 0 || DistillHidden > 0 || Train == TrainedPart.Blocks;
 
     /// <summary>How the inputs of linear layers are rounded, as the command line names it; null leaves them float32.</summary>
     public string? Activations { get; init; }

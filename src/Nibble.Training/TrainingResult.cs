@@ -10,10 +10,11 @@ namespace Nibble.Training;
 /// <param name="HeldOutBefore">Loss on the held-out text when the weights were only rounded.</param>
 /// <param name="HeldOut">Loss on it with the weights that were written.</param>
 /// <param name="Bytes">Of the matrices in their formats.</param>
+/// <param name="InputBounds">The learned bounds of inputs, by the layer that reads them; no file stores them.</param>
 internal sealed record TrainingResult(
     string Output, string Format, string Stopped, long Steps, long Tokens, double TrainSeconds, double Seconds,
     double HeldOutBefore, double HeldOut, long BestStep, long Bytes, long PeakMemoryBytes,
-    IReadOnlyList<TrainedTensorResult> Tensors, IReadOnlyList<LossPoint> Curve);
+    IReadOnlyDictionary<string, float> InputBounds, IReadOnlyList<TrainedTensorResult> Tensors, IReadOnlyList<LossPoint> Curve);
 
 internal sealed record TrainedTensorResult(string Name, string Format);
 

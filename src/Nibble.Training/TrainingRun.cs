@@ -59,7 +59,7 @@ internal sealed class TrainingRun : IDisposable
         long started = Stopwatch.GetTimestamp();
         var torch = new TorchOptions { FormatOf = Plan.FormatOf, Trains = true, Activations = _options.Activations, CacheFormat = _options.CacheFormat };
         using var student = new TorchDecoder(_source, torch);
-        using TorchDecoder? teacher = _options.Distill > 0 || _options.DistillHidden > 0 ? new TorchDecoder(_source, new TorchOptions()) : null;
+        using TorchDecoder? teacher = _options.NeedsTeacher ? new TorchDecoder(_source, new TorchOptions()) : null;
         using var trainer = new Trainer(student, teacher, _text, _options) { Progress = display.Update, Looked = display.Look };
         if (_options.Resume) trainer.Resume();
         StopReason reason = trainer.Run(cancellation);
@@ -70,6 +70,7 @@ internal sealed class TrainingRun : IDisposable
             _options.Output, Plan.Name, reason switch { StopReason.Steps => "steps", StopReason.Time => "time", _ => "held-out loss" },
             state.Step, state.Step * _options.Batch * _options.Accumulate * _options.Context, state.Seconds,
             Stopwatch.GetElapsedTime(started).TotalSeconds, state.First, state.Best, state.BestStep, bytes, Process.GetCurrentProcess().PeakWorkingSet64,
+            student.Parts.Bounds.ToDictionary(b => b.Key, b => b.Value.Bound),
             [.. Plan.Formats.Select(f => new TrainedTensorResult(f.Key, f.Value.Name))], [.. trainer.Curve]);
     }
 

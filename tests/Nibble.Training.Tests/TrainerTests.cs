@@ -32,10 +32,33 @@ public class TrainerTests
     }
 
     [Fact]
-    public void A_run_that_was_stopped_and_resumed_ends_exactly_as_one_that_was_not()
+    public void Layer_after_layer_lowers_it_too_and_changes_the_layers_alone()
+    {
+        using var run = new Fixture("llama");
+        float[] before = FloatMatrix.Floats(run.Student.Parts.Matrices["token_embd.weight"].Values);
+        float[][] layers = [.. Enumerable.Range(0, run.Student.Layers).Select(l => Weights(run.Student, l))];
+        using var trainer = run.NewTrainer(run.Options with { Steps = 40, Distill = 1, WeightRate = 1e-3, EvaluateEvery = 10, Patience = 1, Train = TrainedPart.Blocks }, step =>
+        {
+            // Half-way through the first layer's turn the others are as they were.
+            if (step != 5) return;
+            Assert.NotEqual(layers[0], Weights(run.Student, 0));
+            Assert.Equal(layers[^1], Weights(run.Student, layers.Length - 1));
+        });
+        Assert.Equal(StopReason.Steps, trainer.Run(CancellationToken.None));
+        Assert.True(trainer.State.Best < 0.98 * trainer.State.First, $"{trainer.State.First} -> {trainer.State.Best}");
+        Assert.Equal(before, FloatMatrix.Floats(run.Student.Parts.Matrices["token_embd.weight"].Values));
+
+        static float[] Weights(TorchDecoder model, int layer) => FloatMatrix.Floats(model.Parts.Matrices[$"blk.{layer}.attn_q.weight"].Values);
+    }
+
+    [Theory]
+    [InlineData(nameof(TrainedPart.All))]
+    [InlineData(nameof(TrainedPart.Blocks))]
+    [InlineData(nameof(TrainedPart.Scales))]
+    public void A_run_that_was_stopped_and_resumed_ends_exactly_as_one_that_was_not(string part)
     {
         using var whole = new Fixture("qwen2");
-        TrainingOptions options = whole.Options with { Steps = 7, Distill = 0.5, EvaluateEvery = 3, Activations = "int8-tensor" };
+        TrainingOptions options = whole.Options with { Steps = 7, Distill = 0.5, EvaluateEvery = 3, Activations = "int8-tensor", Train = Enum.Parse<TrainedPart>(part) };
         using Trainer unbroken = whole.NewTrainer(options);
         unbroken.Run(CancellationToken.None);
 

@@ -42,9 +42,7 @@ internal sealed class TorchDecoder : IDisposable
     public Tensor Forward(Tensor tokens, List<Tensor>? hidden = null)
     {
         Tensor embedding = _embedding.Forward();
-        Tensor x = embedding.index_select(0, tokens.flatten()).view(tokens.shape[0], tokens.shape[1], -1);
-        if (_config.EmbeddingScale != 1) x = x * _config.EmbeddingScale;
-        if (_embeddingNorm is not null) x = _embeddingNorm.Forward(x);
+        Tensor x = Embed(tokens, embedding);
         foreach (TorchLayer layer in _layers)
         {
             x = layer.Forward(x);
@@ -54,6 +52,29 @@ internal sealed class TorchDecoder : IDisposable
         Tensor logits = _config.TiedHead ? _head.Forward(x, embedding) : _head.Forward(x);
         if (_config.LogitScale != 1) logits = logits * _config.LogitScale;
         return _config.LogitSoftCap is var cap and not 0 ? (logits / cap).tanh() * cap : logits;
+    }
+
+    public int Layers => _layers.Length;
+
+    /// <summary>The residual stream before a layer, without gradients.</summary>
+    /// <param name="tokens">[batch, tokens], 64-bit.</param>
+    /// <param name="layer">From 0; the number of layers gives the stream behind the last.</param>
+    /// <returns>[batch, tokens, hidden].</returns>
+    public Tensor Before(int layer, Tensor tokens)
+    {
+        using var off = no_grad();
+        return _layers[..layer].Aggregate(Embed(tokens, _embedding.Forward()), (x, l) => l.Forward(x));
+    }
+
+    /// <summary>The residual stream behind a layer.</summary>
+    /// <param name="x">That before it.</param>
+    public Tensor Through(int layer, Tensor x) => _layers[layer].Forward(x);
+
+    private Tensor Embed(Tensor tokens, Tensor embedding)
+    {
+        Tensor x = embedding.index_select(0, tokens.flatten()).view(tokens.shape[0], tokens.shape[1], -1);
+        if (_config.EmbeddingScale != 1) x = x * _config.EmbeddingScale;
+        return _embeddingNorm is null ? x : _embeddingNorm.Forward(x);
     }
 
     private static void Refuse(ModelSource source)
