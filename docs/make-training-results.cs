@@ -1,7 +1,7 @@
 // Makes docs/training.md: nearest rounding, GPTQ and quantization-aware training of models/nibble-5m, side by side.
 //
 //   dotnet build src/Nibble.Training -c Release
-//   dotnet run docs/make-training-results.cs -- [SHARED] [--minutes 15] [--chunks 80] [--work FOLDER]
+//   dotnet run docs/make-training-results.cs -- [SHARED] [--chunks 80] [--work FOLDER]
 //
 // SHARED (default: ../shared) holds data/calib.txt, to calibrate and train on, and data/eval-dev.txt, to measure on. --work
 // keeps what was made: a model that is there already is not made again, so the run can be done in pieces.
@@ -15,16 +15,16 @@ string root = Environment.CurrentDirectory, model = Path.Combine(root, "models",
 string shared = args.Length > 0 && !args[0].StartsWith('-') ? args[0] : Path.Combine(root, "..", "shared");
 string calibration = Path.Combine(shared, "data", "calib.txt"), evaluation = Path.Combine(shared, "data", "eval-dev.txt");
 string work = Option("--work", Path.Combine(Path.GetTempPath(), "nibble-training-results"));
-string minutes = Option("--minutes", "15"), chunks = Option("--chunks", "80");
+string chunks = Option("--chunks", "80");
 Directory.CreateDirectory(work);
 
 Row[] rows =
 [
-    new("Linear2", "2 bits, groups of 64", "Linear2", "", "1e-3", "float"),
-    new("Linear3", "3 bits, groups of 64", "Linear3", "", "2e-4", "float"),
-    new("Linear4", "4 bits, groups of 64", "Linear4", "", "1e-4", "float"),
-    new("TQ2_0", "ternary, groups of 256", "TQ2_0", ".gguf", "5e-4", "float"),
-    new("W4A8", "Q4_0, inputs in int8 a token", "Q4_0", ".gguf", "1e-4", "int8"),
+    new("Linear2", "2 bits, groups of 64", "Linear2", "", "1e-3", "15", "float"),
+    new("Linear3", "3 bits, groups of 64", "Linear3", "", "2e-4", "15", "float"),
+    new("Linear4", "4 bits, groups of 64", "Linear4", "", "1e-4", "10", "float"),
+    new("TQ2_0", "ternary, groups of 256", "TQ2_0", ".gguf", "1e-3", "15", "float"),
+    new("W4A8", "Q4_0, inputs in int8 a token", "Q4_0", ".gguf", "1e-4", "10", "int8"),
 ];
 double exact = 0;
 var table = new StringBuilder("| | format | bytes | nearest: perplexity | mean KL | GPTQ: perplexity | mean KL | trained: perplexity | mean KL | gap closed |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
@@ -55,7 +55,7 @@ JsonElement Measure(Row row, string way)
     {
         string[] command = way switch
         {
-            "trained" => ["train", model, "--to", row.Format, "-o", made, "--text", calibration, "--distill", "--minutes", minutes, "--batch", "1", "--context", "512",
+            "trained" => ["train", model, "--to", row.Format, "-o", made, "--text", calibration, "--distill", "--minutes", row.Minutes, "--batch", "1", "--context", "512",
                 "--weights-lr", row.Rate, "--evaluate-every", "30", "--patience", "8", "--threads", "2", "--force", .. row.Inputs == "float" ? Array.Empty<string>() : ["--activations", row.Inputs]],
             "gptq" => ["quantize", model, "--to", row.Format, "-o", made, "--method", "gptq", "--calibration", calibration, "--force"],
             _ => ["quantize", model, "--to", row.Format, "-o", made, "--force"],
@@ -89,4 +89,4 @@ string Option(string name, string fallback) => Array.IndexOf(args, name) is var 
 static string Line(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
 // Inputs: how those of the linear layers are rounded, in training and when measured.
-internal sealed record Row(string Name, string What, string Format, string Suffix, string Rate, string Inputs);
+internal sealed record Row(string Name, string What, string Format, string Suffix, string Rate, string Minutes, string Inputs);

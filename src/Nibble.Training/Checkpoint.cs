@@ -5,6 +5,7 @@ using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Files;
 using Nibble.Files.Safetensors;
+using Nibble.Quantization.Reports;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -24,7 +25,7 @@ internal static class Checkpoint
         var metadata = new Dictionary<string, string>(identity)
         {
             [StepKey] = Text(state.Step), [SecondsKey] = Text(state.Seconds), [BestKey] = Text(state.Best),
-            [BestStepKey] = Text(state.BestStep), [StaleKey] = Text(state.Stale), [FirstKey] = Text(state.First),
+            [BestStepKey] = Text(state.BestStep), [StaleKey] = Text(state.Stale), [FirstKey] = Text(state.First), [LossCurve.Key] = LossCurve.Write(state.Curve),
         };
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Key, FloatFormat.F32, [t.Value.numel()]))];
         using var writer = new SafetensorsWriter(path, infos, metadata, force: true);
@@ -46,6 +47,7 @@ internal static class Checkpoint
         {
             Step = (long)Number(file, StepKey), Seconds = Number(file, SecondsKey), Best = Number(file, BestKey),
             BestStep = (long)Number(file, BestStepKey), Stale = (int)Number(file, StaleKey), First = Number(file, FirstKey),
+            Curve = LossCurve.Read(file.Metadata.GetValueOrDefault(LossCurve.Key, ""), path),
         };
     }
 

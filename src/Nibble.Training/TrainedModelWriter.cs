@@ -8,6 +8,7 @@ using Nibble.Files.Packed;
 using Nibble.Models;
 using Nibble.Models.Tokenizers;
 using Nibble.Quantization;
+using Nibble.Quantization.Reports;
 using Nibble.Training.Model;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -48,20 +49,21 @@ internal sealed class TrainedModelWriter
 
     private bool IsGguf => Path.GetExtension(_options.Output).Equals(".gguf", StringComparison.OrdinalIgnoreCase);
 
+    /// <param name="curve">How training went, kept in the output.</param>
     /// <returns>Bytes of the weights in their formats.</returns>
-    public long Write(TorchDecoder model)
+    public long Write(TorchDecoder model, IReadOnlyList<LossPoint> curve)
     {
         Dictionary<string, Weight> encoded = model.Parts.Matrices.Values.ToDictionary(m => m.Name, m => m.Encode());
-        if (IsGguf) WriteGguf(model.Parts, encoded);
-        else WriteFolder(model.Parts, encoded);
+        if (IsGguf) WriteGguf(model.Parts, encoded, curve);
+        else WriteFolder(model.Parts, encoded, curve);
         return encoded.Values.Sum(w => w.Bytes + w.Format.SharedBytes);
     }
 
-    private void WriteFolder(ModelParts parts, Dictionary<string, Weight> encoded)
+    private void WriteFolder(ModelParts parts, Dictionary<string, Weight> encoded, IReadOnlyList<LossPoint> curve)
     {
         ModelTensor[] tensors = [.. _source.Tensors.Values];
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Stored[0].Name, encoded.TryGetValue(t.Name, out Weight? w) ? w.Format : FloatFormat.F32, t.Stored[0].Shape))];
-        var metadata = new Dictionary<string, string> { ["format"] = "pt", ["nibble.quantized_by"] = Provenance.Program, ["nibble.recipe"] = Recipe };
+        var metadata = new Dictionary<string, string> { ["format"] = "pt", ["nibble.quantized_by"] = Provenance.Program, ["nibble.recipe"] = Recipe, [LossCurve.Key] = LossCurve.Write(curve) };
         using var folder = new PackedWriter(_options.Output, Tokenizers.Folder(_source), infos, metadata, _options.Force);
         foreach (ModelTensor tensor in tensors)
             if (encoded.TryGetValue(tensor.Name, out Weight? weight)) WriteRows(folder.Tensors, weight, row => row);
@@ -78,7 +80,7 @@ internal sealed class TrainedModelWriter
         for (int row = 0; row < weight.Rows; row++) writer.Write(weight.Row(sourceOf(row)));
     }
 
-    private void WriteGguf(ModelParts parts, Dictionary<string, Weight> encoded)
+    private void WriteGguf(ModelParts parts, Dictionary<string, Weight> encoded, IReadOnlyList<LossPoint> curve)
     {
         var metadata = new GgufMetadata(_options.Output);
         _source.WriteGgufMetadata(metadata);
@@ -86,6 +88,7 @@ internal sealed class TrainedModelWriter
         metadata.Set("general.quantization_version", 2u);
         metadata.Set("general.quantized_by", Provenance.Program);
         metadata.Set("nibble.recipe", Recipe);
+        metadata.Set(LossCurve.Key, LossCurve.Write(curve));
         ExportTensor[] tensors = [.. _source.GgufTensors()];
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Name, Origin(t) is { } s && encoded.TryGetValue(s.Name, out Weight? w) ? w.Format : FloatFormat.F32, t.Shape))];
         using var writer = new GgufWriter(_options.Output, metadata, infos, _options.Force);

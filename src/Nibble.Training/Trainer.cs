@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Nibble.Core;
+using Nibble.Quantization.Reports;
 using Nibble.Training.Model;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -27,7 +28,6 @@ internal sealed class Trainer : IDisposable
     private readonly TrainingOptions _options;
     private readonly AdamW _optimizer;
     private readonly Dictionary<string, Tensor> _best;
-    private readonly List<LossPoint> _curve = [];
     private double _secondsBefore;
     private long _started;
 
@@ -42,8 +42,6 @@ internal sealed class Trainer : IDisposable
     }
 
     public TrainingState State { get; private set; } = new();
-
-    public IReadOnlyList<LossPoint> Curve => _curve;
 
     /// <summary>Told after every update: its number, its loss, and the share of the run that is done.</summary>
     public Action<long, double, double>? Progress { get; init; }
@@ -144,7 +142,7 @@ internal sealed class Trainer : IDisposable
         State = better ? State with { Best = heldOut, BestStep = State.Step, Stale = 0 } : State with { Stale = State.Stale + 1 };
         if (better) Copy(_optimizer.Trainables.ToDictionary(t => t.Name, t => t.Value), _best);
         var point = new LossPoint(State.Step, Seconds, loss, heldOut);
-        _curve.Add(point);
+        State = State with { Curve = [.. State.Curve, point] };
         Looked?.Invoke(point);
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Nibble.Quantization.Reports;
 using Spectre.Console;
 
 namespace Nibble.Training;

@@ -63,7 +63,7 @@ internal sealed class TrainingRun : IDisposable
         using var trainer = new Trainer(student, teacher, _text, _options) { Progress = display.Update, Looked = display.Look };
         if (_options.Resume) trainer.Resume();
         StopReason reason = trainer.Run(cancellation);
-        long bytes = _writer.Write(student);
+        long bytes = _writer.Write(student, trainer.State.Curve);
         File.Delete(_options.Checkpoint);
         TrainingState state = trainer.State;
         return new TrainingResult(
@@ -71,7 +71,7 @@ internal sealed class TrainingRun : IDisposable
             state.Step, state.Step * _options.Batch * _options.Accumulate * _options.Context, state.Seconds,
             Stopwatch.GetElapsedTime(started).TotalSeconds, state.First, state.Best, state.BestStep, bytes, Process.GetCurrentProcess().PeakWorkingSet64,
             student.Parts.Bounds.ToDictionary(b => b.Key, b => b.Value.Bound),
-            [.. Plan.Formats.Select(f => new TrainedTensorResult(f.Key, f.Value.Name))], [.. trainer.Curve]);
+            [.. Plan.Formats.Select(f => new TrainedTensorResult(f.Key, f.Value.Name))], state.Curve);
     }
 
     public void Dispose() => _source.Dispose();

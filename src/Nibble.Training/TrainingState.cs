@@ -1,3 +1,5 @@
+using Nibble.Quantization.Reports;
+
 namespace Nibble.Training;
 
 /// <summary>How far a run is; with the tensors all that a resumed run must know.</summary>
@@ -19,9 +21,7 @@ internal sealed record TrainingState
 
     /// <summary>The loss on the held-out text before training.</summary>
     public double First { get; init; } = double.NaN;
-}
 
-/// <summary>A point of the loss curve.</summary>
-/// <param name="Loss">The mean since the point before.</param>
-/// <param name="HeldOut">On the held-out text.</param>
-internal sealed record LossPoint(long Step, double Seconds, double Loss, double HeldOut);
+    /// <summary>Every look at the held-out text.</summary>
+    public IReadOnlyList<LossPoint> Curve { get; init; } = [];
+}

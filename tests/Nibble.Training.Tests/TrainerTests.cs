@@ -1,6 +1,7 @@
 using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Models;
+using Nibble.Quantization.Reports;
 using Nibble.Training.Model;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -74,6 +75,7 @@ public class TrainerTests
         second.Run(CancellationToken.None);
 
         Assert.Equal(unbroken.State.Best, second.State.Best);
+        Assert.Equal(unbroken.State.Curve.Select(p => p with { Seconds = 0 }), second.State.Curve.Select(p => p with { Seconds = 0 }));
         foreach ((Trainable a, Trainable b) in whole.Student.Parts.Trainables.Zip(resumed.Student.Parts.Trainables))
             Assert.Equal(FloatMatrix.Floats(a.Value), FloatMatrix.Floats(b.Value));
     }
@@ -122,8 +124,9 @@ public class TrainerTests
         trainer.Run(CancellationToken.None);
         int[] tokens = TinyModel.Tokens(24, run.Source.Config.Vocabulary, 3);
         float[] trained = TinyModel.TorchLogits(run.Student, tokens);
-        new TrainedModelWriter(run.Source, null, options).Write(run.Student);
+        new TrainedModelWriter(run.Source, null, options).Write(run.Student, trainer.State.Curve);
         using ModelSource written = ModelSource.Open(options.Output);
+        Assert.Equal(trainer.State.Curve, LossCurve.Of(written));
         TinyModel.AssertClose(trained, TinyModel.DecoderLogits(written, tokens));
         Assert.NotEqual(trained, TinyModel.DecoderLogits(run.Source, tokens));
     }
@@ -138,9 +141,10 @@ public class TrainerTests
         using var student = new TorchDecoder(source, new TorchOptions { FormatOf = FormatPlan.Of(source, options).FormatOf, Trains = true });
         using var trainer = new Trainer(student, null, new TrainingText(TinyModel.Tokens(200, 4096), null, 16, 1), options);
         trainer.Run(CancellationToken.None);
-        new TrainedModelWriter(source, Tokenizers.Of(source), options).Write(student);
+        new TrainedModelWriter(source, Tokenizers.Of(source), options).Write(student, trainer.State.Curve);
         using ModelSource written = ModelSource.Open(options.Output);
         Assert.Equal("TQ2_0", written.Tensors["blk.0.attn_q.weight"].Format.Name);
+        Assert.Equal(trainer.State.Curve, LossCurve.Of(written));
         using var reopened = new TorchDecoder(written, new TorchOptions());
         int[] tokens = TinyModel.Tokens(16, 4096, 3);
         TinyModel.AssertClose(TinyModel.TorchLogits(student, tokens), TinyModel.TorchLogits(reopened, tokens));

@@ -34,6 +34,9 @@ public sealed record ReportModel(
     string Name, bool IsReference, IReadOnlyList<string> Formats, long Bytes, double BitsPerWeight, Perplexity Perplexity, Divergence? Divergence,
     ModelErrors? Errors)
 {
+    /// <summary>How its training went; empty where it was not trained here.</summary>
+    public IReadOnlyList<LossPoint> Curve { get; init; } = [];
+
     /// <summary>Of the chosen tensor, against the reference; null as above.</summary>
     public WeightHistogram? Histogram { get; init; }
 }

@@ -49,6 +49,12 @@ public sealed class ReportPage
             Legend(_report.Models);
             QualityChart.Draw(_markup, _report);
         });
+        if (_report.Models.Any(m => m.Curve.Count > 0))
+            Section("training", "How training went", "Lines: the loss on the text, a mean since the mark before. Marks: the loss on its held-out part, whose best weights were kept.", () =>
+            {
+                Legend(_report.Models.Where(m => m.Curve.Count > 0));
+                LossChart.Draw(_markup, _report);
+            });
         if (!_report.Compared.Any()) return;
         string measured = Invariant($"On {_report.LayerTokens} tokens, both models with float32 activations, so that only the weights differ.");
         Section("growth", "Error growth through the layers",
