@@ -2,6 +2,7 @@ using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Models;
 using Nibble.Quantization.Reports;
+using Nibble.Tests.Peers;
 using Nibble.Training.Model;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -148,6 +149,29 @@ public class TrainerTests
         using var reopened = new TorchDecoder(written, new TorchOptions());
         int[] tokens = TinyModel.Tokens(16, 4096, 3);
         TinyModel.AssertClose(TinyModel.TorchLogits(student, tokens), TinyModel.TorchLogits(reopened, tokens));
+    }
+
+    [Theory]
+    [InlineData("Q4_0")]
+    [InlineData("Q4_K")]
+    public async Task Llama_cpp_goes_on_from_a_trained_file_as_we_do(string format)
+    {
+        Torch.Require();
+        LlamaCpp.SkipIfMissing();
+        using var folder = new Nibble.Tests.Files.TemporaryFolder();
+        using ModelSource source = ModelSource.Open(Nibble.Tests.EmbeddedModel.Folder);
+        var options = new TrainingOptions { Model = source.Path, To = format, Text = "", Output = folder.PathOf("out.gguf"), Steps = 2, Batch = 1, Context = 16, Patience = 0 };
+        using var student = new TorchDecoder(source, new TorchOptions { FormatOf = FormatPlan.Of(source, options).FormatOf, Trains = true });
+        using var trainer = new Trainer(student, null, new TrainingText(TinyModel.Tokens(200, 4096), null, 16, 1), options);
+        trainer.Run(CancellationToken.None);
+        new TrainedModelWriter(source, Tokenizers.Of(source), options).Write(student, trainer.State.Curve);
+        using ModelSource written = ModelSource.Open(options.Output);
+        int[] prompt = Tokenizers.Of(source).Encode("The old man looked out over the sea and");
+        List<int> tokens = [.. prompt];
+        for (int step = 0; step < 8; step++) tokens.Add(TinyModel.DecoderLogits(written, [.. tokens])[^4096..].Index().MaxBy(l => l.Item).Index);
+        PeerAnswer answer = Assert.Single(await LlamaCpp.Ask([new PeerQuestion(options.Output, [], [new PeerPrompt(prompt, [.. tokens[prompt.Length..]])])]));
+        Assert.True(answer.Error is null, answer.Error);
+        Assert.InRange(answer.Continuations![0].Behind.Average(), 0, 0.03);
     }
 
     /// <summary>A golden checkpoint, set up to be trained to two bits.</summary>
