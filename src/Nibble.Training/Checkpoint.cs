@@ -18,14 +18,14 @@ namespace Nibble.Training;
 /// </summary>
 internal static class Checkpoint
 {
-    private const string StepKey = "step", SecondsKey = "seconds", BestKey = "best", BestStepKey = "best_step", StaleKey = "stale", FirstKey = "first";
+    private const string StepKey = "step", SecondsKey = "seconds", BestKey = "best", BestStepKey = "best_step", StaleKey = "stale", FirstKey = "first", LossSumKey = "loss_sum";
 
     public static void Write(string path, IReadOnlyDictionary<string, Tensor> tensors, TrainingState state, IReadOnlyDictionary<string, string> identity)
     {
         var metadata = new Dictionary<string, string>(identity)
         {
             [StepKey] = Text(state.Step), [SecondsKey] = Text(state.Seconds), [BestKey] = Text(state.Best),
-            [BestStepKey] = Text(state.BestStep), [StaleKey] = Text(state.Stale), [FirstKey] = Text(state.First), [LossCurve.Key] = LossCurve.Write(state.Curve),
+            [BestStepKey] = Text(state.BestStep), [StaleKey] = Text(state.Stale), [FirstKey] = Text(state.First), [LossSumKey] = Text(state.LossSum), [LossCurve.Key] = LossCurve.Write(state.Curve),
         };
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Key, FloatFormat.F32, [t.Value.numel()]))];
         using var writer = new SafetensorsWriter(path, infos, metadata, force: true);
@@ -47,6 +47,7 @@ internal static class Checkpoint
         {
             Step = (long)Number(file, StepKey), Seconds = Number(file, SecondsKey), Best = Number(file, BestKey),
             BestStep = (long)Number(file, BestStepKey), Stale = (int)Number(file, StaleKey), First = Number(file, FirstKey),
+            LossSum = Number(file, LossSumKey),
             Curve = LossCurve.Read(file.Metadata.GetValueOrDefault(LossCurve.Key, ""), path),
         };
     }

@@ -74,19 +74,14 @@ internal sealed class Trainer : IDisposable
     {
         _started = Stopwatch.GetTimestamp();
         if (State.Step == 0 && double.IsNaN(State.First)) Look(0);
-        double saved = Seconds, sum = 0;
+        double saved = Seconds;
         StopReason? reason;
         while ((reason = Stop()) is null)
         {
             double loss = Update();
-            sum += loss;
-            State = State with { Step = State.Step + 1, Seconds = Seconds };
+            State = State with { Step = State.Step + 1, Seconds = Seconds, LossSum = State.LossSum + loss };
             Progress?.Invoke(State.Step, loss, Math.Min(1, Done));
-            if (State.Step % _options.EvaluateEvery == 0)
-            {
-                Look(sum / _options.EvaluateEvery);
-                sum = 0;
-            }
+            if (State.Step % _options.EvaluateEvery == 0) Look(State.LossSum / _options.EvaluateEvery);
             if (cancellation.IsCancellationRequested || Seconds - saved > 60 * _options.CheckpointMinutes)
             {
                 Save();
@@ -94,7 +89,7 @@ internal sealed class Trainer : IDisposable
                 cancellation.ThrowIfCancellationRequested();
             }
         }
-        if (State.Step % _options.EvaluateEvery is var rest and not 0) Look(sum / rest);
+        if (State.Step % _options.EvaluateEvery is var rest and not 0) Look(State.LossSum / rest);
         Save();
         TakeBest();
         return reason.Value;
@@ -142,7 +137,7 @@ internal sealed class Trainer : IDisposable
         State = better ? State with { Best = heldOut, BestStep = State.Step, Stale = 0 } : State with { Stale = State.Stale + 1 };
         if (better) Copy(_optimizer.Trainables.ToDictionary(t => t.Name, t => t.Value), _best);
         var point = new LossPoint(State.Step, Seconds, loss, heldOut);
-        State = State with { Curve = [.. State.Curve, point] };
+        State = State with { Curve = [.. State.Curve, point], LossSum = 0 };
         Looked?.Invoke(point);
     }
 

@@ -8,7 +8,7 @@ namespace Nibble.Training;
 /// <param name="Tokens">Read in training, those of repeated readings included.</param>
 /// <param name="TrainSeconds">Over all resumptions.</param>
 /// <param name="Seconds">Of this process.</param>
-/// <param name="HeldOutBefore">Loss on the held-out text when the weights were only rounded.</param>
+/// <param name="HeldOutBefore">Loss on the held-out text before training, when the weights were only rounded.</param>
 /// <param name="HeldOut">Loss on it with the weights that were written.</param>
 /// <param name="Bytes">Of the matrices in their formats.</param>
 /// <param name="InputBounds">The learned bounds of inputs, by the layer that reads them; no file stores them.</param>

@@ -22,6 +22,9 @@ internal sealed record TrainingState
     /// <summary>The loss on the held-out text before training.</summary>
     public double First { get; init; } = double.NaN;
 
+    /// <summary>The sum of the losses since the last look.</summary>
+    public double LossSum { get; init; }
+
     /// <summary>Every look at the held-out text.</summary>
     public IReadOnlyList<LossPoint> Curve { get; init; } = [];
 }

@@ -17,6 +17,9 @@ internal sealed class StepQuantizer : WeightQuantizer
     /// <summary>A block of zeros has no step; any small one stores zeros.</summary>
     private const float LeastStep = 1e-6f;
 
+    /// <summary>The greatest code below which a step is searched for.</summary>
+    private const int FewLevels = 4;
+
     private readonly StepGrid _grid;
     private readonly Tensor _step, _zero, _minimum;
     private readonly Trainable _factor;
@@ -39,6 +42,7 @@ internal sealed class StepQuantizer : WeightQuantizer
             {
                 (steps[at], zeros[at], minimums[at]) = grid.Read(bytes.AsSpan(b * Format.BlockBytes, Format.BlockBytes));
                 if (MathF.Abs(steps[at]) < LeastStep) steps[at] = LeastStep;
+                else if (grid.Top < FewLevels) steps[at] *= BestFactor(source.Row(row).Slice(b * Format.BlockSize, Format.BlockSize), steps[at], zeros[at], minimums[at], grid.Top);
             }
         });
         long[] shape = [source.Rows, blocks, 1];
@@ -47,6 +51,28 @@ internal sealed class StepQuantizer : WeightQuantizer
         _minimum = tensor(minimums, shape).DetachFromDisposeScope();
         _factor = new Trainable("step", ones(shape, requires_grad: true).DetachFromDisposeScope(), TrainableKind.Scale);
         if (grid.HasMinimum) _shift = new Trainable("minimum", zeros_like(_minimum, requires_grad: true).DetachFromDisposeScope(), TrainableKind.Scale);
+    }
+
+    /// <summary>
+    /// By what a fitted step must be multiplied for the least squared error. TQ2_0 fits the largest weight of 256, so that
+    /// most of them become zero, and learning would spend its time on the way back.
+    /// </summary>
+    private static float BestFactor(ReadOnlySpan<float> weights, float step, float zero, float minimum, int top)
+    {
+        (float best, double least) = (1, double.PositiveInfinity);
+        for (int twentieths = 20; twentieths >= 3; twentieths--)
+        {
+            float factor = twentieths / 20f, tried = step * factor;
+            double error = 0;
+            foreach (float weight in weights)
+            {
+                float code = MathF.Round(Math.Clamp((weight - minimum) / tried + zero, 0, top));
+                double off = weight - (tried * (code - zero) + minimum);
+                error += off * off;
+            }
+            if (error < least) (best, least) = (factor, error);
+        }
+        return best;
     }
 
     public override IReadOnlyList<Trainable> Learned => _shift is null ? [_factor] : [_factor, _shift];
