@@ -28,6 +28,7 @@ internal sealed class Trainer : IDisposable
     private readonly TrainingOptions _options;
     private readonly AdamW _optimizer;
     private readonly Dictionary<string, Tensor> _best;
+    private readonly Undisturbed _undisturbed;
     private double _secondsBefore;
     private long _started;
 
@@ -38,6 +39,7 @@ internal sealed class Trainer : IDisposable
         if (options.Train == TrainedPart.Scales)
             foreach (TrainedMatrix matrix in student.Parts.Matrices.Values.Where(m => m.Format is not null)) matrix.FixCodes();
         _optimizer = new AdamW([.. student.Parts.Trainables]);
+        _undisturbed = new Undisturbed(student.Parts.Matrices.Values.Sum(m => m.Values.numel()));
         _best = _optimizer.Trainables.ToDictionary(t => t.Name, t => t.Value.detach().clone().DetachFromDisposeScope());
     }
 
@@ -78,7 +80,7 @@ internal sealed class Trainer : IDisposable
         StopReason? reason;
         while ((reason = Stop()) is null)
         {
-            double loss = Update();
+            double loss = _undisturbed.Run(Update);
             State = State with { Step = State.Step + 1, Seconds = Seconds, LossSum = State.LossSum + loss };
             Progress?.Invoke(State.Step, loss, Math.Min(1, Done));
             if (State.Step % _options.EvaluateEvery == 0) Look(State.LossSum / _options.EvaluateEvery);
@@ -130,7 +132,7 @@ internal sealed class Trainer : IDisposable
     /// <summary>Measures the held-out text, and keeps the weights if they are the best so far.</summary>
     private void Look(double loss)
     {
-        double heldOut = HeldOut();
+        double heldOut = _undisturbed.Run(HeldOut);
         if (!double.IsFinite(heldOut)) throw Failed($"the held-out loss is {heldOut}");
         if (double.IsNaN(State.First)) State = State with { First = heldOut };
         bool better = heldOut < State.Best;
@@ -165,7 +167,7 @@ internal sealed class Trainer : IDisposable
     /// <summary>Replaces the checkpoint, unless the weights are no longer any good: then the one before stays.</summary>
     private void Save()
     {
-        if (!double.IsFinite(HeldOut())) throw Failed("the held-out loss is no number");
+        if (!double.IsFinite(_undisturbed.Run(HeldOut))) throw Failed("the held-out loss is no number");
         Checkpoint.Write(_options.Checkpoint, Tensors(), State with { Seconds = Seconds }, _options.Identity);
     }
 
