@@ -23,7 +23,7 @@ Row[] rows =
     new("Linear2", "2 bits, groups of 64", "Linear2", "", "1e-3", "15", "float"),
     new("Linear3", "3 bits, groups of 64", "Linear3", "", "2e-4", "15", "float"),
     new("Linear4", "4 bits, groups of 64", "Linear4", "", "1e-4", "10", "float"),
-    new("TQ2_0", "ternary, groups of 256", "TQ2_0", ".gguf", "1e-3", "15", "float"),
+    new("TQ2_0", "ternary, groups of 256", "TQ2_0", ".gguf", "1e-3", "8", "float"),
     new("W4A8", "Q4_0, inputs in int8 a token", "Q4_0", ".gguf", "1e-4", "10", "int8"),
 ];
 double exact = 0;
