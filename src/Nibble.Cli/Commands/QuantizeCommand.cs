@@ -25,7 +25,7 @@ internal sealed class QuantizeCommand : Verb
     private readonly Option<string> _to = new("--to") { Description = "A recipe (Q4_K_M, IQ3_XXS, ...) or a format of 'nibble formats' (Linear3-sym-g32, NF4, Vector8x256, ...).", HelpName = "RECIPE", DefaultValueFactory = _ => DefaultRecipe };
     private readonly Option<string?> _layout = new("--layout")
     {
-        Description = $"Write the folder as other programs read it: {string.Join(", ", WrittenLayout.All.Select(l => l.Name))}; for linear formats. [default: our own]",
+        Description = $"Write the folder as other programs read it: {string.Join(", ", WrittenLayout.All.Select(l => l.Name))}. [default: our own]",
         HelpName = "LAYOUT",
     };
     private readonly Option<string?> _method = new("--method")
@@ -162,7 +162,7 @@ internal sealed class QuantizeCommand : Verb
         var layout = WrittenLayout.Parse(name);
         if (!QuantizationSource.IsFolder(output)) throw new UnusableInputException($"--layout: is for a folder, and {output} is a GGUF file; name an output without .gguf");
         if (layout.Refusal(Format.Parse(recipe.Default)) is { } why)
-            throw new UnusableInputException($"--layout {layout.Name}: {why}, and {recipe.Default} is none of them; take --to Linear4-sym-g128 or another");
+            throw new UnusableInputException($"--layout {layout.Name}: {why}, and {recipe.Default} is none of them; take --to {layout.Example} or another");
         return layout;
     }
 

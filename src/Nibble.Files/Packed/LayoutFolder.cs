@@ -16,7 +16,7 @@ public static class LayoutFolder
     public static void Write(string from, string to, WrittenLayout layout, bool force)
     {
         using TensorFile source = TensorFile.Open(from);
-        LinearFormat format = Check(from, source.Tensors.Where(IsPacked), layout);
+        Format format = Check(from, source.Tensors.Where(IsPacked), layout);
         using var folder = new OutputFolder(to, force);
         File.WriteAllBytes(folder.PathOf("config.json"), PackedConfig.Write(from, json =>
         {
@@ -35,19 +35,19 @@ public static class LayoutFolder
     private static void Write(TensorFile source, TensorInfo tensor, WrittenLayout layout, SafetensorsWriter writer)
     {
         if (!IsPacked(tensor)) writer.Copy(source, tensor);
-        else foreach (byte[] part in layout.Pack(new LinearMatrix(source.Load(tensor)))) writer.Write(part);
+        else foreach (byte[] part in layout.Pack(source.Load(tensor))) writer.Write(part);
         source.Advise(tensor, MemoryAdvice.DontNeed);
     }
 
     private static IEnumerable<TensorInfo> Parts(TensorInfo tensor, WrittenLayout layout) => IsPacked(tensor)
-        ? layout.Parts(tensor.Name[..^Weight.Length], (LinearFormat)tensor.Format!, tensor.Rows, tensor.Columns) : [tensor];
+        ? layout.Parts(tensor.Name[..^Weight.Length], tensor.Format!, tensor.Rows, tensor.Columns) : [tensor];
 
     private static bool IsPacked(TensorInfo tensor) => tensor.Format is not null && SafetensorsType.FormatOf(tensor.Type) is null;
 
     /// <summary>The one format of all quantized tensors.</summary>
     /// <param name="place">The model, for messages.</param>
     /// <exception cref="UnusableInputException">The layout cannot hold one of them.</exception>
-    public static LinearFormat Check(string place, IEnumerable<TensorInfo> quantized, WrittenLayout layout)
+    public static Format Check(string place, IEnumerable<TensorInfo> quantized, WrittenLayout layout)
     {
         TensorInfo? first = null;
         foreach (TensorInfo tensor in quantized)
@@ -55,10 +55,10 @@ public static class LayoutFolder
             first ??= tensor;
             string? why = layout.Refusal(tensor.Format!)
                 ?? (tensor.Shape.Count != 2 || !tensor.Name.EndsWith(Weight, StringComparison.Ordinal) ? "holds the matrices of linear layers, no stacks of them" : null)
-                ?? layout.Refusal((LinearFormat)tensor.Format!, tensor.Rows, tensor.Columns)
+                ?? layout.Refusal(tensor.Format!, tensor.Rows, tensor.Columns)
                 ?? (tensor.Format!.Name != first.Format!.Name ? $"has one format for all, and {Quote.Name(first.Name)} is {first.Format}" : null);
             if (why is not null) throw new UnusableInputException($"{place}: tensor {Quote.Name(tensor.Name)} would be {tensor.Format}, but the layout {layout.Name} {why}");
         }
-        return (LinearFormat?)first?.Format ?? throw new UnusableInputException($"{place}: no tensor is quantized, so there is nothing to lay out for {layout.Name}");
+        return first?.Format ?? throw new UnusableInputException($"{place}: no tensor is quantized, so there is nothing to lay out for {layout.Name}");
     }
 }

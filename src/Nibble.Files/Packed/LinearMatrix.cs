@@ -11,7 +11,7 @@ internal sealed class LinearMatrix
     private readonly float[] _scales;
     private readonly byte[] _zeros;
 
-    /// <param name="weight">In a format that <see cref="WrittenLayout.Refusal(Format)"/> does not refuse.</param>
+    /// <param name="weight">In a format that <see cref="WrittenLinear.Refusal(Format)"/> does not refuse.</param>
     public LinearMatrix(Weight weight)
     {
         Format = (LinearFormat)weight.Format;

@@ -4,13 +4,14 @@ using Nibble.Core.Formats;
 namespace Nibble.Files.Packed;
 
 /// <summary>What <see cref="AwqLayout"/> reads.</summary>
-internal sealed class WrittenAwq : WrittenLayout
+internal sealed class WrittenAwq : WrittenLinear
 {
     public override string Name => "awq";
+    public override string Example => "Linear4-g128";
 
     private protected override IReadOnlyList<int> Bits => [4];
 
-    internal override string? Refusal(LinearFormat format, long rows, long columns) => rows % 8 != 0 ? $"packs eight outputs into a word, which do not divide {rows}" : null;
+    private protected override string? Refusal(LinearFormat format, long rows, long columns) => rows % 8 != 0 ? $"packs eight outputs into a word, which do not divide {rows}" : null;
 
     private protected override IEnumerable<(string Name, string Type, long[] Shape)> Describe(string module, LinearFormat format, long rows, long columns, long groups) =>
     [
@@ -19,7 +20,7 @@ internal sealed class WrittenAwq : WrittenLayout
         ($"{module}.scales", LinearMatrix.TypeOf(format).Name, [groups, rows]),
     ];
 
-    internal override IEnumerable<byte[]> Pack(LinearMatrix m)
+    private protected override IEnumerable<byte[]> Pack(LinearMatrix m)
     {
         int words = m.Rows / 8;
         var codes = new uint[checked(m.Columns * words)];
@@ -39,7 +40,7 @@ internal sealed class WrittenAwq : WrittenLayout
         yield return m.Scales(byGroup: true);
     }
 
-    internal override void WriteConfig(Utf8JsonWriter json, LinearFormat format)
+    private protected override void WriteConfig(Utf8JsonWriter json, LinearFormat format)
     {
         json.WriteNumber("bits", 4);
         json.WriteNumber("group_size", GroupSize(format));

@@ -4,7 +4,7 @@ using Nibble.Core.Formats;
 namespace Nibble.Files.Packed;
 
 /// <summary>What <see cref="CompressedTensorsLayout"/> reads, packed and dense.</summary>
-internal sealed class WrittenCompressedTensors : WrittenLayout
+internal sealed class WrittenCompressedTensors : WrittenLinear
 {
     public override string Name => "compressed-tensors";
 
@@ -18,7 +18,7 @@ internal sealed class WrittenCompressedTensors : WrittenLayout
         yield return ($"{module}.weight_shape", "I64", [2]);
     }
 
-    internal override IEnumerable<byte[]> Pack(LinearMatrix m)
+    private protected override IEnumerable<byte[]> Pack(LinearMatrix m)
     {
         yield return Bytes<uint>([.. Enumerable.Range(0, m.Rows).SelectMany(row => LinearMatrix.Words(m.Codes(row), m.Bits))]);
         yield return m.Scales(byGroup: false);
@@ -27,7 +27,7 @@ internal sealed class WrittenCompressedTensors : WrittenLayout
         yield return Bytes<long>([m.Rows, m.Columns]);
     }
 
-    internal override void WriteConfig(Utf8JsonWriter json, LinearFormat format)
+    private protected override void WriteConfig(Utf8JsonWriter json, LinearFormat format)
     {
         int size = GroupSize(format);
         json.WriteString("format", "pack-quantized");

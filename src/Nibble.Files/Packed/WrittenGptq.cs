@@ -7,13 +7,13 @@ namespace Nibble.Files.Packed;
 /// What <see cref="GptqLayout"/> reads. Symmetric formats are written as version 1, which every program reads; those with
 /// zero points as version 2, since version 1 cannot say a zero point of 0 that all programs understand alike.
 /// </summary>
-internal sealed class WrittenGptq : WrittenLayout
+internal sealed class WrittenGptq : WrittenLinear
 {
     public override string Name => "gptq";
 
     private protected override IReadOnlyList<int> Bits => [2, 3, 4, 8];
 
-    internal override string? Refusal(LinearFormat format, long rows, long columns) =>
+    private protected override string? Refusal(LinearFormat format, long rows, long columns) =>
         rows * format.Bits % 32 != 0 || columns * format.Bits % 32 != 0 ? $"packs rows and columns into words of 32 bits, which {format.Bits}-bit codes of [{rows}, {columns}] do not fill" : null;
 
     private protected override IEnumerable<(string Name, string Type, long[] Shape)> Describe(string module, LinearFormat format, long rows, long columns, long groups) =>
@@ -24,7 +24,7 @@ internal sealed class WrittenGptq : WrittenLayout
         ($"{module}.g_idx", "I32", [columns]),
     ];
 
-    internal override IEnumerable<byte[]> Pack(LinearMatrix m)
+    private protected override IEnumerable<byte[]> Pack(LinearMatrix m)
     {
         int lessOne = m.IsSymmetric ? 1 : 0;
         yield return Down(m.Rows, m.Columns * m.Bits / 32, row => LinearMatrix.Words(m.Codes(row), m.Bits));
@@ -34,7 +34,7 @@ internal sealed class WrittenGptq : WrittenLayout
         yield return Bytes<int>([.. Enumerable.Range(0, m.Columns).Select(c => c / (m.Columns / m.Groups))]);
     }
 
-    internal override void WriteConfig(Utf8JsonWriter json, LinearFormat format)
+    private protected override void WriteConfig(Utf8JsonWriter json, LinearFormat format)
     {
         bool symmetric = format.Kind == LinearKind.Symmetric;
         json.WriteNumber("bits", format.Bits);

@@ -28,6 +28,10 @@ public sealed class WrittenLayoutTests : IDisposable
     [InlineData("compressed-tensors", "Linear8-sym-row-f32")]
     [InlineData("compressed-tensors", "Linear3-g32")]
     [InlineData("compressed-tensors", "Linear5-sym-g64-bf16")]
+    [InlineData("bitsandbytes", "NF4")]
+    [InlineData("bitsandbytes", "NF4-g64-f32")]
+    [InlineData("fp8", "F8_E4M3-g32-f32")]
+    [InlineData("fp8", "F8_E4M3-g64")]
     public void Another_layout_holds_the_same_numbers(string layout, string format)
     {
         string model = GoldenCheckpoint.Folder("llama"), ours = _folder.PathOf("ours"), theirs = _folder.PathOf("theirs");
@@ -53,7 +57,9 @@ public sealed class WrittenLayoutTests : IDisposable
     [InlineData("Q4_0", "gptq", "holds linear formats only")]
     [InlineData("Linear5-g32", "gptq", "has codes of 2, 3, 4, 8 bits")]
     [InlineData("Linear4-min-g32", "awq", "has zero points, no minimums")]
-    [InlineData("Linear4-g32", "exl2", "there is no layout 'exl2'; known are gptq, awq, compressed-tensors")]
+    [InlineData("NF4-row", "bitsandbytes", "holds NF4 in groups of 64, 128,")]
+    [InlineData("F8_E5M2-g64", "fp8", "holds F8_E4M3 in groups")]
+    [InlineData("Linear4-g32", "exl2", "there is no layout 'exl2'; known are gptq, awq, compressed-tensors, bitsandbytes, fp8")]
     public void What_a_layout_cannot_hold_is_refused_before_any_work(string format, string layout, string message)
     {
         string output = _folder.PathOf("out");
