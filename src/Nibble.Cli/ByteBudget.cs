@@ -13,14 +13,11 @@ internal sealed class ByteBudget
     /// <summary>Chunks of the calibration text whose predictions are compared.</summary>
     private const int ComparedChunks = 4;
 
-    private static readonly (string Unit, double Bytes)[] Units =
-        [("KIB", 1L << 10), ("MIB", 1L << 20), ("GIB", 1L << 30), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("B", 1), ("", 1)];
-
     private readonly double? _bits;
     private readonly long _size;
 
     private ByteBudget(double? bits, long size, string name, bool forFolder) =>
-        (_bits, _size, Recipe) = (bits, size, BudgetPlanner.Start(name, forFolder));
+        (_bits, _size, Recipe) = (bits, size, BudgetPlanner.Draft(name, forFolder));
 
     /// <summary>Named after the budget, for the file's name and its metadata.</summary>
     public Recipe Recipe { get; }
@@ -35,16 +32,8 @@ internal sealed class ByteBudget
         if (bits is not null && size is not null) throw new UnusableInputException("--bits and --size: give one of them");
         if (text is null) throw new UnusableInputException($"{option}: what each matrix costs is measured on a text; give --calibration TEXT");
         if (bits is not (null or (>= 1 and <= 16))) throw new UnusableInputException($"--bits {bits}: a weight takes 1 to 16 bits");
-        return bits is { } b ? new ByteBudget(b, 0, string.Create(CultureInfo.InvariantCulture, $"{b}bits"), forFolder) : new ByteBudget(null, Parse(size!), size!.Replace(" ", "", StringComparison.Ordinal), forFolder);
-    }
-
-    private static long Parse(string size)
-    {
-        string text = size.Trim().ToUpperInvariant();
-        (string unit, double bytes) = Units.First(u => text.EndsWith(u.Unit, StringComparison.Ordinal));
-        return double.TryParse(text[..^unit.Length], NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && number * bytes is >= 1 and < 1e15
-            ? (long)(number * bytes)
-            : throw new UnusableInputException($"--size '{size}': write a number of bytes: 20MB, 1.5GiB, 20000000");
+        return bits is { } b ? new ByteBudget(b, 0, string.Create(CultureInfo.InvariantCulture, $"{b}bits"), forFolder)
+            : new ByteBudget(null, Quantity.ParseBytes("--size", size!), size!.Replace(" ", "", StringComparison.Ordinal), forFolder);
     }
 
     /// <summary>The plan that spends it.</summary>
@@ -56,7 +45,8 @@ internal sealed class ByteBudget
         QuantizationPlan draft = quantizer.Plan(Recipe, planOptions, allowRequantize, hasImportance: true);
         long beside = quantizer.FileBytes(draft, options, source.Output) - draft.Bytes;
         long bytes = _bits is { } bits ? (long)(bits * draft.Tensors.Sum(t => t.Tensor.Elements) / 8) : _size - beside;
-        return run.Terminal.Measure("measuring tensors", draft.Tensors.Count, "tensors", meter =>
-            new BudgetPlanner(source, pool).Plan(Recipe.Name, bytes, planOptions, text, ComparedChunks, (done, _) => meter.Done = done, run.Cancellation));
+        var planner = new BudgetPlanner(source, pool);
+        return run.Terminal.Measure("measuring tensors", BudgetPlanner.StepsOf(draft), "tensors", meter =>
+            planner.Plan(draft, bytes, text, ComparedChunks, done => meter.Done = done, run.Cancellation));
     }
 }

@@ -15,14 +15,20 @@ internal static class Quantity
         _ => Format(bytes, "0", "bytes"),
     };
 
-    /// <summary>Reads "500M" or "4G", decimal units as above, or plain bytes.</summary>
-    /// <exception cref="UnusableInputException">It is neither, or not above zero.</exception>
+    private static readonly (string Word, long Bytes)[] Units =
+    [
+        ("KiB", 1L << 10), ("MiB", 1L << 20), ("GiB", 1L << 30), ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000),
+        ("K", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("B", 1), ("", 1),
+    ];
+
+    /// <summary>Reads "500M", "20 MB" or "4G", decimal units as above, "1.5GiB", or plain bytes.</summary>
+    /// <exception cref="UnusableInputException">It is none of these, or not above zero.</exception>
     public static long ParseBytes(string option, string text)
     {
-        long unit = text.Length == 0 ? 1 : char.ToUpperInvariant(text[^1]) switch { 'K' => 1_000, 'M' => 1_000_000, 'G' => 1_000_000_000, _ => 1 };
-        bool isNumber = decimal.TryParse(unit == 1 ? text : text[..^1], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal number);
+        (string word, long unit) = Units.First(u => text.EndsWith(u.Word, StringComparison.OrdinalIgnoreCase));
+        bool isNumber = decimal.TryParse(text[..^word.Length].TrimEnd(), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal number);
         return isNumber && number > 0 && number <= long.MaxValue / unit && number * unit >= 1 ? (long)(number * unit)
-            : throw new UnusableInputException($"{option} {text}: give a number of bytes, for example 500M or 4G");
+            : throw new UnusableInputException($"{option} {text}: give a number of bytes, for example 500M, 20MB or 1.5GiB");
     }
 
     /// <summary>"5.77 M".</summary>

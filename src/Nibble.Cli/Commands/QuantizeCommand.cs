@@ -75,7 +75,8 @@ internal sealed class QuantizeCommand : Verb
         long started = Stopwatch.GetTimestamp();
         string path = ModelPath.Resolve(run.Get(_model));
         CalibratedMethod? method = Method(run.Get(_method), run.Get(_calibration), run.Get(_importance));
-        string? text = method is null ? null : ReadText(run.Get(_calibration)!);
+        (string Text, string Hash)? read = method is null ? null : TextFile.ReadHashed("--calibration", run.Get(_calibration)!);
+        string? text = read?.Text;
         if (method is not null && run.Get(_range) is not null)
             throw new UnusableInputException($"--range: {method.Name} chooses ranges by what the inputs are like; leave out --range, or take --method {Nearest}");
         if (run.Get(_calibrationChunks) < 1) throw new UnusableInputException("--calibration-chunks: calibrate on at least 1 chunk");
@@ -92,7 +93,7 @@ internal sealed class QuantizeCommand : Verb
             Resume = run.Get(_resume),
             Range = run.Get(_range) is { } range ? RangeRules.Parse(range) : null,
             Importance = run.Get(_importance) is { } measured ? ImportanceMatrix.Read(measured) : null,
-            CalibratedOn = CalibratedOn(run),
+            CalibratedOn = CalibratedOn(run, read?.Hash),
         };
         var planOptions = new PlanOptions
         {
@@ -193,12 +194,9 @@ internal sealed class QuantizeCommand : Verb
     }
 
     /// <summary>What the file will say that its bits were chosen by.</summary>
-    private string? CalibratedOn(Invocation run) =>
-        run.Get(_calibration) is { } text && File.Exists(text) ? $"text={Provenance.ShortHash(text)} chunks={run.Get(_calibrationChunks)}"
+    private string? CalibratedOn(Invocation run, string? textHash) =>
+        textHash is not null ? $"text={textHash} chunks={run.Get(_calibrationChunks)}"
         : run.Get(_importance) is { } file ? $"file={Provenance.ShortHash(file)}" : null;
-
-    private static string ReadText(string path) => File.Exists(path) ? File.ReadAllText(path)
-        : throw new UnusableInputException($"{path}: is not there; --calibration takes a text file");
 
     /// <summary>Refuses an existing output before any work, and says how to go on.</summary>
     private static void CheckFree(string output, bool force, bool evaluates)

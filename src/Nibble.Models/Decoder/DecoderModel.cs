@@ -14,7 +14,6 @@ public sealed unsafe partial class DecoderModel : IDisposable
 {
     private readonly DecoderOptions _options;
     private readonly Workspace _work;
-    private readonly Weight _embedding;
     private readonly Weight? _positions;
     private readonly float[] _tokenType;
     private readonly Norm? _embeddingNorm, _outputNorm;
@@ -33,20 +32,31 @@ public sealed unsafe partial class DecoderModel : IDisposable
         _work = new Workspace(pool);
         Config = source.Config;
         var parts = new LayerParts(source);
-        _embedding = source.Tensors["token_embd.weight"].Load();
+        Embedding = source.Tensors["token_embd.weight"].Load();
         _positions = source.Tensors.GetValueOrDefault("position_embd.weight")?.Load();
         _tokenType = FirstTokenType(source);
         _embeddingNorm = parts.Norm("token_embd_norm");
         _rotaries = [.. Config.Layers.Select(l => l.Rotary).OfType<RotaryConfig>().Distinct().Select(r => new RotaryTable(r))];
         _layers = [.. Config.Layers.Select((layer, l) => new DecoderLayer(parts, l, _rotaries.FirstOrDefault(r => r.Config == layer.Rotary)))];
         _outputNorm = parts.Norm("output_norm");
-        if (Config.Causal) _head = Config.TiedHead ? new Linear("output", _embedding, []) : parts.Linear("output");
+        if (Config.Causal) _head = Config.TiedHead ? new Linear("output", Embedding, []) : parts.Linear("output");
         Linears = parts.Linears;
         _norms = parts.Norms;
         if (_options.InputRounding is { IsStatic: false } rounding) RoundInputs(_ => rounding);
     }
 
     public ModelConfig Config { get; }
+
+    /// <summary>[vocabulary, hidden]; where it is the head too, the head has it as its own weight.</summary>
+    public Weight Embedding { get; private set; }
+
+    /// <summary>Puts another embedding of the same shape in place of this one; a head that shares it keeps the old.</summary>
+    public void ReplaceEmbedding(Weight weight)
+    {
+        if (weight.Rows != Embedding.Rows || weight.Columns != Embedding.Columns)
+            throw new ArgumentException($"the embedding is [{Embedding.Rows}, {Embedding.Columns}], not [{weight.Rows}, {weight.Columns}]", nameof(weight));
+        Embedding = weight;
+    }
 
     /// <summary>
     /// Every linear layer, in the order they run; a head tied to the embedding is not among them, for it is quantized as
@@ -166,7 +176,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
         for (int t = 0; t < tokens.Length; t++)
         {
             var row = new Span<float>(x + (nint)t * Config.Hidden, Config.Hidden);
-            _embedding.ReadRow(tokens[t], row);
+            Embedding.ReadRow(tokens[t], row);
             if (Config.EmbeddingScale != 1) TensorPrimitives.Multiply(row, Config.EmbeddingScale, row);
             if (_tokenType.Length > 0) TensorPrimitives.Add(row, _tokenType, row);
             if (_positions is null) continue;

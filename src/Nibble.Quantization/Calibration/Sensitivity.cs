@@ -21,6 +21,7 @@ internal sealed unsafe class Sensitivity : IDisposable
     private readonly KvCache _cache;
     private readonly NativeBuffer _reference, _logits;
     private readonly int _vocabulary, _scored;
+    private readonly Matrix[] _matrices;
 
     /// <param name="source">Must outlive this.</param>
     /// <param name="texts">Token ids, all of one length; the second half of each is looked at.</param>
@@ -31,6 +32,10 @@ internal sealed unsafe class Sensitivity : IDisposable
         int length = texts[0].Length;
         _scored = length / 2;
         _model = new DecoderModel(source, pool);
+        _matrices = [
+            .. _model.LinearsAndHead.Select(l => new Matrix(MatrixName.OfLinear(l.Name).Module, l.Weight, l.Replace)),
+            new Matrix("token_embd", _model.Embedding, _model.ReplaceEmbedding),
+        ];
         _cache = _model.NewCache(length);
         _logits = new NativeBuffer((nint)length * _vocabulary * sizeof(float));
         _reference = new NativeBuffer((nint)texts.Count * _scored * _vocabulary * sizeof(float));
@@ -42,27 +47,40 @@ internal sealed unsafe class Sensitivity : IDisposable
     }
 
     /// <summary>Rounds some matrices to nearest, measures, and puts the original back.</summary>
-    /// <param name="isRounded">Which linear layers, by name.</param>
-    /// <returns>The mean KL divergence and the relative squared error of the rounding; null if there is no such layer.</returns>
-    public (double Divergence, double RelativeError)? Measure(Func<string, bool> isRounded, Format format)
+    /// <returns>The mean KL divergence and the relative squared error of the rounding; null if the model has no such matrix.</returns>
+    public (double Divergence, double RelativeError)? Measure(IReadOnlySet<string> modules, Format format)
     {
-        Linear[] linears = [.. _model.LinearsAndHead.Where(l => isRounded(l.Name))];
-        if (linears.Length == 0) return null;
-        Weight[] originals = [.. linears.Select(l => l.Weight)];
-        double error = 0;
-        foreach (Linear linear in linears)
-        {
-            Weight rounded = Weight.Allocate(linear.Name, format, linear.Weight.Rows, linear.Weight.Columns);
-            new ImportanceRounding().Quantize(linear.Weight, rounded, InputMoments.Alike(linear.Weight.Columns), null, _pool);
-            error += FormatError.Between(linear.Weight, rounded, linear.Weight.Rows) / linears.Length;
-            linear.Replace(rounded);
-        }
-        double divergence = Divergence();
-        foreach ((Linear linear, Weight original) in linears.Zip(originals)) linear.Replace(original);
+        Matrix[] matrices = Of(modules);
+        if (matrices.Length == 0) return null;
+        double error = Round(modules, format), divergence = Divergence();
+        foreach (Matrix matrix in matrices) matrix.Replace(matrix.Original);
         return (divergence, error);
     }
 
-    private double Divergence()
+    /// <summary>Rounds some matrices to nearest, and leaves them so until they are rounded otherwise, always from the original.</summary>
+    /// <param name="modules">The decoder's names: <c>blk.0.attn_q</c>, <c>output</c>, <c>token_embd</c>; of experts, all.</param>
+    /// <returns>The relative squared error.</returns>
+    public double Round(IReadOnlySet<string> modules, Format format)
+    {
+        Matrix[] matrices = Of(modules);
+        var all = new SquaredError();
+        foreach (Matrix matrix in matrices)
+        {
+            Weight rounded = Weight.Allocate(matrix.Original.Name, format, matrix.Original.Rows, matrix.Original.Columns);
+            new ImportanceRounding().Quantize(matrix.Original, rounded, InputMoments.Alike(matrix.Original.Columns), null, _pool);
+            all += FormatError.Between(matrix.Original, rounded, matrix.Original.Rows);
+            matrix.Replace(rounded);
+        }
+        return all.Relative;
+    }
+
+    private Matrix[] Of(IReadOnlySet<string> modules) => [.. _matrices.Where(m => modules.Contains(m.Module))];
+
+    /// <summary>A matrix of the model, and how another takes its place.</summary>
+    private sealed record Matrix(string Module, Weight Original, Action<Weight> Replace);
+
+    /// <summary>The mean KL divergence of the model as it is from the original.</summary>
+    public double Divergence()
     {
         double sum = 0;
         for (int i = 0; i < _texts.Count; i++)

@@ -3,6 +3,7 @@ using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Quantization.Calibration;
+using Nibble.Quantization.Ranges;
 
 namespace Nibble.Quantization.Methods;
 
@@ -97,6 +98,8 @@ public sealed class Awq : CalibratedMethod
         return null;
     }
 
+    private static readonly MinMaxRange Extremes = new();
+
     private struct ClipJob : IParallelJob
     {
         public Weight Source, Target;
@@ -131,7 +134,7 @@ public sealed class Awq : CalibratedMethod
             {
                 float limit = largest * (1 - i / (2f * Clips));
                 TensorPrimitives.Clamp(weights, -limit, limit, clipped);
-                format.Fit(clipped, new FitOptions { Importance = Importance.AsSpan(column, weights.Length) }, trial);
+                format.Fit(clipped, new FitOptions { Importance = Importance.AsSpan(column, weights.Length), Range = Extremes }, trial);
                 for (int k = 0; k < weights.Length; k += format.Stride) format.Put(trial, k, weights.Slice(k, format.Stride), rounded.Slice(k, format.Stride));
                 TensorPrimitives.Subtract(weights, rounded, rounded);
                 double error = Moments.Quadratic(rounded, column);

@@ -21,7 +21,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     private const int RowsAtOnce = 4;
 
     private readonly GrowingBuffer _bytes = new(), _behind = new();
-    private double[] _errors = [], _powers = [], _largest = [];
+    private SquaredError[] _errors = [];
 
     /// <summary>Whether scales and minimums are solved by <see cref="Hqq"/>, where a format has them.</summary>
     public bool Solves { get; init; }
@@ -41,11 +41,11 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     {
         int rowBytes = checked((int)format.RowBytes(source.Columns));
         int chunk = Math.Clamp(ChunkBytes / rowBytes, 1, source.Rows);
-        if (_errors.Length < chunk) (_errors, _powers, _largest) = (new double[chunk], new double[chunk], new double[chunk]);
+        if (_errors.Length < chunk) _errors = new SquaredError[chunk];
         _bytes.Reserve((nint)chunk * rowBytes);
         _behind.Reserve((nint)chunk * rowBytes);
         (GrowingBuffer bytes, GrowingBuffer written) = (_bytes, _behind);
-        double error = 0, power = 0, largest = 0;
+        var sum = new SquaredError();
         TensorError[] codes = [.. Enumerable.Range(0, pool.Workers).Select(_ => new TensorError(format))];
         var all = new Job
         {
@@ -56,8 +56,6 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             Importance = importance,
             RowBytes = rowBytes,
             Errors = _errors,
-            Powers = _powers,
-            Largest = _largest,
             Codes = codes,
             Solves = Solves && Hqq.Suits(format),
             CodeStride = TensorError.Stride(source.Rows, source.Columns),
@@ -72,9 +70,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
                 int rows = Math.Min(chunk, source.Rows - first);
                 Job job = all with { First = first, Rows = rows, Bytes = bytes.Pointer };
                 pool.Run(ref job);
-                error += TensorPrimitives.Sum<double>(_errors.AsSpan(0, rows));
-                power += TensorPrimitives.Sum<double>(_powers.AsSpan(0, rows));
-                largest = Math.Max(largest, TensorPrimitives.Max<double>(_largest.AsSpan(0, rows)));
+                foreach (SquaredError row in _errors.AsSpan(0, rows)) sum += row;
                 writing.GetAwaiter().GetResult();
                 writing = Write(write, bytes.Pointer, rows * rowBytes, first, rows);
                 (bytes, written) = (written, bytes);
@@ -87,7 +83,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             Task.WaitAny([writing], CancellationToken.None);
         }
         foreach (TensorError other in codes.AsSpan(1)) codes[0].Merge(other);
-        return RoundingError.Of(error, power, largest, codes[0]);
+        return RoundingError.Of(sum, codes[0]);
     }
 
     /// <summary>The format with the table that a matrix shares, learned from all its weights.</summary>
@@ -159,7 +155,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
         public required int RowBytes;
         public int First, Rows;
         public byte* Bytes;
-        public required double[] Errors, Powers, Largest;
+        public required SquaredError[] Errors;
         public required TensorError[] Codes;
         public required bool Solves;
         public required int CodeStride;
@@ -187,9 +183,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
             else solver.Encode(row, options, bytes);
             Format.Decode(bytes, decoded);
             if ((First + r) % CodeStride == 0) codes.Add(row, bytes, decoded);
-            TensorPrimitives.Subtract(row, decoded, decoded);
-            (Errors[r], Powers[r]) = (TensorPrimitives.SumOfSquares<float>(decoded), power);
-            Largest[r] = Math.Abs(TensorPrimitives.MaxMagnitude<float>(decoded));
+            Errors[r] = SquaredError.Of(row, decoded, power);
         }
 
         private readonly ReadOnlySpan<float> ImportanceOf(int row)

@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using Nibble.Core.Formats;
 using Nibble.Quantization.Evaluation;
 
@@ -10,8 +9,7 @@ namespace Nibble.Quantization.Methods;
 /// <param name="Codes">How the codes were used, and how many weights were clipped: of every row, or of every n-th where the tensor is large.</param>
 public readonly record struct RoundingError(double RelativeMse, double MaxError, TensorError? Codes)
 {
-    internal static RoundingError Of(double error, double power, double maxError, TensorError? codes) =>
-        new(error == 0 ? 0 : error / power, maxError, codes);
+    internal static RoundingError Of(SquaredError sum, TensorError? codes) => new(sum.Relative, sum.Largest, codes);
 
     /// <summary>Signal to quantization noise in decibels; infinite where nothing was lost.</summary>
     public double SqnrDecibel => -10 * Math.Log10(RelativeMse);
@@ -23,9 +21,9 @@ internal sealed class RoundingSum(Format format, int rows, int columns)
 {
     private readonly TensorError _codes = new(format);
     private readonly int _stride = TensorError.Stride(rows, columns);
-    private double _error, _power, _largest;
+    private SquaredError _sum;
 
-    public RoundingError Result => RoundingError.Of(_error, _power, _largest, _codes);
+    public RoundingError Result => RoundingError.Of(_sum, _codes);
 
     /// <param name="row">Its place in the tensor.</param>
     /// <param name="original">The row as it was.</param>
@@ -34,9 +32,6 @@ internal sealed class RoundingSum(Format format, int rows, int columns)
     public void Add(int row, ReadOnlySpan<float> original, ReadOnlySpan<byte> stored, Span<float> decoded)
     {
         if (row % _stride == 0) _codes.Add(original, stored, decoded);
-        TensorPrimitives.Subtract(original, decoded, decoded);
-        _error += TensorPrimitives.SumOfSquares<float>(decoded);
-        _power += TensorPrimitives.SumOfSquares(original);
-        _largest = Math.Max(_largest, Math.Abs(TensorPrimitives.MaxMagnitude<float>(decoded)));
+        _sum += SquaredError.Of(original, decoded);
     }
 }

@@ -28,56 +28,98 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
     private static readonly string[] OwnLarge = ["Trellis2-h", "Trellis3-h", "Trellis4-h", "Linear5-sym-g64-h", "Linear6-sym-g64-h", "Linear8-sym-g64-h"];
     private static readonly string[] OwnSmall = ["Linear2-g32", "Linear3-g32", "Linear4-g32", "Linear5-g32", "Linear6-g32", "Linear8-g32"];
 
-    /// <summary>The recipe that a budget starts from, and that stands for it.</summary>
+    /// <summary>Of tensors that are not measured: the recipe that a plan starts from, under the name of the budget.</summary>
     /// <param name="name">Of the budget: <c>3.5bits</c>.</param>
     /// <param name="forFolder">Whether formats of our own will do.</param>
-    public static Recipe Start(string name, bool forFolder) => Recipe.Parse(forFolder ? "Trellis4-h" : "IQ4_XS") with { Name = name, FileType = null };
+    public static Recipe Draft(string name, bool forFolder) => Recipe.Parse(forFolder ? "Trellis4-h" : "IQ4_XS") with { Name = name, FileType = null };
+
+    /// <summary>What <see cref="Plan"/> will have counted at the end.</summary>
+    public static int StepsOf(QuantizationPlan draft) => 2 * draft.Tensors.Count;
 
     /// <summary>A plan whose tensors take no more than <paramref name="bytes"/>.</summary>
-    /// <param name="name">Of the recipe that this makes: <c>3.5bits</c>.</param>
+    /// <param name="draft">The plan of <see cref="Draft"/> for the source.</param>
     /// <param name="bytes">Of all tensors' data.</param>
     /// <param name="text">The calibration text; a few chunks of it are predicted again and again.</param>
-    /// <param name="progress">Told the tensors that are measured, and their number.</param>
+    /// <param name="progress">Told the steps that are done.</param>
     /// <exception cref="UnusableInputException">The budget is too small for any choice.</exception>
-    public QuantizationPlan Plan(
-        string name, long bytes, PlanOptions options, string text, int chunks, Action<int, int> progress, CancellationToken cancellation)
-    {
-        QuantizationPlan plan = QuantizationPlan.Make(Start(name, source.IsForFolder), [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance: true), options);
-        StorageChoice[][] choices = Choices(plan, options, text, chunks, progress, cancellation);
-        StorageChoice[] chosen = Budget.Spend(choices, bytes);
-        return plan with { Tensors = [.. plan.Tensors.Zip(chosen, (tensor, choice) => tensor with { Format = choice.Format, Wanted = null })] };
-    }
-
-    private StorageChoice[][] Choices(
-        QuantizationPlan plan, PlanOptions options, string text, int chunks, Action<int, int> progress, CancellationToken cancellation)
+    public QuantizationPlan Plan(QuantizationPlan draft, long bytes, string text, int chunks, Action<int> progress, CancellationToken cancellation)
     {
         using Sensitivity sensitivity = source.MeasureSensitivity(text, chunks, pool);
-        var choices = new StorageChoice[plan.Tensors.Count][];
-        for (int i = 0; i < choices.Length; i++)
+        int done = 0;
+        Candidate[] candidates = [.. source.Tensors.Zip(draft.Tensors, (tensor, planned) =>
         {
             cancellation.ThrowIfCancellationRequested();
-            choices[i] = Choices(source.Tensors[i], plan.Tensors[i], sensitivity, options);
-            progress(i + 1, choices.Length);
-        }
-        return choices;
+            Candidate candidate = Measure(tensor, planned, sensitivity, draft.Options);
+            progress(++done);
+            return candidate;
+        })];
+        StorageChoice[] chosen = Budget.Spend([.. candidates.Select(c => c.Choices)], bytes);
+        chosen = Repair(candidates, chosen, bytes, sensitivity, () => progress(++done), cancellation);
+        return draft with { Tensors = [.. draft.Tensors.Zip(chosen, (tensor, choice) => tensor with { Format = choice.Format, Wanted = null })] };
     }
 
     private string[] Tried(int columns) =>
         source.IsForFolder ? columns % 64 == 0 ? OwnLarge : OwnSmall : columns % 256 == 0 ? Large : Small;
 
-    private StorageChoice[] Choices(SourceTensor tensor, PlannedTensor planned, Sensitivity sensitivity, PlanOptions options)
+    /// <summary>A tensor and the ways to store it.</summary>
+    /// <param name="Modules">What reads it, as <see cref="Sensitivity"/> knows it; empty if it stays as planned.</param>
+    /// <param name="Choices">At least one.</param>
+    /// <param name="Left">The share of nearest rounding's error that is left once it is made.</param>
+    private sealed record Candidate(HashSet<string> Modules, StorageChoice[] Choices, double Left);
+
+    private Candidate Measure(SourceTensor tensor, PlannedTensor planned, Sensitivity sensitivity, PlanOptions options)
     {
-        StorageChoice[] asPlanned = [new StorageChoice(planned.Format, planned.Bytes, 0)];
+        var asPlanned = new Candidate([], [new StorageChoice(planned.Format, planned.Bytes, 0)], 1);
         if (planned.Format.Family == FormatFamily.Float || options.Overrides.Any(o => o.Matches(tensor.Info.Name))) return asPlanned;
         bool isHead = source.IsHead(tensor);
         if (isHead && options.HeadFormat is not null) return asPlanned;
         Format[] tried = [.. Tried(tensor.Columns).Select(Format.Parse).Where(f => f.Divides(tensor.Columns)).Select(f => f.ForColumns(tensor.Columns))];
         if (tried.Length == 0) return asPlanned;
-        HashSet<string> modules = isHead ? ["output"] : [.. tensor.Matrices.Select(m => m.Module)];
-        Format trial = tried[tried.Length / 2];
-        // A matrix that no product reads, an embedding apart from the head, has no price; it stays as planned.
-        if (sensitivity.Measure(l => modules.Contains(MatrixName.OfLinear(l).Module), trial) is not { RelativeError: > 0 } measured) return asPlanned;
-        double price = measured.Divergence / measured.RelativeError * (isHead ? 1 : LeftByCalibration);
-        return [.. tried.Select(f => new StorageChoice(f, f.RowBytes(tensor.Columns) * tensor.Rows, price * FormatError.Of(tensor, f, TriedRows)))];
+        HashSet<string> modules = [.. tensor.Matrices.Select(m => m.Module)];
+        if (isHead) modules.Add("output");
+        // What nothing reads has no price; it stays as planned.
+        if (sensitivity.Measure(modules, tried[tried.Length / 2]) is not { RelativeError: > 0 } measured) return asPlanned;
+        double left = isHead || tensor.Info.Name == "token_embd.weight" ? 1 : LeftByCalibration;
+        double price = measured.Divergence / measured.RelativeError * left;
+        return new Candidate(modules, [.. tried.Select(f => new StorageChoice(f, f.RowBytes(tensor.Columns) * tensor.Rows, price * FormatError.Of(tensor, f, TriedRows)))], left);
     }
+
+    /// <summary>
+    /// Prices were measured one tensor at a time. With all rounded as chosen, each is measured once more: what its next larger
+    /// format saves, beside what it was expected to. The budget is spent again by the prices so corrected, and whichever of the two mixes
+    /// diverges less is taken.
+    /// </summary>
+    private static StorageChoice[] Repair(
+        Candidate[] candidates, StorageChoice[] chosen, long bytes, Sensitivity sensitivity, Action step, CancellationToken cancellation)
+    {
+        Round(chosen);
+        double divergence = sensitivity.Divergence();
+        var corrected = new StorageChoice[candidates.Length][];
+        for (int i = 0; i < candidates.Length; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Candidate candidate = candidates[i];
+            corrected[i] = candidate.Choices;
+            StorageChoice? larger = candidate.Choices.Where(c => c.Bytes > chosen[i].Bytes && c.Divergence < chosen[i].Divergence).MinBy(c => c.Bytes);
+            step();
+            if (candidate.Modules.Count == 0 || larger is null) continue;
+            sensitivity.Round(candidate.Modules, larger.Format);
+            double saved = (divergence - sensitivity.Divergence()) * candidate.Left, expected = chosen[i].Divergence - larger.Divergence;
+            sensitivity.Round(candidate.Modules, chosen[i].Format);
+            double factor = Math.Clamp(saved / expected, 1 / LargestCorrection, LargestCorrection);
+            corrected[i] = [.. candidate.Choices.Select(c => c with { Divergence = c.Divergence * factor })];
+        }
+        StorageChoice[] again = Budget.Spend(corrected, bytes);
+        Round(again);
+        return sensitivity.Divergence() < divergence ? again : chosen;
+
+        void Round(StorageChoice[] all)
+        {
+            foreach ((Candidate candidate, StorageChoice choice) in candidates.Zip(all))
+                if (candidate.Modules.Count > 0) sensitivity.Round(candidate.Modules, choice.Format);
+        }
+    }
+
+    /// <summary>The saving of one step is a small difference, so a price is trusted to be right within this factor.</summary>
+    private const double LargestCorrection = 3;
 }

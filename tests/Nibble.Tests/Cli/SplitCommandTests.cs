@@ -22,7 +22,9 @@ public sealed class SplitCommandTests : IDisposable
     [Theory]
     [InlineData("--max-tensors", "20", 3)]
     [InlineData("--max-size", "2.5M", 3)]
+    [InlineData("--max-size", "2.5 MB", 3)]
     [InlineData("--max-size", "1G", 1)]
+    [InlineData("--max-size", "1GiB", 1)]
     public void Shards_merge_to_the_same_bytes(string option, string value, int shards)
     {
         string[] paths = Split(option, value);

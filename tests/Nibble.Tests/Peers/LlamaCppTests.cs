@@ -16,10 +16,13 @@ public class LlamaCppTests
 {
     private const int Steps = 32;
 
+    /// <summary>The mix of formats that a size makes.</summary>
+    private const string Budget = "budget";
+
     private const string Prompt = "The old man looked out over the sea and";
 
     /// <summary>Every format of GGUF that llama.cpp computes with (F64 it only stores), and a recipe that mixes some.</summary>
-    private static string[] Recipes => [.. Format.All.Where(f => f.GgufType is not null && f.Name != "F64").Select(f => f.Name), "Q4_K_M"];
+    private static string[] Recipes => [.. Format.All.Where(f => f.GgufType is not null && f.Name != "F64").Select(f => f.Name), "Q4_K_M", Budget];
 
     [Fact]
     public async Task The_embedded_model_goes_on_alike_in_every_format()
@@ -86,6 +89,7 @@ public class LlamaCppTests
     {
         string[] how = FormatOf(recipe) switch
         {
+            null when recipe == Budget => ["--size", "3.5MB", "--calibration", EmbeddedModel.Text, "--calibration-chunks", "2"],
             null => ["--to", recipe],
             { Family: FormatFamily.Vector } => ["--to", "F16", "--override", $@"blk\.0\..*={recipe}"],
             _ => ["--to", recipe, "--pure"],

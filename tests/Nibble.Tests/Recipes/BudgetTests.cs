@@ -1,6 +1,10 @@
 using Nibble.Core;
 using Nibble.Core.Formats;
+using Nibble.Core.Threading;
+using Nibble.Models;
+using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Recipes;
+using Nibble.Tests.Golden;
 
 namespace Nibble.Tests.Recipes;
 
@@ -51,5 +55,17 @@ public class BudgetTests
         }
         double step = tensors.Max(t => Enumerable.Range(0, 3).Max(i => t[i].Divergence - t[i + 1].Divergence));
         Assert.InRange(chosen.Sum(c => c.Divergence), best - 1e-12, best + step);
+    }
+
+    [Fact]
+    public void An_embedding_apart_from_the_head_has_a_price_and_is_put_back()
+    {
+        using var pool = new WorkerPool(1);
+        using ModelSource source = ModelSource.Open(GoldenCheckpoint.Folder("llama"));
+        Assert.False(source.Config.TiedHead);
+        using var sensitivity = new Sensitivity(source, [[.. Enumerable.Range(1, 24)]], pool);
+        Assert.True(sensitivity.Measure(new HashSet<string> { "token_embd" }, Format.Parse("Q4_0")) is { Divergence: > 0, RelativeError: > 0 });
+        Assert.Equal(0, sensitivity.Divergence(), 1e-12);
+        Assert.Null(sensitivity.Measure(new HashSet<string> { "nothing" }, Format.Parse("Q4_0")));
     }
 }
