@@ -10,6 +10,8 @@ namespace Nibble.Training;
 /// <remarks>Work that allocates more than the allowance is collected after all, as it would be without this.</remarks>
 internal sealed class Undisturbed(long weights)
 {
+    private static readonly Lock One = new();
+
     private const long Least = 64L << 20, Most = 1L << 30;
 
     /// <summary>Bytes that may be allocated: rounding a matrix by its format's own code takes two copies of it.</summary>
@@ -17,6 +19,8 @@ internal sealed class Undisturbed(long weights)
 
     public T Run<T>(Func<T> work)
     {
+        // A process has one such region; who comes second waits.
+        using Lock.Scope only = One.EnterScope();
         bool begun = GC.TryStartNoGCRegion(_allowance);
         try
         {
