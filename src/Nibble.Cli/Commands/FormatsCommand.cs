@@ -15,9 +15,15 @@ internal sealed class FormatsCommand : Verb
 
     protected override void Execute(Invocation run)
     {
-        var result = new FormatsResult([.. Format.All.Select(f => new FormatRow(
-            f.Name, f.BitsPerWeight, f.BlockSize, f.BlockBytes, f.Family.ToString().ToLowerInvariant(), f.GgufType))]);
+        var result = new FormatsResult([.. Format.All.Select(Row)]);
         run.Print(result, ResultJson.Written.FormatsResult, r => run.Terminal.Write(Table(r)));
+    }
+
+    /// <summary>A block that is a row as long as it comes is shown for one of <see cref="Format.NominalRow"/> weights.</summary>
+    private static FormatRow Row(Format format)
+    {
+        Format shown = format.BlockSize == 0 ? format.ForColumns(Format.NominalRow) : format;
+        return new FormatRow(format.Name, shown.BitsPerWeight, shown.BlockSize, shown.BlockBytes, format.Family.ToString().ToLowerInvariant(), format.GgufType);
     }
 
     private static Table Table(FormatsResult result)

@@ -38,7 +38,7 @@ public abstract partial class Format
     public double BitsPerWeight => BlockSize == 0 ? ForColumns(NominalRow).BitsPerWeight : 8.0 * BlockBytes / BlockSize;
 
     /// <summary>The row that bits a weight are stated for where the block is a row of any length.</summary>
-    private const int NominalRow = 4096;
+    public const int NominalRow = 4096;
 
     /// <summary>Bytes of a row. Throws <see cref="UnusableInputException"/> if the block does not divide it.</summary>
     public long RowBytes(long columns)

@@ -43,6 +43,8 @@ public class CommandLineTests
         Assert.Equal(18, q4.GetProperty("block_bytes").GetInt32());
         Assert.Equal("linear", q4.GetProperty("family").GetString());
         Assert.Equal(2, q4.GetProperty("gguf_type").GetInt32());
+        Assert.All(formats.EnumerateArray(), f => Assert.Equal(
+            f.GetProperty("bits_per_weight").GetDouble(), 8.0 * f.GetProperty("block_bytes").GetInt32() / f.GetProperty("block_size").GetInt32(), 9));
     }
 
     [Fact]
