@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Numerics.Tensors;
 using Nibble.Core.Kernels;
 
@@ -37,7 +36,7 @@ public sealed class ColumnRotation : IEquatable<ColumnRotation>
         uint hash = column + Seed;
         hash = (hash ^ (hash >> 16)) * 0x85EBCA6B;
         hash = (hash ^ (hash >> 13)) * 0xC2B2AE35;
-        return BitOperations.PopCount((hash ^ (hash >> 16)) & 1) == 0 ? 1 : -1;
+        return ((hash ^ (hash >> 16)) & 1) == 0 ? 1 : -1;
     }
 
     /// <summary>A row becomes row R, in place.</summary>

@@ -7,7 +7,7 @@ namespace Nibble.Core.Formats;
 /// Eight weights a code of 16 bits, a point of the lattice E8 (<see cref="E8Lattice"/>) under a scale of a group, a row or the
 /// tensor: a codebook that needs no training. A block is the scale, then the codes, each two bytes.
 /// </summary>
-public sealed class E8Format : Format
+public sealed class E8Format : StrideFormat
 {
     private static readonly Granularity DefaultGranularity = Granularity.Group(64);
 
@@ -119,10 +119,7 @@ public sealed class E8Format : Format
         return sum;
     }
 
-    public override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, Span<float> rounded) =>
-        Put(block, at, weights, default, rounded);
-
-    private void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, Span<float> rounded)
+    protected override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, Span<float> rounded)
     {
         float scale = ScaleOf(block), inverse = scale < 1e-37f ? 0 : 1 / scale;
         Span<float> x = stackalloc float[E8Lattice.Dimension];
@@ -130,18 +127,6 @@ public sealed class E8Format : Format
         int code = E8Lattice.Nearest(x, importance, out _);
         BinaryPrimitives.WriteUInt16LittleEndian(block[(HeaderBytes + at / Stride * sizeof(ushort))..], (ushort)code);
         E8Lattice.Read(code, scale).CopyTo(rounded);
-    }
-
-    public override void Encode(ReadOnlySpan<float> row, in FitOptions options, Span<byte> bytes)
-    {
-        Span<float> rounded = stackalloc float[Stride], tempered = stackalloc float[Stride];
-        for (int from = 0; from < row.Length; from += BlockSize, bytes = bytes[BlockBytes..])
-        {
-            FitOptions own = options.Slice(from, BlockSize);
-            Fit(row.Slice(from, BlockSize), own, bytes[..BlockBytes]);
-            for (int at = 0; at < BlockSize; at += Stride)
-                Put(bytes[..BlockBytes], at, row.Slice(from + at, Stride), VectorImportance.Temper(own.Importance, at, tempered), rounded);
-        }
     }
 
     public override void Decode(ReadOnlySpan<byte> bytes, Span<float> weights)

@@ -31,12 +31,6 @@ public sealed partial class TableFormat : GroupedFormat
     /// <summary>The table's name, without granularity and scale.</summary>
     public string TableName => _kind.Name;
 
-    /// <summary>The level of each code.</summary>
-    public float[] LevelValues() => [.. Enumerable.Range(0, CodeCount).Select(code => _table[code])];
-
-    /// <summary>The scale of a block's first group.</summary>
-    public float ReadScale(ReadOnlySpan<byte> block) => ScaleOf(Parameters(block), 0);
-
     protected override GroupedFormat Bind(int columns, ReadOnlyMemory<byte> shared) => new TableFormat(_kind, Granularity, Scale, columns, shared);
 
     private float ScaleOf(ReadOnlySpan<byte> parameters, int group) => _scales.Read(parameters, Groups == 1 ? 0 : group);

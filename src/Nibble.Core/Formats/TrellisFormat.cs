@@ -7,7 +7,7 @@ namespace Nibble.Core.Formats;
 /// decibel of what no code can do better than, where equal steps lose three. Made for weights that are near Gaussian, as a
 /// rotation leaves them (<see cref="RotatedFormat"/>). A block is the scale, then the rings, each 64 weights.
 /// </summary>
-public sealed class TrellisFormat : Format
+public sealed class TrellisFormat : StrideFormat
 {
     private static readonly Granularity DefaultGranularity = Granularity.Row;
 
@@ -65,15 +65,12 @@ public sealed class TrellisFormat : Format
         _scale.Write(block, [(float)Math.Sqrt(power / weights.Length) * UnitOf(Bits)]);
     }
 
-    public override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, Span<float> rounded) =>
-        Put(block, at, weights, default, rounded);
-
-    private void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, Span<float> rounded)
+    protected override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, Span<float> rounded)
     {
         float scale = ScaleOf(block);
         Span<float> line = stackalloc float[TrellisCode.Length];
         Span<ushort> states = stackalloc ushort[TrellisCode.Length];
-        TensorPrimitives.Multiply(weights[..TrellisCode.Length], scale < 1e-37f ? 0 : 1 / scale, line);
+        TensorPrimitives.Multiply(weights, scale < 1e-37f ? 0 : 1 / scale, line);
         TrellisSearch.Own.Nearest(line, importance, Bits, states);
         TrellisCode.Write(states, Bits, Ring(block, at));
         for (int t = 0; t < states.Length; t++) rounded[t] = scale * TrellisCode.Numbers[states[t]];
@@ -83,18 +80,6 @@ public sealed class TrellisFormat : Format
     {
         int bytes = TrellisCode.Bytes(Bits);
         return block.Slice(_scale.Bytes + at / TrellisCode.Length * bytes, bytes);
-    }
-
-    public override void Encode(ReadOnlySpan<float> row, in FitOptions options, Span<byte> bytes)
-    {
-        Span<float> rounded = stackalloc float[Stride], tempered = stackalloc float[Stride];
-        for (int from = 0; from < row.Length; from += BlockSize, bytes = bytes[BlockBytes..])
-        {
-            FitOptions own = options.Slice(from, BlockSize);
-            Fit(row.Slice(from, BlockSize), own, bytes[..BlockBytes]);
-            for (int at = 0; at < BlockSize; at += Stride)
-                Put(bytes[..BlockBytes], at, row.Slice(from + at, Stride), VectorImportance.Temper(own.Importance, at, tempered), rounded);
-        }
     }
 
     public override void Decode(ReadOnlySpan<byte> bytes, Span<float> weights)

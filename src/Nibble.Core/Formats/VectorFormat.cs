@@ -11,7 +11,7 @@ namespace Nibble.Core.Formats;
 /// divided by one (of a group or a row); then the codes, stage by stage for each vector, in a dense run
 /// (<see cref="BitPacking"/>). docs/format.md gives the bytes.
 /// </remarks>
-public sealed partial class VectorFormat : Format
+public sealed partial class VectorFormat : StrideFormat
 {
     /// <summary>What a name says of a vector format.</summary>
     /// <param name="Dimension">Weights a vector: 2, 4 or 8.</param>
@@ -147,11 +147,9 @@ public sealed partial class VectorFormat : Format
         return best;
     }
 
-    public override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, Span<float> rounded) =>
-        Put(block, at / _shape.Dimension, weights[.._shape.Dimension], default, rounded);
-
-    private void Put(Span<byte> block, int vector, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, Span<float> rounded)
+    protected override void Put(Span<byte> block, int at, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, Span<float> rounded)
     {
+        int vector = at / _shape.Dimension;
         Span<int> codes = stackalloc int[_shape.Stages];
         Search(weights, importance, ScaleOf(block), StagesAt(BookOf(block), vector), codes, rounded);
         Span<byte> packed = block[_shape.HeaderBytes..];
@@ -183,21 +181,6 @@ public sealed partial class VectorFormat : Format
             float sum = stages[0][codes[0]][j];
             for (int s = 1; s < stages.Length; s++) sum += stages[s][codes[s]][j];
             weights[j] = scale * sum;
-        }
-    }
-
-    public override void Encode(ReadOnlySpan<float> row, in FitOptions options, Span<byte> bytes)
-    {
-        int d = _shape.Dimension;
-        Span<float> rounded = stackalloc float[d], tempered = stackalloc float[d];
-        for (int from = 0; from < row.Length; from += BlockSize, bytes = bytes[BlockBytes..])
-        {
-            FitOptions own = options.Slice(from, BlockSize);
-            Span<byte> block = bytes[..BlockBytes];
-            block.Clear();
-            Fit(row.Slice(from, BlockSize), own, block);
-            for (int at = 0; at < BlockSize; at += d)
-                Put(block, at / d, row.Slice(from + at, d), VectorImportance.Temper(own.Importance, at, tempered), rounded);
         }
     }
 

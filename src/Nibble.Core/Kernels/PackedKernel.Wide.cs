@@ -19,14 +19,16 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         var panel = new WidePanel.Arguments { Codes = scratch.Pointer, Numbers = (float*)(scratch.Pointer + codes), Stride = (nint)x.Chunks * Chunk };
         float* firstInput = panel.Numbers + 2 * numbers, firstSum = firstInput + inputs;
         InputNumbers.Arrange(x, WidePanel.Tokens, TShape.Parts, _zero, firstInput);
+        byte** packed = stackalloc byte*[Tiles];
         for (int tile = fromTile; tile < toTile; tile += Tiles)
         {
             new Span<float>(firstSum, (int)sums).Clear();
             int tiles = Math.Min(Tiles, toTile - tile);
+            for (int i = 0; i < tiles; i++) packed[i] = w.Tile(tile + i);
             for (int first = 0; first < w.Chunks; first += WidePanel.Chunks)
             {
                 int count = Math.Min(WidePanel.Chunks, w.Chunks - first);
-                for (int i = 0; i < tiles; i++) UnpackWide(w.Tile(tile + i) + first / RunChunks * (nint)RunBytes, count, panel.Codes, panel.Numbers, i);
+                for (int i = 0; i < tiles; i++) UnpackWide(packed[i] + first / RunChunks * (nint)RunBytes, count, panel.Codes, panel.Numbers, i);
                 panel.Count = count;
                 MultiplyWide(wide, panel, x, firstInput + first * TShape.Parts * InputNumbers.Kinds * WidePanel.Tokens, firstSum, first);
             }
@@ -34,7 +36,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         }
     }
 
-    /// <summary>Adds a stretch of both tiles, for all tokens. The last group's missing tokens are the last token again.</summary>
+    /// <summary>Adds a stretch of both tiles, for all tokens. What stands in for the last group's missing tokens is added to sums that nobody reads.</summary>
     private static void MultiplyWide(WidePanel wide, WidePanel.Arguments panel, Activation x, float* inputs, float* sums, int firstChunk)
     {
         nint rowInputs = (nint)x.Chunks * TShape.Parts * InputNumbers.Kinds;

@@ -19,7 +19,7 @@ public sealed unsafe class PackedMatrix
     private readonly Weight? _streamed;
 
     [ThreadStatic] private static TilePacker? t_packer;
-    [ThreadStatic] private static GrowingBuffer? t_tile;
+    [ThreadStatic] private static GrowingBuffer? t_even, t_odd;
 
     private PackedMatrix(Weight weight, PackedKernel kernel)
     {
@@ -41,12 +41,12 @@ public sealed unsafe class PackedMatrix
     public nint TileBytes { get; }
     public long Bytes => (long)TileBytes * Tiles;
 
-    /// <summary>A tile; where tiles are made when asked for, it is the calling thread's until it asks for the next.</summary>
+    /// <summary>A tile; where tiles are made when asked for, it is the calling thread's until it asks for the next but one.</summary>
     public byte* Tile(int tile)
     {
         if (_buffer is not null) return _buffer.Pointer + tile * TileBytes;
         TilePacker packer = t_packer?.Matrix == this ? t_packer : t_packer = new TilePacker(_streamed!, this);
-        GrowingBuffer buffer = t_tile ??= new GrowingBuffer();
+        GrowingBuffer buffer = tile % 2 == 0 ? t_even ??= new GrowingBuffer() : t_odd ??= new GrowingBuffer();
         buffer.Reserve(TileBytes);
         packer.Pack(tile, buffer.Pointer);
         return buffer.Pointer;

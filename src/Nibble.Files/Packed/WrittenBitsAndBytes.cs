@@ -29,26 +29,13 @@ internal sealed class WrittenBitsAndBytes : WrittenLayout
 
     internal override IEnumerable<byte[]> Pack(Weight weight)
     {
-        var format = (TableFormat)weight.Format;
-        int size = format.BlockSize, groups = weight.Columns / size, codeBytes = size / 2;
-        var codes = new byte[(long)weight.Rows * weight.Columns / 2];
-        var scales = new float[weight.Rows * groups];
-        Parallel.For(0, weight.Rows, row =>
-        {
-            ReadOnlySpan<byte> stored = weight.Row(row);
-            for (int g = 0; g < groups; g++, stored = stored[format.BlockBytes..])
-            {
-                int group = row * groups + g;
-                scales[group] = format.ReadScale(stored);
-                // The earlier of two codes moves from the low half to the high.
-                ReadOnlySpan<byte> pairs = stored[(format.BlockBytes - codeBytes)..format.BlockBytes];
-                for (int i = 0; i < codeBytes; i++) codes[(long)group * codeBytes + i] = (byte)(pairs[i] >> 4 | pairs[i] << 4);
-            }
-        });
-        yield return codes;
-        yield return Bytes(scales);
-        yield return Bytes(format.LevelValues());
-        yield return StateOf(weight.Rows, weight.Columns, size);
+        var matrix = new TableMatrix(weight);
+        // The earlier of two codes moves from the low half to the high.
+        foreach (ref byte pair in matrix.Codes.AsSpan()) pair = (byte)(pair >> 4 | pair << 4);
+        yield return matrix.Codes;
+        yield return Bytes(matrix.Scales);
+        yield return Bytes(weight.Format.LevelTable(0).ToArray());
+        yield return StateOf(weight.Rows, weight.Columns, weight.Format.BlockSize);
     }
 
     /// <summary>The JSON that says what the matrix was.</summary>

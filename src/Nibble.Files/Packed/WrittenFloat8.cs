@@ -22,22 +22,9 @@ internal sealed class WrittenFloat8 : WrittenLayout
 
     internal override IEnumerable<byte[]> Pack(Weight weight)
     {
-        var format = (TableFormat)weight.Format;
-        int size = format.BlockSize, groups = weight.Columns / size;
-        var codes = new byte[(long)weight.Rows * weight.Columns];
-        var scales = new float[weight.Rows * groups];
-        Parallel.For(0, weight.Rows, row =>
-        {
-            ReadOnlySpan<byte> stored = weight.Row(row);
-            for (int g = 0; g < groups; g++, stored = stored[format.BlockBytes..])
-            {
-                int group = row * groups + g;
-                scales[group] = format.ReadScale(stored);
-                stored[(format.BlockBytes - size)..format.BlockBytes].CopyTo(codes.AsSpan(group * size, size));
-            }
-        });
-        yield return codes;
-        yield return Bytes(scales);
+        var matrix = new TableMatrix(weight);
+        yield return matrix.Codes;
+        yield return Bytes(matrix.Scales);
     }
 
     internal override void WriteConfig(Utf8JsonWriter json, Format format)
