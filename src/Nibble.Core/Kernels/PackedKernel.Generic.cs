@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
@@ -77,6 +78,8 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     public override int Parts => TShape.Parts;
 
+    internal override PackedShape Shape => new(TCodes.Bits, typeof(TCodes) == typeof(Table4), TNumber.Size, TShape.Parts, TShape.HasOffsets);
+
     public override void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run)
     {
@@ -104,20 +107,13 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
         if (x.Tokens < PanelTokens)
         {
-            scratch.Reserve((PackedMatrix.TileRows + w.Chunks * Groups * InputNumbers.Kinds) * sizeof(float));
-            var sums = (float*)scratch.Pointer;
-            float* inputs = sums + PackedMatrix.TileRows;
-            ArrangeInputs(x, 1, inputs);
-            for (int tile = fromTile; tile < toTile; tile++)
-            {
-                MultiplyVector(w.Tile(tile), w.Chunks, x.Codes, inputs, sums);
-                Store(sums, PackedMatrix.TileRows, 1, w, y, tile);
-            }
+            if (WideVector is not null) MultiplyWide(WideVector, w, x, y, fromTile, toTile);
+            else MultiplyVector(w, x, y, fromTile, toTile);
             return;
         }
-        if (Generated is not null)
+        if (WidePanel is not null)
         {
-            MultiplyWide(Generated, w, x, y, fromTile, toTile);
+            MultiplyWide(WidePanel, w, x, y, fromTile, toTile);
             return;
         }
         var panel = new Panel(scratch, (x.Tokens + 3) & ~3, w.Chunks);

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
 
@@ -11,6 +12,20 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     /// <summary>Chunks of a stretch.</summary>
     private const int StretchChunks = 8;
+
+    private void MultiplyVector(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
+    {
+        GrowingBuffer scratch = t_scratch!;
+        scratch.Reserve((PackedMatrix.TileRows + w.Chunks * Groups * InputNumbers.Kinds) * sizeof(float));
+        var sums = (float*)scratch.Pointer;
+        float* inputs = sums + PackedMatrix.TileRows;
+        ArrangeInputs(x, 1, inputs);
+        for (int tile = fromTile; tile < toTile; tile++)
+        {
+            MultiplyVector(w.Tile(tile), w.Chunks, x.Codes, inputs, sums);
+            Store(sums, PackedMatrix.TileRows, 1, w, y, tile);
+        }
+    }
 
     private void MultiplyVector(byte* tile, int chunks, sbyte* x, float* inputs, float* y)
     {

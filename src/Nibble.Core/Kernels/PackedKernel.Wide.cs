@@ -6,6 +6,24 @@ namespace Nibble.Core.Kernels;
 
 internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 {
+    // One token, where 512 bits can be had.
+
+    private void MultiplyWide(WideVector wide, PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
+    {
+        GrowingBuffer scratch = t_scratch!;
+        scratch.Reserve((PackedMatrix.TileRows + w.Chunks * TShape.Parts * InputNumbers.Kinds) * sizeof(float));
+        Vector128<byte> table = _table.GetLower();
+        var vector = new WideVector.Arguments { Chunks = w.Chunks, X = x.Codes, Table = (byte*)&table, Sums = (float*)scratch.Pointer };
+        vector.Inputs = vector.Sums + PackedMatrix.TileRows;
+        InputNumbers.Arrange(x, 1, TShape.Parts, _zero, vector.Inputs);
+        for (int tile = fromTile; tile < toTile; tile++)
+        {
+            vector.Tile = w.Tile(tile);
+            wide.Multiply(ref vector);
+            Store(vector.Sums, PackedMatrix.TileRows, 1, w, y, tile);
+        }
+    }
+
     // Many tokens, where 512 bits can be had: two tiles are unpacked, then met by six tokens at a time.
 
     private void MultiplyWide(WidePanel wide, PackedMatrix w, Activation x, float* y, int fromTile, int toTile)

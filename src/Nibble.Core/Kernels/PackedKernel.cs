@@ -19,7 +19,13 @@ public abstract unsafe class PackedKernel
     public abstract int Parts { get; }
 
     /// <summary>The generated code that takes the products with many tokens; null where there is none.</summary>
-    internal WidePanel? Generated { get; set; }
+    internal WidePanel? WidePanel { get; set; }
+
+    /// <summary>The generated code that takes the products with one token; null where there is none.</summary>
+    internal WideVector? WideVector { get; set; }
+
+    /// <summary>How a chunk lies in memory.</summary>
+    internal abstract PackedShape Shape { get; }
 
     /// <summary>Writes a run.</summary>
     /// <param name="codes">[chunks, 512], a byte each, in the order of <see cref="ICodeLayout"/>.</param>
@@ -38,7 +44,8 @@ public abstract unsafe class PackedKernel
     {
         PackedKernel kernel =
             VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
-        kernel.Generated = WidePanel.For(kernel.Parts, format.HasOffsets);
+        kernel.WidePanel = WidePanel.For(kernel.Parts, format.HasOffsets);
+        kernel.WideVector = WideVector.For(kernel.Shape);
         return kernel;
     }
 

@@ -38,7 +38,7 @@ public sealed unsafe class MatrixProductTests
             Run<PortableDot>(problem, pool);
             if (Avx2Dot.IsSupported) Run<Avx2Dot>(problem, pool);
             if (VnniDot.IsSupported) Run<VnniDot>(problem, pool);
-            if (c is { Tokens: > 2, Rows: > 1 }) RunGenerated(problem, pool);
+            if (c is { Tokens: > 2 or 1, Rows: > 1 }) RunGenerated(problem, pool);
         }
     }
 
@@ -66,12 +66,14 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
-    /// <summary>The generated code for many tokens, emulated where the processor lacks it.</summary>
+    /// <summary>The generated code, emulated where the processor lacks it: equal to the bit to what 256 bits sum in 32-bit lanes.</summary>
     private static void RunGenerated(Problem problem, WorkerPool pool)
     {
         PackedKernel kernel = PackedKernel.For(problem.Weight.Format);
-        kernel.Generated ??= Emulator.Panel(kernel.Parts, problem.Weight.Format.HasOffsets);
-        Run(problem, pool, kernel, "generated code");
+        kernel.WidePanel ??= Emulator.Panel(kernel.Parts, problem.Weight.Format.HasOffsets);
+        kernel.WideVector ??= Emulator.Vector(kernel.Shape);
+        float[] y = Run(problem, pool, kernel, "generated code");
+        if (problem.Case.Tokens == 1) Assert.Equal(Run<PortableDot>(problem, pool), y);
     }
 
     [Theory, InlineData("NF4"), InlineData("Log4"), InlineData("Log2"), InlineData("NF4-row"), InlineData("Log3-g128")]
@@ -93,15 +95,16 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
-    private static void Run<TDot>(Problem problem, WorkerPool pool) where TDot : struct, IIntegerDot =>
+    private static float[] Run<TDot>(Problem problem, WorkerPool pool) where TDot : struct, IIntegerDot =>
         Run(problem, pool, PackedKernel.WithDot<TDot>(problem.Weight.Format), typeof(TDot).Name);
 
-    private static void Run(Problem problem, WorkerPool pool, PackedKernel kernel, string name)
+    private static float[] Run(Problem problem, WorkerPool pool, PackedKernel kernel, string name)
     {
         PackedMatrix packed = PackedMatrix.Pack(problem.Weight, pool, kernel);
         var y = new float[problem.Case.Tokens * problem.Case.Rows];
         fixed (float* p = y) kernel.Multiply(packed, problem.X, p, 0, packed.Tiles);
         problem.Check(y, packed: true, $"{name}, {problem.Case}");
+        return y;
     }
 
     private readonly record struct Case(Format Format, int Rows, int Columns, int Tokens)

@@ -15,9 +15,9 @@ internal sealed unsafe class Emulator
 
     private readonly ulong[] _general = new ulong[16];
     private readonly uint[] _vectors = new uint[32 * Lanes];
-    private bool _zero;
+    private bool _zero, _less;
 
-    [ThreadStatic] private static Instruction[]? t_panel;
+    [ThreadStatic] private static Instruction[]? t_panel, t_vector;
 
     /// <summary>The generated panel, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WidePanel Panel(int parts, bool hasOffsets)
@@ -28,6 +28,16 @@ internal sealed unsafe class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallPanel(WidePanel.Arguments* arguments) => Call(t_panel!, arguments);
+
+    /// <summary>The generated product with one token, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static WideVector Vector(PackedShape shape)
+    {
+        t_vector = Decode(WideVectorCode.Assemble(shape));
+        return new WideVector((nint)(delegate* unmanaged<WideVector.Arguments*, void>)&CallVector);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallVector(WideVector.Arguments* arguments) => Call(t_vector!, arguments);
 
     /// <summary>The instruction that starts at each byte of the code.</summary>
     private static Instruction[] Decode(byte[] code)
@@ -60,13 +70,15 @@ internal sealed unsafe class Emulator
         {
             case Mnemonic.Push: Set(Register.RSP, Get(Register.RSP) - 8); *(ulong*)Get(Register.RSP) = Get(i.Op0Register); break;
             case Mnemonic.Pop: Set(i.Op0Register, *(ulong*)Get(Register.RSP)); Set(Register.RSP, Get(Register.RSP) + 8); break;
-            case Mnemonic.Mov: Set(i.Op0Register, i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Get(i.Op1Register)); break;
+            case Mnemonic.Mov: Set(i.Op0Register, i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Second(i)); break;
             case Mnemonic.Lea: Set(i.Op0Register, Address(i)); break;
             case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + Second(i)); break;
             case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); break;
             case Mnemonic.Dec: Set(i.Op0Register, Get(i.Op0Register) - 1); _zero = Get(i.Op0Register) == 0; break;
             case Mnemonic.Jne: return _zero ? i.NextIP : i.NearBranchTarget;
-            case Mnemonic.Vzeroupper: break;
+            case Mnemonic.Cmp: (_zero, _less) = (Get(i.Op0Register) == Second(i), (long)Get(i.Op0Register) < (long)Second(i)); break;
+            case Mnemonic.Cmovl: if (_less) Set(i.Op0Register, Get(i.Op1Register)); break;
+            case Mnemonic.Vzeroupper or Mnemonic.Prefetcht0: break;
             default: StepVector(i); break;
         }
         return i.NextIP;
@@ -87,7 +99,17 @@ internal sealed unsafe class Emulator
             target[lane] = i.Mnemonic switch
             {
                 Mnemonic.Vmovups or Mnemonic.Vpbroadcastd or Mnemonic.Vbroadcastss => b[lane],
+                Mnemonic.Vbroadcasti32x4 => b[lane % 4],
                 Mnemonic.Vpxord => a[lane] ^ b[lane],
+                Mnemonic.Vpandd => a[lane] & b[lane],
+                Mnemonic.Vpternlogd when i.Immediate8 == 0xF8 => target[lane] | (a[lane] & b[lane]),
+                Mnemonic.Vpsrlw => (a[lane] & 0xFFFF) >> i.Immediate8 | (a[lane] >> 16 >> i.Immediate8 << 16),
+                Mnemonic.Vpsllw => (a[lane] << i.Immediate8 & 0xFFFF) | (a[lane] >> 16 << i.Immediate8 << 16),
+                Mnemonic.Vpshufb => Shuffle(a, b[lane], lane & ~3),
+                Mnemonic.Vpmovsxbd => (uint)MemoryMarshal.Cast<uint, sbyte>(b)[lane],
+                Mnemonic.Vcvtph2ps => Bits((float)MemoryMarshal.Cast<uint, Half>(b)[lane]),
+                Mnemonic.Vmulps => Bits(Float(a[lane]) * Float(b[lane])),
+                Mnemonic.Vaddps => Bits(Float(a[lane]) + Float(b[lane])),
                 Mnemonic.Vpdpbusd => Dot(target[lane], a[lane], b[lane]),
                 Mnemonic.Vcvtdq2ps => Bits((int)b[lane]),
                 Mnemonic.Vfmadd213ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(target[lane]), Float(b[lane]))),
@@ -96,12 +118,29 @@ internal sealed unsafe class Emulator
             };
     }
 
-    /// <summary>The last operand: a register, memory, or a number of memory in every lane.</summary>
+    /// <summary>The last operand but for an immediate: a register, memory, or a number of memory or of a register in every lane.</summary>
     private void Last(in Instruction i, Span<uint> lanes)
     {
-        if (i.GetOpKind(i.OpCount - 1) == OpKind.Register) Vector(i.GetOpRegister(i.OpCount - 1)).CopyTo(lanes);
-        else if (i.IsBroadcast || i.MemorySize.GetSize() == 4) lanes.Fill(*(uint*)Address(i));
-        else new ReadOnlySpan<uint>((void*)Address(i), i.MemorySize.GetSize() / 4).CopyTo(lanes);
+        int last = i.OpCount - (i.GetOpKind(i.OpCount - 1) == OpKind.Immediate8 ? 2 : 1);
+        if (i.GetOpKind(last) != OpKind.Register)
+        {
+            if (i.IsBroadcast || i.MemorySize.GetSize() == 4) lanes.Fill(*(uint*)Address(i));
+            else new ReadOnlySpan<uint>((void*)Address(i), i.MemorySize.GetSize() / 4).CopyTo(lanes);
+        }
+        else if (i.GetOpRegister(last).IsGPR()) lanes.Fill((uint)Get(i.GetOpRegister(last)));
+        else Vector(i.GetOpRegister(last)).CopyTo(lanes);
+    }
+
+    /// <summary>Four bytes of a table that stands in the four lanes from the given one.</summary>
+    private static uint Shuffle(Span<uint> table, uint places, int from)
+    {
+        uint bytes = 0;
+        for (int k = 0; k < 32; k += 8)
+        {
+            int place = (int)(places >> k) & 0xFF;
+            if (place < 128) bytes |= (table[from + (place & 15) / 4] >> (8 * (place & 3)) & 0xFF) << k;
+        }
+        return bytes;
     }
 
     /// <summary>Four products of an unsigned and a signed byte.</summary>

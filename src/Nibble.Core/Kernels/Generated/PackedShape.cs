@@ -1,0 +1,26 @@
+namespace Nibble.Core.Kernels.Generated;
+
+/// <summary>How the chunks of a packed matrix lie in memory, as code that is generated must know it.</summary>
+/// <param name="CodeBits">Bits a code: 2 to 6, or 8.</param>
+/// <param name="IsTable">True if the codes, of 4 bits, stand for entries of a table.</param>
+/// <param name="NumberBytes">Bytes of a scale or offset: 4 of single precision, 2 of half, 1 for multiples of a unit.</param>
+/// <param name="Parts">Scales of a row in a chunk, 1 or 2.</param>
+/// <param name="HasOffsets">Whether rows have offsets too.</param>
+/// <seealso cref="ICodeLayout"/>
+/// <seealso cref="IScaleShape"/>
+public readonly record struct PackedShape(int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets)
+{
+    /// <summary>True if eight chunks are a run, whose units stand ahead of it.</summary>
+    public bool HasUnits => NumberBytes == 1;
+
+    /// <summary>Bytes of a chunk's scales, or of its offsets.</summary>
+    public int NumbersBytes => Parts * PackedMatrix.TileRows * NumberBytes;
+
+    /// <summary>Where a chunk's codes begin.</summary>
+    public int CodesAt => HasOffsets ? 2 * NumbersBytes : NumbersBytes;
+
+    public int ChunkBytes => CodesAt + 64 * CodeBits;
+
+    /// <summary>Bytes of a run's units.</summary>
+    public int UnitsBytes => !HasUnits ? 0 : (HasOffsets ? 2 : 1) * PackedMatrix.TileRows * sizeof(float);
+}
