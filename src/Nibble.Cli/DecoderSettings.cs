@@ -22,7 +22,7 @@ internal sealed class DecoderSettings
     private readonly Option<string?> _activations = new("--activations")
     {
         Description = "How the inputs of linear layers are rounded: float (not at all), int8 or int4 (one scale a token), int8-g32 (one for 32 columns; any group), "
-            + "int8-tensor or int8-channel (static: one, or one a column, found on the --calibration text). Products that no integer kernel "
+            + "int8-tensor or int8-channel (static: one, or one a column, found on the --calibration text; without it those that the model was trained with). Products that no integer kernel "
             + "does are computed in float32 from the rounded numbers. [default: int8-g32 where the weight has an integer kernel, else float]",
         HelpName = "KIND",
     };
@@ -39,8 +39,6 @@ internal sealed class DecoderSettings
     public DecoderOptions Read(Invocation run)
     {
         InputRounding? rounding = run.Get(_activations) is { } kind ? InputRounding.Parse(kind) : null;
-        if (rounding is { IsStatic: true } && run.Get(_calibration) is null)
-            throw new UnusableInputException($"--activations {rounding.Name}: its scales must be found on a text; give --calibration TEXT");
         if (rounding is not { IsStatic: true } && run.Get(_calibration) is not null)
             throw new UnusableInputException("--calibration: only --activations int8-tensor, int8-channel and their int4 kin look at a text; leave it out");
         (Format format, bool rotate) = Cache(run.Get(_cache) ?? FloatFormat.F32.Name);
@@ -59,6 +57,11 @@ internal sealed class DecoderSettings
     public void Calibrate(Invocation run, DecoderModel model, ModelSource source, DecoderOptions options)
     {
         if (options.InputRounding is not { IsStatic: true } rounding) return;
+        if (run.Get(_calibration) is null)
+        {
+            TakeTrained(run, model, source, rounding);
+            return;
+        }
         Tokenizer tokenizer = LoadedModel.OpenTokenizer(source);
         string text = TextFile.Read(run.Get(_calibration));
         var chunks = EvaluationText.Of(text, tokenizer, Math.Min(LongestContext, model.Config.ContextLength), CalibrationChunks);
@@ -66,6 +69,17 @@ internal sealed class DecoderSettings
         IReadOnlyList<string> unknown = ranges.Apply(model, rounding);
         if (unknown.Count > 0)
             run.Terminal.Warn($"{unknown.Count} layers were reached by no token of the calibration text, and their inputs stay float32: {unknown[0]}, ...");
+    }
+
+    /// <summary>Rounds as the model was trained to bear, by the bounds in its file.</summary>
+    private static void TakeTrained(Invocation run, DecoderModel model, ModelSource source, InputRounding rounding)
+    {
+        InputBounds bounds = InputBounds.Of(source)
+            ?? throw new UnusableInputException($"--activations {rounding.Name}: its scales must be found on a text, for the model was not trained with any; give --calibration TEXT");
+        if (bounds.Rounding.Name != rounding.Name)
+            throw new UnusableInputException($"--activations {rounding.Name}: {source.Path} was trained with {bounds.Rounding.Name}; ask for that, or give --calibration TEXT");
+        IReadOnlyList<string> unknown = bounds.Apply(model);
+        if (unknown.Count > 0) run.Terminal.Warn($"{unknown.Count} layers have no bound in {source.Path}, and their inputs stay float32: {unknown[0]}, ...");
     }
 
     /// <summary>What a run used, for its report: <c>int8-token</c>, or null where the kernels chose.</summary>

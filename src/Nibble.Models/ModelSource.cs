@@ -2,6 +2,7 @@ using Nibble.Core;
 using Nibble.Files;
 using Nibble.Files.Gguf;
 using Nibble.Files.Packed;
+using Nibble.Files.Safetensors;
 using Nibble.Models.Architectures;
 
 namespace Nibble.Models;
@@ -48,6 +49,17 @@ public sealed class ModelSource : IDisposable
 
     /// <summary>The tensors of the model by name: llama.cpp's, but for a few.</summary>
     public IReadOnlyDictionary<string, ModelTensor> Tensors { get; }
+
+    /// <summary>A note that Nibble left in the file when it made it, in the metadata of GGUF or of safetensors; empty where there is none.</summary>
+    /// <param name="key">Such as <c>nibble.training_curve</c>.</param>
+    public string Note(string key)
+    {
+        if (File is GgufFile gguf) return gguf.Metadata.GetString(key, "");
+        string weights = Directory.Exists(Path) ? System.IO.Path.Combine(Path, SafetensorsFolder.SingleFile) : Path;
+        if (!System.IO.File.Exists(weights)) return "";
+        using var file = new SafetensorsFile(weights);
+        return file.Metadata.GetValueOrDefault(key, "");
+    }
 
     private static ModelSource OpenHuggingFace(string path, TensorFile file)
     {

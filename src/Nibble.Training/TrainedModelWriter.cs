@@ -8,6 +8,7 @@ using Nibble.Files.Packed;
 using Nibble.Models;
 using Nibble.Models.Tokenizers;
 using Nibble.Quantization;
+using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Reports;
 using Nibble.Training.Model;
 using TorchSharp;
@@ -64,6 +65,7 @@ internal sealed class TrainedModelWriter
         ModelTensor[] tensors = [.. _source.Tensors.Values];
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Stored[0].Name, encoded.TryGetValue(t.Name, out Weight? w) ? w.Format : FloatFormat.F32, t.Stored[0].Shape))];
         var metadata = new Dictionary<string, string> { ["format"] = "pt", ["nibble.quantized_by"] = Provenance.Program, ["nibble.recipe"] = Recipe, [LossCurve.Key] = LossCurve.Write(curve) };
+        if (parts.LearnedBounds(_options.Activations) is { } bounds) metadata[InputBounds.Key] = bounds.Write();
         using var folder = new PackedWriter(_options.Output, Tokenizers.Folder(_source), infos, metadata, _options.Force);
         foreach (ModelTensor tensor in tensors)
             if (encoded.TryGetValue(tensor.Name, out Weight? weight)) WriteRows(folder.Tensors, weight, row => row);
@@ -89,6 +91,7 @@ internal sealed class TrainedModelWriter
         metadata.Set("general.quantized_by", Provenance.Program);
         metadata.Set("nibble.recipe", Recipe);
         metadata.Set(LossCurve.Key, LossCurve.Write(curve));
+        if (parts.LearnedBounds(_options.Activations) is { } bounds) metadata.Set(InputBounds.Key, bounds.Write());
         ExportTensor[] tensors = [.. _source.GgufTensors()];
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Name, Origin(t) is { } s && encoded.TryGetValue(s.Name, out Weight? w) ? w.Format : FloatFormat.F32, t.Shape))];
         using var writer = new GgufWriter(_options.Output, metadata, infos, _options.Force);

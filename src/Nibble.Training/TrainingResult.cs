@@ -11,7 +11,7 @@ namespace Nibble.Training;
 /// <param name="HeldOutBefore">Loss on the held-out text before training, when the weights were only rounded.</param>
 /// <param name="HeldOut">Loss on it with the weights that were written.</param>
 /// <param name="Bytes">Of the matrices in their formats.</param>
-/// <param name="InputBounds">The learned bounds of inputs, by the layer that reads them; no file stores them.</param>
+/// <param name="InputBounds">The learned bounds of inputs, by the layer that reads them.</param>
 internal sealed record TrainingResult(
     string Output, string Format, string Stopped, long Steps, long Tokens, double TrainSeconds, double Seconds,
     double HeldOutBefore, double HeldOut, long BestStep, long Bytes, long PeakMemoryBytes,

@@ -23,8 +23,13 @@ internal static class TinyModel
     {
         using var pool = new WorkerPool(1);
         using var decoder = new DecoderModel(source, pool, options ?? new DecoderOptions { InputRounding = InputRounding.None });
+        return DecoderLogits(decoder, tokens);
+    }
+
+    public static float[] DecoderLogits(DecoderModel decoder, int[] tokens)
+    {
         using KvCache cache = decoder.NewCache(tokens.Length);
-        var logits = new float[tokens.Length * source.Config.Vocabulary];
+        var logits = new float[tokens.Length * decoder.Config.Vocabulary];
         decoder.Forward(tokens, cache, logits, LogitPositions.All);
         return logits;
     }

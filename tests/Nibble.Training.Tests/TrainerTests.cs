@@ -1,6 +1,9 @@
 using Nibble.Core;
 using Nibble.Core.Formats;
+using Nibble.Core.Threading;
 using Nibble.Models;
+using Nibble.Models.Decoder;
+using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Reports;
 using Nibble.Tests.Peers;
 using Nibble.Training.Model;
@@ -130,6 +133,31 @@ public class TrainerTests
         Assert.Equal(trainer.State.Curve, LossCurve.Of(written));
         TinyModel.AssertClose(trained, TinyModel.DecoderLogits(written, tokens));
         Assert.NotEqual(trained, TinyModel.DecoderLogits(run.Source, tokens));
+    }
+
+    [Fact]
+    public void Learned_bounds_of_inputs_are_stored_and_used()
+    {
+        using var run = new Fixture("llama", "Linear8-g32");
+        TrainingOptions options = run.Options with { Steps = 3, WeightRate = 1e-3, ScaleRate = 0.05, To = "Linear8-g32", Activations = "int8-tensor" };
+        using Trainer trainer = run.NewTrainer(options);
+        trainer.Run(CancellationToken.None);
+        InputBounds learned = run.Student.Parts.LearnedBounds(options.Activations)!;
+        int[] tokens = TinyModel.Tokens(24, run.Source.Config.Vocabulary, 3);
+        float[] trained = TinyModel.TorchLogits(run.Student, tokens);
+        new TrainedModelWriter(run.Source, null, options).Write(run.Student, []);
+        using ModelSource written = ModelSource.Open(options.Output);
+        InputBounds stored = InputBounds.Of(written)!;
+        Assert.Equal(learned.Bounds, stored.Bounds);
+        Assert.Equal(learned.Rounding, stored.Rounding);
+        using var pool = new WorkerPool(1);
+        using var decoder = new DecoderModel(written, pool, new DecoderOptions { InputRounding = stored.Rounding });
+        Assert.Empty(stored.Apply(decoder));
+        // A sum that lies between two codes may be rounded to either, so logits are held to the rounding's own size, not closer.
+        float[] bounded = TinyModel.DecoderLogits(decoder, tokens), free = TinyModel.DecoderLogits(written, tokens);
+        Assert.True(Distance(trained, bounded) < 0.2 * Distance(trained, free), $"{Distance(trained, bounded)} with the bounds, {Distance(trained, free)} without");
+
+        static double Distance(float[] a, float[] b) => Math.Sqrt(a.Zip(b, (x, y) => (double)(x - y) * (x - y)).Sum());
     }
 
     [Fact]

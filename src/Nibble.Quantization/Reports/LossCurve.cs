@@ -1,7 +1,5 @@
 using System.Globalization;
 using Nibble.Core;
-using Nibble.Files.Gguf;
-using Nibble.Files.Safetensors;
 using Nibble.Models;
 
 namespace Nibble.Quantization.Reports;
@@ -39,12 +37,5 @@ public static class LossCurve
 
     /// <summary>The curve that a model was trained along; empty for one that was not trained here.</summary>
     /// <exception cref="UnusableInputException">What the file has under the key is no curve.</exception>
-    public static IReadOnlyList<LossPoint> Of(ModelSource model)
-    {
-        if (model.File is GgufFile gguf) return Read(gguf.Metadata.GetString(Key, ""), model.Path);
-        string file = Path.Combine(model.Path, SafetensorsFolder.SingleFile);
-        if (!File.Exists(file)) return [];
-        using var weights = new SafetensorsFile(file);
-        return Read(weights.Metadata.GetValueOrDefault(Key, ""), file);
-    }
+    public static IReadOnlyList<LossPoint> Of(ModelSource model) => Read(model.Note(Key), model.Path);
 }

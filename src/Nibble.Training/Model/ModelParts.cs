@@ -1,5 +1,7 @@
 using Nibble.Core;
+using Nibble.Core.Kernels;
 using Nibble.Models;
+using Nibble.Quantization.Calibration;
 using Nibble.Training.Quantizers;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -25,6 +27,15 @@ internal sealed class ModelParts(ModelSource source, TorchOptions options) : IDi
     /// <summary>The learned bounds of inputs, by the module that reads them.</summary>
     public IEnumerable<KeyValuePair<string, ClippedInput>> Bounds =>
         _activations.Where(a => a.Value.Learned is not null).Select(a => KeyValuePair.Create(a.Key, a.Value.Learned!));
+
+    /// <summary>The same as a file keeps them; null where none are learned.</summary>
+    /// <param name="rounding">The name that <see cref="InputRounding"/> has for it.</param>
+    public InputBounds? LearnedBounds(string? rounding)
+    {
+        // A head that shares the embedding's weight is called by its own name where models run.
+        Dictionary<string, float> bounds = Bounds.ToDictionary(b => b.Key == "token_embd" ? "output" : b.Key, b => b.Value.Bound);
+        return rounding is null || bounds.Count == 0 ? null : new InputBounds(InputRounding.Parse(rounding), bounds);
+    }
 
     /// <summary>Everything that training changes.</summary>
     public IEnumerable<Trainable> Trainables =>
