@@ -67,7 +67,7 @@ public sealed unsafe class WidePanel
     private static WidePanel? Load(int parts, bool hasOffsets)
     {
         if (!Avx512Vnni.IsSupported) return null;
-        nint code = ExecutableMemory.Load(WidePanelCode.Assemble(parts, hasOffsets));
+        nint code = ExecutableMemory.Load(WidePanelCode.Assemble(parts, hasOffsets, OperatingSystem.IsWindows()));
         return code == 0 ? null : new WidePanel(code);
     }
 }

@@ -28,15 +28,16 @@ internal sealed class WidePanelCode
 
     private readonly Assembler _ = new(64);
     private readonly int _parts;
-    private readonly bool _hasOffsets, _windows = OperatingSystem.IsWindows();
+    private readonly bool _hasOffsets, _windows;
 
-    private WidePanelCode(int parts, bool hasOffsets) => (_parts, _hasOffsets) = (parts, hasOffsets);
+    private WidePanelCode(int parts, bool hasOffsets, bool windows) => (_parts, _hasOffsets, _windows) = (parts, hasOffsets, windows);
 
     /// <param name="parts">Scales of a row in a chunk, 1 or 2.</param>
     /// <param name="hasOffsets">Whether rows have offsets too.</param>
-    public static byte[] Assemble(int parts, bool hasOffsets)
+    /// <param name="windows">Whether it is called as Windows calls functions, else as other systems do.</param>
+    public static byte[] Assemble(int parts, bool hasOffsets, bool windows)
     {
-        var code = new WidePanelCode(parts, hasOffsets);
+        var code = new WidePanelCode(parts, hasOffsets, windows);
         code.Write();
         using var stream = new MemoryStream();
         code._.Assemble(new StreamCodeWriter(stream), 0);

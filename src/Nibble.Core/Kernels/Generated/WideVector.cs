@@ -57,7 +57,7 @@ public sealed unsafe class WideVector
     private static WideVector? Load(PackedShape shape)
     {
         if (!Avx512Vnni.IsSupported) return null;
-        nint code = ExecutableMemory.Load(WideVectorCode.Assemble(shape));
+        nint code = ExecutableMemory.Load(WideVectorCode.Assemble(shape, OperatingSystem.IsWindows()));
         return code == 0 ? null : new WideVector(code);
     }
 }

@@ -28,12 +28,14 @@ internal sealed class WideVectorCode
 
     private readonly Assembler _ = new(64);
     private readonly PackedShape _shape;
+    private readonly bool _windows;
 
-    private WideVectorCode(PackedShape shape) => _shape = shape;
+    private WideVectorCode(PackedShape shape, bool windows) => (_shape, _windows) = (shape, windows);
 
-    public static byte[] Assemble(PackedShape shape)
+    /// <param name="windows">Whether it is called as Windows calls functions, else as other systems do.</param>
+    public static byte[] Assemble(PackedShape shape, bool windows)
     {
-        var code = new WideVectorCode(shape);
+        var code = new WideVectorCode(shape, windows);
         code.Write();
         using var stream = new MemoryStream();
         code._.Assemble(new StreamCodeWriter(stream), 0);
@@ -75,7 +77,7 @@ internal sealed class WideVectorCode
 
     private void Enter()
     {
-        if (!OperatingSystem.IsWindows()) _.mov(rcx, rdi);
+        if (!_windows) _.mov(rcx, rdi);
         FillMasks();
         if (_shape.IsTable)
         {

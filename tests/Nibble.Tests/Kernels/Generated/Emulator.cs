@@ -17,27 +17,33 @@ internal sealed unsafe class Emulator
     private readonly uint[] _vectors = new uint[32 * Lanes];
     private bool _zero, _less;
 
-    [ThreadStatic] private static Instruction[]? t_panel, t_vector;
+    // What a called function must leave as it is, on every system and on Windows beside.
+    private static readonly Register[] s_kept = [Register.RBX, Register.RBP, Register.R12, Register.R13, Register.R14, Register.R15];
+    private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
+    private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
+
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_panel, t_vector;
 
     /// <summary>The generated panel, emulated: good for calls from this thread, until the next is asked for.</summary>
-    public static WidePanel Panel(int parts, bool hasOffsets)
+    /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
+    public static WidePanel Panel(int parts, bool hasOffsets, bool windows = false)
     {
-        t_panel = Decode(WidePanelCode.Assemble(parts, hasOffsets));
+        t_panel = (Decode(WidePanelCode.Assemble(parts, hasOffsets, windows)), windows);
         return new WidePanel((nint)(delegate* unmanaged<WidePanel.Arguments*, void>)&CallPanel);
     }
 
     [UnmanagedCallersOnly]
-    private static void CallPanel(WidePanel.Arguments* arguments) => Call(t_panel!, arguments);
+    private static void CallPanel(WidePanel.Arguments* arguments) => Call(t_panel, arguments);
 
     /// <summary>The generated product with one token, emulated: good for calls from this thread, until the next is asked for.</summary>
-    public static WideVector Vector(PackedShape shape)
+    public static WideVector Vector(PackedShape shape, bool windows = false)
     {
-        t_vector = Decode(WideVectorCode.Assemble(shape));
+        t_vector = (Decode(WideVectorCode.Assemble(shape, windows)), windows);
         return new WideVector((nint)(delegate* unmanaged<WideVector.Arguments*, void>)&CallVector);
     }
 
     [UnmanagedCallersOnly]
-    private static void CallVector(WideVector.Arguments* arguments) => Call(t_vector!, arguments);
+    private static void CallVector(WideVector.Arguments* arguments) => Call(t_vector, arguments);
 
     /// <summary>The instruction that starts at each byte of the code.</summary>
     private static Instruction[] Decode(byte[] code)
@@ -52,16 +58,26 @@ internal sealed unsafe class Emulator
         return instructions;
     }
 
-    /// <summary>Calls code that takes one argument, and checks that the stack is as it was.</summary>
-    private static void Call(Instruction[] code, void* argument)
+    /// <summary>Calls code that takes one argument, and checks that stack and registers are as it must leave them.</summary>
+    private static void Call((Instruction[] Code, bool Windows) function, void* argument)
     {
+        (Instruction[] code, bool windows) = function;
         var emulator = new Emulator();
         byte* stack = stackalloc byte[StackBytes];
         ulong top = (ulong)stack + StackBytes;
         emulator.Set(Register.RSP, top);
-        emulator.Set(OperatingSystem.IsWindows() ? Register.RCX : Register.RDI, (ulong)argument);
+        Register[] kept = windows ? [.. s_kept, .. s_keptOnWindows] : s_kept;
+        for (int i = 0; i < kept.Length; i++) emulator.Set(kept[i], Mark(i));
+        for (int i = 0; i < emulator._vectors.Length; i++) emulator._vectors[i] = (uint)Mark(i);
+        emulator.Set(windows ? Register.RCX : Register.RDI, (ulong)argument);
         for (ulong at = 0; code[at].Mnemonic != Mnemonic.Ret;) at = emulator.Step(code[at]);
         if (emulator.Get(Register.RSP) != top) throw new InvalidOperationException("the stack is not as it was");
+        for (int i = 0; i < kept.Length; i++)
+            if (emulator.Get(kept[i]) != Mark(i)) throw new InvalidOperationException($"{kept[i]} is not as it was");
+        for (int i = FirstKeptVector * Lanes; windows && i < (LastKeptVector + 1) * Lanes; i++)
+            if (i % Lanes < KeptLanes && emulator._vectors[i] != (uint)Mark(i)) throw new InvalidOperationException($"xmm{i / Lanes} is not as it was");
+
+        static ulong Mark(int i) => 0xABCD_0000_7F00_0000 + (ulong)i;
     }
 
     private ulong Step(in Instruction i)

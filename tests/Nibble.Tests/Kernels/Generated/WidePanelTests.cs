@@ -12,8 +12,12 @@ public sealed unsafe class WidePanelTests
     {
         var panel = new Panel(parts, hasOffsets, chunks);
         float[] expected = panel.Expected(), before = [.. panel.Sums];
-        panel.Run(Emulator.Panel(parts, hasOffsets));
-        Assert.Equal(expected, panel.Sums);
+        foreach (bool windows in (bool[])[false, true])
+        {
+            before.CopyTo(panel.Sums, 0);
+            panel.Run(Emulator.Panel(parts, hasOffsets, windows));
+            Assert.Equal(expected, panel.Sums);
+        }
         if (WidePanel.For(parts, hasOffsets) is not { } wide) return;
         before.CopyTo(panel.Sums, 0);
         panel.Run(wide);
