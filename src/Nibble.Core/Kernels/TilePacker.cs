@@ -114,6 +114,8 @@ internal sealed unsafe class TilePacker
     private void PutCodes(int r, int columns)
     {
         var levels = (Span<sbyte>)_levels.AsSpan(0, (columns + Chunk - 1) / Chunk * Chunk);
+        // Where half a chunk is missing, what an earlier stretch left there is no level any more, and its bits would reach into other codes.
+        levels[columns..].Fill(_firstLevel ?? 0);
         fixed (sbyte* source = levels)
         fixed (byte* codes = _codes)
         {
