@@ -103,6 +103,12 @@ public abstract partial class Format
     public virtual bool HasOffsets => false;
 
     /// <summary>
+    /// True if every scale of <see cref="Unpack"/> is exact in 16 bits, and every offset minus its scale times a whole number
+    /// from -128 to 127.
+    /// </summary>
+    public virtual bool HasZeroPoints => false;
+
+    /// <summary>
     /// True if a block is 32 weights stored as a half-precision scale, an offset if it has one, and its codes as the kernels
     /// lay them: nibbles i and i + 16 in byte i, each its place in <see cref="Levels"/>; or signed bytes.
     /// </summary>

@@ -41,7 +41,7 @@ public sealed partial class LinearFormat : GroupedFormat
         _levels = new LinearLevels(bits, kind, negative: false, IsFixedPoint);
         _negative = new LinearLevels(bits, kind, negative: true, IsFixedPoint);
         _codes = bits == 8 ? [] : bits == 1 && kind == LinearKind.Symmetric ? [-1, 1]
-            : [.. Enumerable.Range(-(1 << bits >> 1), 1 << bits).Select(code => (sbyte)code)];
+            : [.. Enumerable.Range(FirstLevel, 1 << bits).Select(code => (sbyte)code)];
         Name = MakeName();
     }
 
@@ -124,22 +124,29 @@ public sealed partial class LinearFormat : GroupedFormat
 
     public override int Group => IntegerGroup;
     public override ReadOnlySpan<sbyte> Levels => _codes;
-    public override bool HalfScales => Scale == ScaleType.F16 && Kind == LinearKind.Symmetric;
+    public override bool HalfScales => Scale == ScaleType.F16 && (Kind == LinearKind.Symmetric || FirstLevel == 0);
     public override bool HasOffsets => Kind != LinearKind.Symmetric;
+    public override bool HasZeroPoints => Scale == ScaleType.F16 && Kind == LinearKind.ZeroPoint;
 
-    /// <summary>Codes around zero, so that they fit a signed byte: code - 2^(N-1), or twice that plus one for plus and minus the scale.</summary>
+    /// <summary>
+    /// What the integer kernels have for code 0. With minimums it is 0, so that an offset is a minimum as stored, where the
+    /// kernels can take levels that do not lie about zero.
+    /// </summary>
+    private int FirstLevel => Kind == LinearKind.Minimum && Bits <= 5 ? 0 : -(1 << Bits >> 1);
+
+    /// <summary>Codes that fit a signed byte: code + <see cref="FirstLevel"/>, or twice that plus one for plus and minus the scale.</summary>
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
         UnpackCodes(block, codes);
         bool binary = Bits == 1 && Kind == LinearKind.Symmetric;
-        int half = 1 << Bits >> 1;
-        for (int i = 0; i < BlockSize; i++) codes[i] = (sbyte)(binary ? 2 * codes[i] - 1 : (byte)codes[i] - half);
+        int first = FirstLevel;
+        for (int i = 0; i < BlockSize; i++) codes[i] = (sbyte)(binary ? 2 * codes[i] - 1 : (byte)codes[i] + first);
         ReadOnlySpan<byte> parameters = Parameters(block);
         for (int i = 0; i < BlockSize; i += Group)
         {
             LinearGrid grid = Grid(parameters, i / GroupSize);
             scales[i / Group] = binary ? grid.Step / 2 : grid.Step;
-            offsets[i / Group] = Kind == LinearKind.Symmetric ? 0 : grid.Decode(half);
+            offsets[i / Group] = Kind == LinearKind.Symmetric ? 0 : grid.Decode(-first);
         }
     }
 

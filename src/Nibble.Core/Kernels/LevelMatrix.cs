@@ -6,7 +6,8 @@ namespace Nibble.Core.Kernels;
 
 /// <summary>
 /// A weight whose 4-bit codes choose levels at any distances from tables that change from group to group, laid out for the
-/// product with one token: for each row and 64 columns 32 bytes of codes, a scale, and the number of a table of levels.
+/// product with one token: for each row and 64 columns 32 bytes of codes, a scale, and the number of a table of levels. Four
+/// rows lie side by side, which the kernel takes at once.
 /// </summary>
 /// <remarks>
 /// Levels are rounded to whole numbers of 12 bits, the largest of a table being 2015, so a level is off by at most 1/4030 of
@@ -16,6 +17,9 @@ public sealed unsafe class LevelMatrix
 {
     /// <summary>Columns that share a scale and a table.</summary>
     public const int Stretch = 64;
+
+    /// <summary>Rows that lie side by side; the last are filled up with zeros.</summary>
+    public const int TileRows = 4;
 
     /// <summary>Bytes of a table: the upper digit of each level, then the lower.</summary>
     public const int TableBytes = 32;
@@ -31,25 +35,26 @@ public sealed unsafe class LevelMatrix
     {
         Rows = weight.Rows;
         Stretches = weight.Columns / Stretch;
-        nint count = (nint)Rows * Stretches;
-        _codes = new NativeBuffer(count * Stretch / 2, clear: false);
-        _scales = new NativeBuffer(count * sizeof(float), clear: false);
-        _numbers = new NativeBuffer(count, clear: false);
+        nint count = (nint)Tiles * Stretches * TileRows;
+        _codes = new NativeBuffer(count * Stretch / 2);
+        _scales = new NativeBuffer(count * sizeof(float));
+        _numbers = new NativeBuffer(count);
         _tables = new NativeBuffer(MostTables * TableBytes, clear: false);
     }
 
     public int Rows { get; }
+    public int Tiles => (Rows + TileRows - 1) / TileRows;
 
     /// <summary>Stretches of 64 columns in a row.</summary>
     public int Stretches { get; }
 
-    /// <summary>[rows, stretches, 2, 16]: column j of 32 in the lower half of byte j, column j + 16 in its upper half.</summary>
+    /// <summary>[tiles, stretches, 4, 2, 16]: column j of 32 in the lower half of byte j, column j + 16 in its upper half.</summary>
     public byte* Codes => _codes.Pointer;
 
-    /// <summary>[rows, stretches].</summary>
+    /// <summary>[tiles, stretches, 4].</summary>
     public float* Scales => (float*)_scales.Pointer;
 
-    /// <summary>[rows, stretches].</summary>
+    /// <summary>[tiles, stretches, 4].</summary>
     public byte* Numbers => _numbers.Pointer;
 
     /// <summary>[256, 2, 16].</summary>
@@ -104,7 +109,7 @@ public sealed unsafe class LevelMatrix
                 {
                     int column = s * Stretch, block = column / format.BlockSize;
                     (float scale, int table) = format.LevelsAt(row.Slice(block * format.BlockBytes, format.BlockBytes), column % format.BlockSize);
-                    nint at = (nint)r * stretches + s;
+                    nint at = ((nint)(r / TileRows) * stretches + s) * TileRows + r % TileRows;
                     Matrix.Scales[at] = scale * Units[table];
                     Matrix.Numbers[at] = (byte)table;
                     for (int j = 0; j < Stretch / 2; j++)

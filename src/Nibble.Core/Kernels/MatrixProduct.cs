@@ -91,7 +91,7 @@ public static unsafe class MatrixProduct
 
         public readonly void Run(int worker, int workers)
         {
-            (int from, int to) = ParallelRows.Share(Matrix.Rows, worker, workers);
+            (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
             LevelKernel.Multiply(Matrix, X, Y, from, to);
         }
     }

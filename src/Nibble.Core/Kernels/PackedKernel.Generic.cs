@@ -31,7 +31,12 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private static int CodesAt
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TShape.HasOffsets ? 2 * NumbersBytes : NumbersBytes;
+        get => NumbersBytes + (TShape.HasOffsets ? TShape.Parts * PackedMatrix.TileRows * OffsetSize : 0);
+    }
+    private static int OffsetSize
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TShape.HasZeroPoints ? UnitByte.Size : TNumber.Size;
     }
     private static int ChunkBytes
     {
@@ -78,7 +83,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     public override int Parts => TShape.Parts;
 
-    internal override PackedShape Shape => new(TCodes.Bits, typeof(TCodes) == typeof(Table4), TNumber.Size, TShape.Parts, TShape.HasOffsets);
+    internal override PackedShape Shape => new(TCodes.Bits, typeof(TCodes) == typeof(Table4), TNumber.Size, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints);
 
     public override void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run)
@@ -91,9 +96,10 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             for (int i = 0; i < numbers; i++)
             {
                 int row = i % PackedMatrix.TileRows;
-                Store(scales[c * numbers + i], units[row], chunk + i * TNumber.Size);
-                if (TShape.HasOffsets)
-                    Store(offsets[c * numbers + i], units[PackedMatrix.TileRows + row], chunk + NumbersBytes + i * TNumber.Size);
+                float scale = scales[c * numbers + i], offset = offsets[c * numbers + i];
+                Store(scale, units[row], chunk + i * TNumber.Size);
+                if (TShape.HasZeroPoints) UnitByte.Store(scale == 0 ? 0 : -offset / scale, chunk + NumbersBytes + i);
+                else if (TShape.HasOffsets) Store(offset, units[PackedMatrix.TileRows + row], chunk + NumbersBytes + i * TNumber.Size);
             }
             fixed (byte* source = codes) TCodes.Pack(source + c * 512, chunk + CodesAt);
         }

@@ -83,7 +83,8 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         for (int i = 0; i < TShape.Parts * n; i += 8)
         {
             UnpackNumbers(chunk + i * TNumber.Size, units + i % n, scales + i);
-            if (TShape.HasOffsets) UnpackNumbers(chunk + NumbersBytes + i * TNumber.Size, units + n + i % n, offsets + i);
+            if (TShape.HasZeroPoints) (UnitByte.Load(chunk + NumbersBytes + i) * -Vector256.Load(scales + i)).Store(offsets + i);
+            else if (TShape.HasOffsets) UnpackNumbers(chunk + NumbersBytes + i * TNumber.Size, units + n + i % n, offsets + i);
         }
     }
 

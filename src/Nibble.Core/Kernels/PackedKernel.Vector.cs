@@ -51,16 +51,17 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         {
             if (half == 0) Prefetch(chunk);
             byte* codes = chunk + CodesAt + half * 32;
-            byte* numbers = chunk + half * 8 * TNumber.Size;
+            byte* numbers = chunk + half * 8 * TNumber.Size, offsets = chunk + NumbersBytes + half * 8 * OffsetSize;
             Vector256<int> dot = AddFour(Start(input + 1), codes, 0, x, table);
             if (Groups == 2)
             {
-                AddSums(ref sum, ref offsetSum, dot, numbers, input);
+                AddSums(ref sum, ref offsetSum, dot, numbers, offsets, input);
                 numbers += (TShape.Parts - 1) * PackedMatrix.TileRows * TNumber.Size;
+                offsets += (TShape.Parts - 1) * PackedMatrix.TileRows * OffsetSize;
                 input += InputNumbers.Kinds;
                 dot = Start(input + 1);
             }
-            AddSums(ref sum, ref offsetSum, AddFour(dot, codes, 4, x, table), numbers, input);
+            AddSums(ref sum, ref offsetSum, AddFour(dot, codes, 4, x, table), numbers, offsets, input);
             chunk += ChunkBytes;
             x += Chunk;
             input += InputNumbers.Kinds;
@@ -81,7 +82,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     /// <summary>Adds a group's integers times its scales, and its offsets.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddSums(ref Vector256<float> y, ref Vector256<float> yOffset, Vector256<int> dot, byte* numbers, float* input)
+    private static void AddSums(ref Vector256<float> y, ref Vector256<float> yOffset, Vector256<int> dot, byte* numbers, byte* offsets, float* input)
     {
         var scale = Vector256.Create(input[0]);
         if (TDot.IsNarrow && HasUnits)
@@ -91,10 +92,11 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             Vector256<float> sum = TDot.IsNarrow
                 ? Vector256.ConvertToSingle(TDot.Widen(dot, Vector256<short>.One)) * scale
                 : Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), scale, Vector256.Create(input[1]));
+            if (TShape.HasZeroPoints) sum -= UnitByte.Load(offsets) * Vector256.Create(input[2]);
             y = Vector256.FusedMultiplyAdd(sum, TNumber.Load(numbers), y);
         }
-        if (TShape.HasOffsets)
-            yOffset = Vector256.FusedMultiplyAdd(TNumber.Load(numbers + NumbersBytes), Vector256.Create(input[2]), yOffset);
+        if (TShape.HasOffsets && !TShape.HasZeroPoints)
+            yOffset = Vector256.FusedMultiplyAdd(TNumber.Load(offsets), Vector256.Create(input[2]), yOffset);
     }
 
     /// <summary>Adds the sums of a stretch to y, times the units if there are any.</summary>
@@ -106,7 +108,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             sum *= Vector256.Load(units);
             if (TShape.HasOffsets) offsetSum *= Vector256.Load(units + PackedMatrix.TileRows);
         }
-        (Vector256.Load(y) + (TShape.HasOffsets ? sum + offsetSum : sum)).Store(y);
+        (Vector256.Load(y) + (TShape.HasOffsets && !TShape.HasZeroPoints ? sum + offsetSum : sum)).Store(y);
     }
 
     /// <summary>Asks for the lines that the stream will reach some chunks later; reading past the end asks for nothing.</summary>

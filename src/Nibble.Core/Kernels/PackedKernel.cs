@@ -66,7 +66,8 @@ public abstract unsafe class PackedKernel
         typeof(TDot) == typeof(Avx2Dot) ? WithCodes<Avx2ByteDot, TCodes>(format) : WithCodes<TDot, TCodes>(format);
 
     private static PackedKernel WithCodes<TDot, TCodes>(Format format) where TDot : struct, IIntegerDot where TCodes : struct, ICodeLayout =>
-        format.HasUnits ? WithNumber<TDot, TCodes, UnitByte>(format)
+        format.HasZeroPoints && format.Group >= Activation.Chunk ? new PackedKernel<TDot, TCodes, Half16, ScaleZeroPointOf32>(format)
+        : format.HasUnits ? WithNumber<TDot, TCodes, UnitByte>(format)
         : format.HalfScales ? WithNumber<TDot, TCodes, Half16>(format) : WithNumber<TDot, TCodes, Single32>(format);
 
     private static PackedKernel WithNumber<TDot, TCodes, TNumber>(Format format)

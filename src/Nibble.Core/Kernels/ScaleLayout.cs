@@ -77,7 +77,8 @@ public unsafe struct Single32 : IScaleNumber
 /// <summary>
 /// Which scales a tile's chunk has, ahead of its codes: for each part of its 32 columns 16 scales, one a row, then 16
 /// offsets if the format has them. Where these are <see cref="UnitByte"/>s, eight chunks are a run, and their units stand
-/// ahead of it: 16 for the scales, then 16 for the offsets, in single precision.
+/// ahead of it: 16 for the scales, then 16 for the offsets, in single precision. Zero points stand in the offsets' place,
+/// a signed byte each: the offset is minus the scale times that.
 /// </summary>
 public interface IScaleShape
 {
@@ -85,6 +86,9 @@ public interface IScaleShape
     static abstract int Parts { get; }
 
     static abstract bool HasOffsets { get; }
+
+    /// <summary>True if the offsets are stored as zero points.</summary>
+    static virtual bool HasZeroPoints => false;
 }
 
 /// <summary>One scale a row.</summary>
@@ -99,6 +103,14 @@ public struct ScaleOffsetOf32 : IScaleShape
 {
     public static int Parts => 1;
     public static bool HasOffsets => true;
+}
+
+/// <summary>One scale and zero point a row.</summary>
+public struct ScaleZeroPointOf32 : IScaleShape
+{
+    public static int Parts => 1;
+    public static bool HasOffsets => true;
+    public static bool HasZeroPoints => true;
 }
 
 /// <summary>Two scales a row, for 16 columns each.</summary>

@@ -10,8 +10,8 @@ namespace Nibble.Tests.Kernels;
 /// <summary>Every kernel against decode-and-multiply in float64.</summary>
 public sealed unsafe class MatrixProductTests
 {
-    /// <summary>The list, and a group that chunks of 32 columns would cross.</summary>
-    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48"]);
+    /// <summary>The list, a group that chunks of 32 columns would cross, and other parameters of linear formats.</summary>
+    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48", "Linear4-g16", "Linear4-min", "Linear3-row"]);
 
     [Theory, MemberData(nameof(Formats))]
     public void The_product_is_decode_and_multiply(string name)
@@ -89,7 +89,7 @@ public sealed unsafe class MatrixProductTests
             var y = new float[47];
             foreach (bool portable in (bool[])[false, true])
             {
-                fixed (float* p = y) LevelKernel.Multiply(matrix, problem.X, p, 0, 47, portable);
+                fixed (float* p = y) LevelKernel.Multiply(matrix, problem.X, p, 0, matrix.Tiles, portable);
                 problem.Check(y, packed: true, $"{name}, portable: {portable}");
             }
         }

@@ -6,18 +6,19 @@ namespace Nibble.Core.Kernels.Generated;
 /// <param name="NumberBytes">Bytes of a scale or offset: 4 of single precision, 2 of half, 1 for multiples of a unit.</param>
 /// <param name="Parts">Scales of a row in a chunk, 1 or 2.</param>
 /// <param name="HasOffsets">Whether rows have offsets too.</param>
+/// <param name="HasZeroPoints">Whether these are stored as zero points, a byte each.</param>
 /// <seealso cref="ICodeLayout"/>
 /// <seealso cref="IScaleShape"/>
-public readonly record struct PackedShape(int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets)
+public readonly record struct PackedShape(int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets, bool HasZeroPoints)
 {
     /// <summary>True if eight chunks are a run, whose units stand ahead of it.</summary>
     public bool HasUnits => NumberBytes == 1;
 
-    /// <summary>Bytes of a chunk's scales, or of its offsets.</summary>
+    /// <summary>Bytes of a chunk's scales, or of its offsets where they are numbers alike.</summary>
     public int NumbersBytes => Parts * PackedMatrix.TileRows * NumberBytes;
 
     /// <summary>Where a chunk's codes begin.</summary>
-    public int CodesAt => HasOffsets ? 2 * NumbersBytes : NumbersBytes;
+    public int CodesAt => NumbersBytes + (HasZeroPoints ? Parts * PackedMatrix.TileRows : HasOffsets ? NumbersBytes : 0);
 
     public int ChunkBytes => CodesAt + 64 * CodeBits;
 

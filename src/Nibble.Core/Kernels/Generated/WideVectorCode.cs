@@ -45,6 +45,9 @@ internal sealed class WideVectorCode
     /// <summary>Bits a code in the lower of its two pieces, or all of them.</summary>
     private int LowBits => _shape.CodeBits switch { 2 or 3 => 2, 8 => 8, _ => 4 };
 
+    /// <summary>True if offsets have sums of their own.</summary>
+    private bool SumsOffsets => _shape is { HasOffsets: true, HasZeroPoints: false };
+
     /// <summary>Bits a code in the upper piece.</summary>
     private int HighBits => _shape.CodeBits - LowBits;
 
@@ -116,14 +119,14 @@ internal sealed class WideVectorCode
             _.add(s_tile, _shape.UnitsBytes);
         }
         Clear(s_sum);
-        if (_shape.HasOffsets) Clear(s_offsetSum);
+        if (SumsOffsets) Clear(s_offsetSum);
     }
 
     private void EndStretch()
     {
         if (_shape.HasUnits) _.vmulps(s_sum, s_sum, __[s_units]);
-        if (_shape.HasUnits && _shape.HasOffsets) _.vmulps(s_offsetSum, s_offsetSum, __[s_units + 64]);
-        if (_shape.HasOffsets) _.vaddps(s_sum, s_sum, s_offsetSum);
+        if (_shape.HasUnits && SumsOffsets) _.vmulps(s_offsetSum, s_offsetSum, __[s_units + 64]);
+        if (SumsOffsets) _.vaddps(s_sum, s_sum, s_offsetSum);
         _.vaddps(s_total, s_total, s_sum);
     }
 
@@ -174,24 +177,30 @@ internal sealed class WideVectorCode
         else if (down < 0) _.vpsllw(target, source, (byte)-down);
     }
 
-    /// <summary>sum += scale (xScale dot + bias), and offset times the input's sum.</summary>
+    /// <summary>sum += scale (xScale dot + bias), and offset times the input's sum; zero points are multiplied by the scale with the rest.</summary>
     private void AddToSums(int part)
     {
         AssemblerMemoryOperand Input(int kind) => __dword_bcst[s_inputs + (part * InputNumbers.Kinds + kind) * sizeof(float)];
         _.vbroadcastss(s_scale, __dword_ptr[s_inputs + part * InputNumbers.Kinds * sizeof(float)]);
         _.vcvtdq2ps(s_dot, s_dot);
         _.vfmadd213ps(s_dot, s_scale, Input(1));
-        LoadNumber(s_number, part * PackedMatrix.TileRows * _shape.NumberBytes);
+        if (_shape.HasZeroPoints)
+        {
+            LoadNumber(s_number, _shape.NumbersBytes + part * PackedMatrix.TileRows, 1);
+            _.vmulps(s_number, s_number, Input(2));
+            _.vsubps(s_dot, s_dot, s_number);
+        }
+        LoadNumber(s_number, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
         _.vfmadd231ps(s_sum, s_dot, s_number);
-        if (!_shape.HasOffsets) return;
-        LoadNumber(s_number, _shape.NumbersBytes + part * PackedMatrix.TileRows * _shape.NumberBytes);
+        if (!SumsOffsets) return;
+        LoadNumber(s_number, _shape.NumbersBytes + part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
         _.vfmadd231ps(s_offsetSum, s_number, Input(2));
     }
 
-    /// <summary>16 scales or offsets as floats.</summary>
-    private void LoadNumber(AssemblerRegisterZMM target, int at)
+    /// <summary>16 scales, offsets or zero points of so many bytes as floats.</summary>
+    private void LoadNumber(AssemblerRegisterZMM target, int at, int bytes)
     {
-        switch (_shape.NumberBytes)
+        switch (bytes)
         {
             case 4: _.vmovups(target, __[s_tile + at]); break;
             case 2: _.vcvtph2ps(target, __ymmword_ptr[s_tile + at]); break;

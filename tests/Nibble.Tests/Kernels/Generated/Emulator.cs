@@ -126,6 +126,7 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vcvtph2ps => Bits((float)MemoryMarshal.Cast<uint, Half>(b)[lane]),
                 Mnemonic.Vmulps => Bits(Float(a[lane]) * Float(b[lane])),
                 Mnemonic.Vaddps => Bits(Float(a[lane]) + Float(b[lane])),
+                Mnemonic.Vsubps => Bits(Float(a[lane]) - Float(b[lane])),
                 Mnemonic.Vpdpbusd => Dot(target[lane], a[lane], b[lane]),
                 Mnemonic.Vcvtdq2ps => Bits((int)b[lane]),
                 Mnemonic.Vfmadd213ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(target[lane]), Float(b[lane]))),
