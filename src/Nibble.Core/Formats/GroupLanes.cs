@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Nibble.Core.Formats;
 
@@ -34,6 +35,33 @@ internal readonly ref struct GroupLanes
         Transpose(weights, unit, 0, _pairs);
         if (!importance.IsEmpty) Transpose(importance, importanceUnit, BlockSearch.Shrinkage, _pairs[1..]);
         else for (int i = 1; i < _pairs.Length; i += 2) _pairs[i] = Vector256<float>.One;
+    }
+
+    /// <summary>
+    /// Lays eight groups side by side, each in a unit of its own, so that what is found for one depends on no other; importance
+    /// is relative to the mean of its group, and where all of it is 0 all weights matter alike.
+    /// </summary>
+    /// <returns>The unit of each: the power of two that brings its largest magnitude into [1, 2), or as near as a float allows.</returns>
+    public Vector256<float> TransposeEach(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance)
+    {
+        Transpose(weights, 1, 0, _pairs);
+        Vector256<float> largest = default;
+        for (int i = 0; i < _pairs.Length; i += 2) largest = Vector256.MaxNative(largest, Vector256.Abs(_pairs[i]));
+        // The bits of 2^-e are those of 2^e, the sign of the exponent turned; e is 127 at most, and 2^-127 no normal number.
+        Vector256<uint> exponent = Vector256.Min(largest.AsUInt32() & Vector256.Create(0x7F800000u), Vector256.Create(253u << 23));
+        Vector256<float> unit = (Vector256.Create(254u << 23) - exponent).AsSingle();
+        for (int i = 0; i < _pairs.Length; i += 2) _pairs[i] *= unit;
+        if (importance.IsEmpty)
+        {
+            for (int i = 1; i < _pairs.Length; i += 2) _pairs[i] = Vector256<float>.One;
+            return unit;
+        }
+        Transpose(importance, 1, 0, _pairs[1..]);
+        Vector256<float> sum = default, count = Vector256.Create(_pairs.Length / 2f);
+        for (int i = 1; i < _pairs.Length; i += 2) sum += _pairs[i];
+        Vector256<float> none = Vector256.Equals(sum, Vector256<float>.Zero);
+        for (int i = 1; i < _pairs.Length; i += 2) _pairs[i] = Vector256.ConditionalSelect(none, Vector256<float>.One, _pairs[i] * (count / sum));
+        return unit;
     }
 
     /// <summary>Puts one group into every lane.</summary>
@@ -110,6 +138,34 @@ internal readonly ref struct GroupLanes
         return new CodeSums(code, square, product);
     }
 
+    /// <summary>Rounds to codes from lowest to highest by weight = code / inverse.</summary>
+    /// <param name="weighted">False if all importance is 1.</param>
+    /// <returns>The sums of importance times code and weight, and times code squared.</returns>
+    public (Vector256<float> Product, Vector256<float> Square) Products(
+        Vector256<float> inverse, Vector256<float> lowest, Vector256<float> highest, bool weighted) =>
+        weighted ? AddProducts(inverse, lowest, highest, true) : AddProducts(inverse, lowest, highest, false);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private (Vector256<float> Product, Vector256<float> Square) AddProducts(
+        Vector256<float> inverse, Vector256<float> lowest, Vector256<float> highest, bool weighted)
+    {
+        // Two sums of each, so that an addition need not wait for the last.
+        Vector256<float> evenProduct = default, evenSquare = default, oddProduct = default, oddSquare = default;
+        ref Vector256<float> pair = ref MemoryMarshal.GetReference(_pairs);
+        for (nint i = 0; i < _pairs.Length; i += 4)
+        {
+            Vector256<float> x = Unsafe.Add(ref pair, i), y = Unsafe.Add(ref pair, i + 2);
+            Vector256<float> q = Vector256.MinNative(Vector256.MaxNative(Vector256.Round(x * inverse), lowest), highest);
+            Vector256<float> r = Vector256.MinNative(Vector256.MaxNative(Vector256.Round(y * inverse), lowest), highest);
+            Vector256<float> wq = weighted ? Unsafe.Add(ref pair, i + 1) * q : q, wr = weighted ? Unsafe.Add(ref pair, i + 3) * r : r;
+            evenProduct = Vector256.FusedMultiplyAdd(wq, x, evenProduct);
+            evenSquare = Vector256.FusedMultiplyAdd(wq, q, evenSquare);
+            oddProduct = Vector256.FusedMultiplyAdd(wr, y, oddProduct);
+            oddSquare = Vector256.FusedMultiplyAdd(wr, r, oddSquare);
+        }
+        return (evenProduct + oddProduct, evenSquare + oddSquare);
+    }
+
     /// <summary>The weighted square error of each group when it is rounded by weight = scale * code + offset.</summary>
     public Vector256<float> Error(Vector256<float> scale, Vector256<float> offset, Vector256<float> lowest, Vector256<float> highest)
     {
@@ -133,6 +189,28 @@ internal readonly ref struct GroupLanes
         return Vector256.FusedMultiplyAdd(w * rest, rest, sum);
     }
 
+    /// <summary>Eight weights of each group: rows of a square, whose columns become the vectors.</summary>
+    private static void TransposeSquare(ref float group, int apart, Vector256<float> units, Vector256<float> leasts, ref Vector256<float> pair)
+    {
+        // Lower lanes are groups 0 to 3, upper lanes 4 to 7: weights 0 and 1 of two groups, 2 and 3 of them, then one of four.
+        for (int half = 0; half < 2; half++)
+        {
+            ref float from = ref Unsafe.Add(ref group, half * 4);
+            Vector256<float> a = Rows(ref from, 0, apart), b = Rows(ref from, 1, apart), c = Rows(ref from, 2, apart), d = Rows(ref from, 3, apart);
+            Vector256<float> ab = Avx.UnpackLow(a, b), abHigh = Avx.UnpackHigh(a, b), cd = Avx.UnpackLow(c, d), cdHigh = Avx.UnpackHigh(c, d);
+            ref Vector256<float> to = ref Unsafe.Add(ref pair, half * 8);
+            to = leasts + units * Avx.Shuffle(ab, cd, 0b01_00_01_00);
+            Unsafe.Add(ref to, 2) = leasts + units * Avx.Shuffle(ab, cd, 0b11_10_11_10);
+            Unsafe.Add(ref to, 4) = leasts + units * Avx.Shuffle(abHigh, cdHigh, 0b01_00_01_00);
+            Unsafe.Add(ref to, 6) = leasts + units * Avx.Shuffle(abHigh, cdHigh, 0b11_10_11_10);
+        }
+    }
+
+    /// <summary>Four weights of a group, and of the one four later.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Rows(ref float from, int group, int apart) => Vector256.Create(
+        Vector128.LoadUnsafe(ref Unsafe.Add(ref from, group * apart)), Vector128.LoadUnsafe(ref Unsafe.Add(ref from, (group + 4) * apart)));
+
     /// <summary>1 / scale, and 0 for a scale of 0.</summary>
     private static Vector256<float> Inverse(Vector256<float> scale) =>
         Vector256.AndNot(Vector256<float>.One / scale, Vector256.Equals(scale, Vector256<float>.Zero));
@@ -141,7 +219,10 @@ internal readonly ref struct GroupLanes
     {
         int n = groups.Length / Lanes;
         Vector256<float> units = Vector256.Create(unit), leasts = Vector256.Create(least);
-        for (int i = 0; i < n; i++)
+        int done = 0;
+        if (Avx.IsSupported)
+            for (; done + Lanes <= n; done += Lanes) TransposeSquare(ref Unsafe.Add(ref MemoryMarshal.GetReference(groups), done), n, units, leasts, ref pairs[2 * done]);
+        for (int i = done; i < n; i++)
         {
             pairs[2 * i] = leasts + units * Vector256.Create(groups[i], groups[i + n], groups[i + 2 * n], groups[i + 3 * n],
                 groups[i + 4 * n], groups[i + 5 * n], groups[i + 6 * n], groups[i + 7 * n]);

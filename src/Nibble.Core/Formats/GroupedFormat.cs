@@ -124,12 +124,22 @@ public abstract class GroupedFormat : Format
 
     public sealed override void Encode(ReadOnlySpan<float> row, in FitOptions options, Span<byte> bytes)
     {
-        int blockBytes = BlockBytes;
-        for (int at = 0; at < row.Length; at += BlockSize, bytes = bytes[blockBytes..])
+        int blockBytes = BlockBytes, blocks = Math.Max(1, GroupLanes.Lanes / Groups), columns = blocks * BlockSize;
+        for (int from = 0; from < row.Length; from += columns, bytes = bytes[(blocks * blockBytes)..])
         {
-            Fit(row.Slice(at, BlockSize), options.Slice(at, BlockSize), bytes[..blockBytes]);
-            EncodeCodes(Parameters(bytes), row.Slice(at, BlockSize), bytes[InBlock..blockBytes]);
+            if (from + columns > row.Length) (columns, blocks) = (row.Length - from, (row.Length - from) / BlockSize);
+            ReadOnlySpan<float> weights = row.Slice(from, columns);
+            if (Granularity.Reach != Reach.Tensor) FitBlocks(weights, options.Slice(from, columns), bytes);
+            for (int b = 0; b < blocks; b++)
+                EncodeCodes(Parameters(bytes[(b * blockBytes)..]), weights.Slice(b * BlockSize, BlockSize), bytes.Slice(b * blockBytes + InBlock, blockBytes - InBlock));
         }
+    }
+
+    /// <summary>Chooses and writes the parameters of a few blocks that follow each other.</summary>
+    protected virtual void FitBlocks(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> blocks)
+    {
+        for (int at = 0; at < weights.Length; at += BlockSize, blocks = blocks[BlockBytes..])
+            Fit(weights.Slice(at, BlockSize), options.Slice(at, BlockSize), blocks[..BlockBytes]);
     }
 
     public sealed override void Decode(ReadOnlySpan<byte> bytes, Span<float> weights)

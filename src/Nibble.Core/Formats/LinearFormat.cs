@@ -80,14 +80,57 @@ public sealed partial class LinearFormat : GroupedFormat
 
     protected override void FitGroups(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> parameters)
     {
-        int groups = Groups, size = weights.Length / groups;
+        int groups = Groups;
         Span<float> scales = groups <= 64 ? stackalloc float[groups] : new float[groups];
         Span<float> lows = groups <= 64 ? stackalloc float[groups] : new float[groups];
-        for (int g = 0; g < groups; g++)
+        FitGroups(weights, options, scales, lows);
+        Store(parameters, scales, lows);
+    }
+
+    protected override void FitBlocks(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> blocks)
+    {
+        if (Groups > GroupLanes.Lanes || !SearchesLanes(options))
+        {
+            base.FitBlocks(weights, options, blocks);
+            return;
+        }
+        Span<float> scales = stackalloc float[GroupLanes.Lanes], lows = stackalloc float[GroupLanes.Lanes];
+        int groups = weights.Length / GroupSize;
+        FitGroups(weights, options, scales[..groups], lows[..groups]);
+        for (int g = 0; g < groups; g += Groups, blocks = blocks[BlockBytes..])
+            Store(blocks[..BlockBytes], scales.Slice(g, Groups), lows.Slice(g, Groups));
+    }
+
+    /// <summary>True if the parameters of several groups are searched for at once.</summary>
+    private bool SearchesLanes(in FitOptions options) =>
+        options.Range is null && Bits is > 1 and <= SearchedBits && !IsFixedPoint && Kind != LinearKind.Minimum
+        && Granularity.Reach == Reach.Group && GroupSize <= LinearSearch.LargestGroup && GroupSize % 2 == 0;
+
+    /// <summary>The scale of each group, and the weight of its code 0.</summary>
+    private void FitGroups(ReadOnlySpan<float> weights, in FitOptions options, Span<float> scales, Span<float> lows)
+    {
+        int size = weights.Length / scales.Length;
+        if (SearchesLanes(options))
+        {
+            for (int g = 0; g < scales.Length; g += GroupLanes.Lanes)
+            {
+                int count = Math.Min(GroupLanes.Lanes, scales.Length - g);
+                FitOptions own = options.Slice(g * size, count * size);
+                LinearSearch.Find(weights.Slice(g * size, count * size), own.Importance, Bits, Kind == LinearKind.Symmetric,
+                    scales.Slice(g, count), lows.Slice(g, count));
+            }
+            return;
+        }
+        for (int g = 0; g < scales.Length; g++)
         {
             LinearGrid grid = FitGroup(weights.Slice(g * size, size), options.Slice(g * size, size), out lows[g]);
             scales[g] = Bits == 1 && Kind == LinearKind.Symmetric ? grid.Step / 2 : grid.Step;
         }
+    }
+
+    private void Store(Span<byte> parameters, ReadOnlySpan<float> scales, ReadOnlySpan<float> lows)
+    {
+        int groups = scales.Length;
         _scales.Write(parameters, scales);
         if (Kind == LinearKind.Minimum) _minimums.Write(parameters[_scaleBytes..], lows);
         if (Kind != LinearKind.ZeroPoint) return;

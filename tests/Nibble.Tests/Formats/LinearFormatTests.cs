@@ -75,6 +75,23 @@ public class LinearFormatTests
     [InlineData("Linear1", "Linear1")]
     public void Names_leave_out_what_goes_without_saying(string name, string canonical) => Assert.Equal(canonical, Format.Parse(name).Name);
 
+    /// <summary>Eight groups are searched side by side.</summary>
+    [Theory, InlineData("Linear4-f32"), InlineData("Linear3-sym-f32"), InlineData("Linear2-g32-f32")]
+    public void Groups_of_any_magnitude_lose_no_more_beside_each_other_than_alone(string name)
+    {
+        var format = (LinearFormat)Format.Parse(name);
+        int size = format.GroupSize;
+        float[] row = Rows.Gaussian(8 * size, seed: 3);
+        for (int i = 0; i < row.Length; i++) row[i] *= MathF.Pow(10, 10 * (i / size) - 34);
+        float[] together = TestMatrix.Decode(format, TestMatrix.Encode(format, row), row.Length);
+        for (int g = 0; g < row.Length; g += size)
+            Assert.Equal(TestMatrix.Decode(format, TestMatrix.Encode(format, row[g..(g + size)]), size), together[g..(g + size)]);
+        // Squares of such numbers do not fit a float.
+        Assert.InRange(Rows.RelativeError([.. row.Select(Near)], [.. together.Select(Near)]), 0, format.ErrorBudget);
+
+        float Near(float weight, int at) => (float)(weight / Math.Pow(10, 10 * (at / size) - 34));
+    }
+
     [Theory]
     [InlineData("Linear9")]
     [InlineData("Linear4-g1")]
