@@ -11,6 +11,7 @@ public unsafe class Layers : IDisposable
 {
     private const int Heads = 32, StoredHeads = 8, HeadSize = 64, Context = 4096, Width = Heads * HeadSize, MostTokens = 64;
 
+    private readonly AttentionInput[] _input = new AttentionInput[1];
     private readonly WorkerPool _pool = new();
     private readonly KeyValueRows _stored = new(FloatFormat.F32, StoredHeads, Context, HeadSize, HeadSize);
     private readonly NativeBuffer _x = new(MostTokens * Width * sizeof(float)), _y = new(MostTokens * Width * sizeof(float));
@@ -34,12 +35,7 @@ public unsafe class Layers : IDisposable
             }
         for (int i = 0; i < MostTokens * Width; i++) ((float*)_x.Pointer)[i] = random.NextSingle() - 0.5f;
         Array.Fill(_weight, 1);
-    }
-
-    /// <summary>The last tokens of 4,096 look back on all of them.</summary>
-    [Benchmark]
-    public void Attend() => Attention.Run(
-        new AttentionInput
+        _input[0] = new AttentionInput
         {
             Queries = (float*)_x.Pointer,
             QueryStride = Width,
@@ -51,8 +47,12 @@ public unsafe class Layers : IDisposable
             Position = Context - Tokens,
             Causal = true,
             Scale = 0.125f,
-        },
-        _pool);
+        };
+    }
+
+    /// <summary>The last tokens of 4,096 look back on all of them.</summary>
+    [Benchmark]
+    public void Attend() => Attention.Run(_input, _pool);
 
     [Benchmark]
     public void Norm() =>

@@ -48,103 +48,133 @@ public static unsafe partial class Attention
     /// <summary>The widest key or value; a tile lies on the stack.</summary>
     public const int WidestHead = 4096;
 
-    public static void Run(in AttentionInput input, WorkerPool pool)
+    /// <summary>Computes attention of several sequences in one parallel region.</summary>
+    /// <param name="inputs">One a sequence, at least one.</param>
+    /// <param name="pool">The workers that share the tiles.</param>
+    public static void Run(ReadOnlyMemory<AttentionInput> inputs, WorkerPool pool)
     {
-        int group = input.Heads / input.Stored.Heads;
-        var job = new Job { In = input, Group = group, TileHeads = Math.Min(group, TileRows) };
-        job.TileTokens = Math.Max(1, TileRows / job.TileHeads);
-        job.HeadTiles = (group + job.TileHeads - 1) / job.TileHeads;
-        job.TokenTiles = (input.Tokens + job.TileTokens - 1) / job.TileTokens;
+        var job = new Job { Inputs = inputs };
         pool.Run(ref job);
     }
 
     private struct Job : IParallelJob
     {
-        public AttentionInput In;
-        public int Group, TileHeads, TileTokens, HeadTiles, TokenTiles;
+        public ReadOnlyMemory<AttentionInput> Inputs;
         private int _taken;
 
         public void Run(int worker, int workers)
         {
-            int across = In.Stored.Heads * HeadTiles;
-            // The last tokens see most keys: they go first, so that no worker is left alone with a long tile.
-            for (int item; (item = Interlocked.Increment(ref _taken) - 1) < across * TokenTiles;)
+            ReadOnlySpan<AttentionInput> inputs = Inputs.Span;
+            var tiles = new Tiles(inputs[0]);
+            int input = 0, first = 0;
+            while (true)
             {
-                int token = (TokenTiles - 1 - item / across) * TileTokens, keyHead = item % across / HeadTiles;
-                int head = item % HeadTiles * TileHeads;
-                RunTile(keyHead, keyHead * Group + head, Math.Min(TileHeads, Group - head), token, Math.Min(TileTokens, In.Tokens - token));
+                int item = Interlocked.Increment(ref _taken) - 1;
+                for (; item >= first + tiles.Count; tiles = new Tiles(inputs[input]))
+                {
+                    first += tiles.Count;
+                    if (++input == inputs.Length) return;
+                }
+                tiles.Run(item - first);
             }
+        }
+    }
+
+    /// <summary>The tiles of one sequence: some heads that share a key, by some tokens.</summary>
+    private readonly struct Tiles
+    {
+        private readonly AttentionInput _in;
+        private readonly int _group, _heads, _tokens, _across, _down;
+
+        public Tiles(in AttentionInput input)
+        {
+            _in = input;
+            _group = input.Heads / input.Stored.Heads;
+            _heads = Math.Min(_group, TileRows);
+            _tokens = TileRows / _heads;
+            _across = (_group + _heads - 1) / _heads;
+            _down = (input.Tokens + _tokens - 1) / _tokens;
+        }
+
+        public int Count => _in.Stored.Heads * _across * _down;
+
+        public void Run(int tile)
+        {
+            // The last tokens see most keys: they go first, so that no worker is left alone with a long tile.
+            int width = _in.Stored.Heads * _across, token = (_down - 1 - tile / width) * _tokens;
+            int keyHead = tile % width / _across, head = tile % _across * _heads;
+            Run(keyHead, keyHead * _group + head, Math.Min(_heads, _group - head), token, Math.Min(_tokens, _in.Tokens - token));
         }
 
         [SkipLocalsInit]
-        private readonly void RunTile(int keyHead, int firstHead, int heads, int firstToken, int tokens)
+        private void Run(int keyHead, int firstHead, int heads, int firstToken, int tokens)
         {
             int rows = tokens * heads;
             float** queries = stackalloc float*[rows];
             float* largest = stackalloc float[rows], total = stackalloc float[rows];
-            float* scores = stackalloc float[rows * KeyBlock], sums = stackalloc float[rows * In.ValueSize];
-            bool inPlace = In.Stored.KeyFormat == FloatFormat.F32, valuesInKeys = In.Stored.ValueSize == 0;
-            int block = inPlace ? KeyBlock : Math.Clamp((1 << 14) / In.Stored.KeySize, 4, KeyBlock);
-            float* keyScratch = stackalloc float[inPlace ? 1 : block * In.Stored.KeySize];
-            float* valueScratch = stackalloc float[inPlace ? 1 : block * In.Stored.ValueSize];
-            new Span<float>(sums, rows * In.ValueSize).Clear();
+            float* scores = stackalloc float[rows * KeyBlock], sums = stackalloc float[rows * _in.ValueSize];
+            bool inPlace = _in.Stored.KeyFormat == FloatFormat.F32, valuesInKeys = _in.Stored.ValueSize == 0;
+            int block = inPlace ? KeyBlock : Math.Clamp((1 << 14) / _in.Stored.KeySize, 4, KeyBlock);
+            float* keyScratch = stackalloc float[inPlace ? 1 : block * _in.Stored.KeySize];
+            float* valueScratch = stackalloc float[inPlace ? 1 : block * _in.Stored.ValueSize];
+            new Span<float>(sums, rows * _in.ValueSize).Clear();
             for (int r = 0; r < rows; r++)
             {
                 (int token, int head) = (firstToken + r / heads, firstHead + r % heads);
-                queries[r] = In.Queries + (nint)token * In.QueryStride + head * In.Stored.KeySize;
-                if (In.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(queries[r], In.Stored.KeySize), In.Stored.Rotation);
-                largest[r] = In.Sinks is null ? float.NegativeInfinity : In.Sinks[head];
-                total[r] = In.Sinks is null ? 0 : 1;
+                queries[r] = _in.Queries + (nint)token * _in.QueryStride + head * _in.Stored.KeySize;
+                if (_in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(queries[r], _in.Stored.KeySize), _in.Stored.Rotation);
+                largest[r] = _in.Sinks is null ? float.NegativeInfinity : _in.Sinks[head];
+                total[r] = _in.Sinks is null ? 0 : 1;
             }
             (int from, int to) = InSight(firstToken, firstToken + tokens - 1);
             while (from < to)
             {
-                int slot = from % In.Stored.Slots, count = Math.Min(Math.Min(block, to - from), In.Stored.Slots - slot);
-                float* keys = In.Stored.Keys(keyHead, slot, count, keyScratch);
-                float* values = valuesInKeys ? keys : In.Stored.Values(keyHead, slot, count, valueScratch);
-                Scores(queries, rows, keys, In.Stored.KeySize, count, scores);
+                int slot = from % _in.Stored.Slots, count = Math.Min(Math.Min(block, to - from), _in.Stored.Slots - slot);
+                float* keys = _in.Stored.Keys(keyHead, slot, count, keyScratch);
+                float* values = valuesInKeys ? keys : _in.Stored.Values(keyHead, slot, count, valueScratch);
+                Scores(queries, rows, keys, _in.Stored.KeySize, count, scores);
                 for (int r = 0; r < rows; r++)
                 {
                     (int low, int high) = InSight(firstToken + r / heads, firstToken + r / heads);
                     Weigh(new(scores + r * KeyBlock, count), Math.Clamp(low - from, 0, count), Math.Clamp(high - from, 0, count),
-                        ref largest[r], ref total[r], new(sums + r * In.ValueSize, In.ValueSize));
+                        ref largest[r], ref total[r], new(sums + r * _in.ValueSize, _in.ValueSize));
                 }
-                AddWeighted(scores, rows, values, valuesInKeys ? In.Stored.KeySize : In.ValueSize, In.ValueSize, count, sums);
+                AddWeighted(scores, rows, values, valuesInKeys ? _in.Stored.KeySize : _in.ValueSize, _in.ValueSize, count, sums);
                 from += count;
             }
             for (int r = 0; r < rows; r++)
             {
-                float* output = In.Output + ((nint)(firstToken + r / heads) * In.Heads + firstHead + r % heads) * In.ValueSize;
-                TensorPrimitives.Multiply(new ReadOnlySpan<float>(sums + r * In.ValueSize, In.ValueSize), 1 / total[r], new(output, In.ValueSize));
-                if (In.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(output, In.ValueSize), In.Stored.Rotation);
+                float* output = _in.Output + ((nint)(firstToken + r / heads) * _in.Heads + firstHead + r % heads) * _in.ValueSize;
+                TensorPrimitives.Multiply(new ReadOnlySpan<float>(sums + r * _in.ValueSize, _in.ValueSize), 1 / total[r], new(output, _in.ValueSize));
+                if (_in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(output, _in.ValueSize), _in.Stored.Rotation);
             }
         }
 
         /// <summary>The positions that some tokens of the batch see, the first to the last of them; the end is exclusive.</summary>
-        private readonly (int From, int To) InSight(int first, int last)
+        private (int From, int To) InSight(int first, int last)
         {
-            int from = In.Window == 0 ? 0 : Math.Max(0, In.Position + first - In.Window + 1);
-            if (In.Causal) return (from, In.Position + last + 1);
-            int end = In.Position + In.Tokens;
-            return (from, In.Window == 0 ? end : Math.Min(end, In.Position + last + In.Window));
+            int from = _in.Window == 0 ? 0 : Math.Max(0, _in.Position + first - _in.Window + 1);
+            if (_in.Causal) return (from, _in.Position + last + 1);
+            int end = _in.Position + _in.Tokens;
+            return (from, _in.Window == 0 ? end : Math.Min(end, _in.Position + last + _in.Window));
         }
 
         /// <summary>
         /// Turns a row's products with a block of keys into weights relative to its largest score so far; what is not in
         /// sight weighs nothing. If a larger score has come, what was summed before shrinks accordingly.
         /// </summary>
-        private readonly void Weigh(Span<float> scores, int low, int high, ref float largest, ref float total, Span<float> sums)
+        private void Weigh(Span<float> scores, int low, int high, ref float largest, ref float total, Span<float> sums)
         {
             scores[..low].Clear();
             scores[Math.Max(low, high)..].Clear();
             if (low >= high) return;
             scores = scores[low..high];
-            TensorPrimitives.Multiply(scores, In.Scale, scores);
-            if (In.SoftCap > 0)
+            TensorPrimitives.Multiply(scores, _in.Scale, scores);
+            if (_in.SoftCap > 0)
             {
-                TensorPrimitives.Multiply(scores, 1 / In.SoftCap, scores);
+                TensorPrimitives.Multiply(scores, 1 / _in.SoftCap, scores);
                 TensorPrimitives.Tanh(scores, scores);
-                TensorPrimitives.Multiply(scores, In.SoftCap, scores);
+                TensorPrimitives.Multiply(scores, _in.SoftCap, scores);
             }
             float max = TensorPrimitives.Max<float>(scores);
             if (max > largest)

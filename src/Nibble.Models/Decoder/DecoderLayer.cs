@@ -35,13 +35,13 @@ internal sealed unsafe class DecoderLayer
 
     /// <summary>Takes the residual stream through the layer.</summary>
     /// <param name="x">[tokens, hidden], changed in place.</param>
-    public void Run(Workspace work, float* x, KeyValueRows stored)
+    public void Run(Workspace work, float* x)
     {
         nint count = (nint)work.Tokens * _config.Hidden;
         float* added = work.Added.Of(count);
         Load(work, x, _attentionNorm);
-        if (_attention is not null) _attention.Run(work, work.Input, stored, added);
-        else _latentAttention!.Run(work, work.Input, stored, added);
+        if (_attention is not null) _attention.Run(work, work.Input, added);
+        else _latentAttention!.Run(work, work.Input, added);
         _attentionPostNorm?.Apply(added, work.Tokens, added, work.Pool);
         if (_config.ParallelResidual)
         {

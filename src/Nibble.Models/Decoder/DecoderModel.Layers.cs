@@ -18,7 +18,7 @@ public sealed unsafe partial class DecoderModel
     {
         fixed (float* x = states)
         {
-            (_work.Tokens, _work.Position, _work.Probe) = (tokens.Length, 0, null);
+            _work.Begin(new Segment([], 0, tokens.Length, 0, tokens.Length), probe: null);
             Embed(tokens, x);
         }
     }
@@ -31,10 +31,10 @@ public sealed unsafe partial class DecoderModel
     public void RunLayer(int layer, ReadOnlySpan<int> tokens, Span<float> states, KvCache cache, IProbe? probe = null)
     {
         cache.Clear();
-        (_work.Tokens, _work.Position, _work.Probe) = (tokens.Length, 0, probe);
-        foreach (RotaryTable rotary in _rotaries) rotary.Prepare(0, tokens.Length, tokens.Length);
+        _work.Begin(new Segment(cache.Layers, 0, tokens.Length, 0, tokens.Length), probe);
+        foreach (RotaryTable rotary in _rotaries) rotary.Prepare(_work);
         cache.Append(tokens);
-        fixed (float* x = states) _layers[layer].Run(_work, x, cache.Layers[layer]);
+        fixed (float* x = states) _layers[layer].Run(_work, x);
         probe?.Hidden(layer, states);
     }
 

@@ -158,32 +158,47 @@ public sealed unsafe partial class DecoderModel : IDisposable
     /// <param name="length">Of the whole text, of which these tokens may be the middle.</param>
     private void RunLayers(ReadOnlySpan<int> tokens, int length, KvCache cache, IProbe? probe)
     {
-        (_work.Tokens, _work.Position, _work.Probe) = (tokens.Length, cache.Length, probe);
+        _work.Begin(new Segment(cache.Layers, 0, tokens.Length, cache.Length, length), probe);
+        cache.Append(tokens);
+        RunLayers(tokens);
+    }
+
+    /// <summary>Takes the tokens of the batch that has begun through all layers.</summary>
+    private void RunLayers(ReadOnlySpan<int> tokens)
+    {
         float* x = _work.Stream.Of((nint)tokens.Length * Config.Hidden);
         Embed(tokens, x);
-        foreach (RotaryTable rotary in _rotaries) rotary.Prepare(cache.Length, tokens.Length, length);
-        cache.Append(tokens);
+        foreach (RotaryTable rotary in _rotaries) rotary.Prepare(_work);
         for (int l = 0; l < _layers.Length; l++)
         {
-            _layers[l].Run(_work, x, cache.Layers[l]);
-            probe?.Hidden(l, new ReadOnlySpan<float>(x, checked(tokens.Length * Config.Hidden)));
+            _layers[l].Run(_work, x);
+            _work.Probe?.Hidden(l, new ReadOnlySpan<float>(x, checked(tokens.Length * Config.Hidden)));
         }
     }
 
     private void Embed(ReadOnlySpan<int> tokens, float* x)
     {
-        Span<float> position = _positions is null ? default : new Span<float>(_work.Added.Of(Config.Hidden), Config.Hidden);
         for (int t = 0; t < tokens.Length; t++)
         {
             var row = new Span<float>(x + (nint)t * Config.Hidden, Config.Hidden);
             Embedding.ReadRow(tokens[t], row);
             if (Config.EmbeddingScale != 1) TensorPrimitives.Multiply(row, Config.EmbeddingScale, row);
             if (_tokenType.Length > 0) TensorPrimitives.Add(row, _tokenType, row);
-            if (_positions is null) continue;
-            _positions.ReadRow(_work.Position + t, position);
-            TensorPrimitives.Add(row, position, row);
         }
+        if (_positions is not null) AddPositions(_positions, x);
         _embeddingNorm?.Apply(x, tokens.Length, x, _work.Pool);
+    }
+
+    private void AddPositions(Weight positions, float* x)
+    {
+        var position = new Span<float>(_work.Added.Of(Config.Hidden), Config.Hidden);
+        foreach (Segment segment in _work.Segments)
+            for (int t = 0; t < segment.Count; t++)
+            {
+                var row = new Span<float>(x + (nint)(segment.First + t) * Config.Hidden, Config.Hidden);
+                positions.ReadRow(segment.Position + t, position);
+                TensorPrimitives.Add(row, position, row);
+            }
     }
 
     /// <summary>Logits of some tokens of the batch that has just passed through the layers.</summary>

@@ -9,6 +9,7 @@ namespace Nibble.Models.Decoder;
 /// </summary>
 internal sealed unsafe class LatentAttention
 {
+    private readonly int _index;
     private readonly ModelConfig _config;
     private readonly LatentConfig _latent;
     private readonly LayerConfig _layer;
@@ -22,7 +23,7 @@ internal sealed unsafe class LatentAttention
     public LatentAttention(LayerParts parts, int layer, RotaryTable rotary)
     {
         string block = $"blk.{layer}.";
-        (_config, _latent, _layer, _rotary) = (parts.Config, parts.Config.Latent!, parts.Config.Layers[layer], rotary);
+        (_index, _config, _latent, _layer, _rotary) = (layer, parts.Config, parts.Config.Latent!, parts.Config.Layers[layer], rotary);
         _query = parts.LinearOrNull($"{block}attn_q");
         _queryDown = parts.LinearOrNull($"{block}attn_q_a");
         _queryNorm = parts.Norm($"{block}attn_q_a_norm");
@@ -37,30 +38,33 @@ internal sealed unsafe class LatentAttention
     private int QuerySize => _latent.PlainSize + _latent.RotarySize;
 
     /// <param name="output">[tokens, hidden], overwritten.</param>
-    public void Run(Workspace work, Activation x, KeyValueRows stored, float* output)
+    public void Run(Workspace work, Activation x, float* output)
     {
         float* queries = ProjectQueries(work, x);
-        Store(work, x, stored);
+        Store(work, x);
         float* absorbed = Absorb(work, queries);
         float* sums = work.Up.Of((nint)work.Tokens * _config.Heads * _latent.Rank);
-        Attention.Run(new AttentionInput
-        {
-            Queries = absorbed,
-            QueryStride = _config.Heads * _latent.KeySize,
-            Output = sums,
-            Stored = stored,
-            Tokens = work.Tokens,
-            Heads = _config.Heads,
-            ValueSize = _latent.Rank,
-            Position = work.Position,
-            Window = _layer.Window,
-            Causal = true,
-            Scale = _layer.AttentionScale,
-        }, work.Pool);
+        for (int s = 0; s < work.Segments.Length; s++) work.AttentionInputs.Span[s] = Input(absorbed, work.Segments[s], sums);
+        Attention.Run(work.AttentionInputs, work.Pool);
         ProjectValues(work, sums);
         work.Tell(_output, work.Middle);
         _output.Apply(work.Middle, output, work.Pool);
     }
+
+    private AttentionInput Input(float* absorbed, Segment segment, float* sums) => new()
+    {
+        Queries = absorbed + (nint)segment.First * _config.Heads * _latent.KeySize,
+        QueryStride = _config.Heads * _latent.KeySize,
+        Output = sums + (nint)segment.First * _config.Heads * _latent.Rank,
+        Stored = segment.Stored[_index],
+        Tokens = segment.Count,
+        Heads = _config.Heads,
+        ValueSize = _latent.Rank,
+        Position = segment.Position,
+        Window = _layer.Window,
+        Causal = true,
+        Scale = _layer.AttentionScale,
+    };
 
     /// <summary>[tokens, heads, plain + rotated size], through a latent query where there is one; rotated.</summary>
     private float* ProjectQueries(Workspace work, Activation x)
@@ -85,18 +89,19 @@ internal sealed unsafe class LatentAttention
     }
 
     /// <summary>Stores the normalized latent vector and the rotated part of each token.</summary>
-    private void Store(Workspace work, Activation x, KeyValueRows stored)
+    private void Store(Workspace work, Activation x)
     {
         float* keys = work.Keys.Of((nint)work.Tokens * _latent.KeySize);
         work.Tell(_keyValueDown, x);
         _keyValueDown.Apply(x, keys, work.Pool);
-        for (int t = 0; t < work.Tokens; t++)
-        {
-            float* key = keys + (nint)t * _latent.KeySize;
-            _keyValueNorm.Row(key);
-            _rotary.Rotate(key + _latent.Rank, t);
-            stored.Store(0, work.Position + t, new(key, _latent.KeySize), default);
-        }
+        foreach (Segment segment in work.Segments)
+            for (int t = segment.First; t < segment.First + segment.Count; t++)
+            {
+                float* key = keys + (nint)t * _latent.KeySize;
+                _keyValueNorm.Row(key);
+                _rotary.Rotate(key + _latent.Rank, t);
+                segment.Stored[_index].Store(0, segment.Position + t - segment.First, new(key, _latent.KeySize), default);
+            }
     }
 
     /// <summary>[tokens, heads, rank + rotated size]: queries as they meet the stored keys.</summary>

@@ -12,17 +12,23 @@ internal sealed unsafe class RotaryTable(RotaryConfig config) : IDisposable
 
     public RotaryConfig Config { get; } = config;
 
-    /// <param name="position">Of the batch's first token.</param>
-    /// <param name="length">Of the whole text.</param>
-    public void Prepare(int position, int tokens, int length)
+    /// <summary>Makes the angles of a batch.</summary>
+    public void Prepare(Workspace work)
     {
-        if (!Config.DependsOnLength) length = 0;
+        int width = Config.Dimensions;
+        float* cos = _cos.Of((nint)work.Tokens * width), sin = _sin.Of((nint)work.Tokens * width);
+        foreach (Segment segment in work.Segments)
+        {
+            SetLength(Config.DependsOnLength ? segment.Length : 0);
+            for (int t = 0; t < segment.Count; t++, cos += width, sin += width)
+                Rotary.Angles(_inverse, _magnitude, segment.Position + t, Config.Interleaved, new(cos, width), new(sin, width));
+        }
+    }
+
+    private void SetLength(int length)
+    {
         if (length != _length) _magnitude = Config.Frequencies(length, _inverse);
         _length = length;
-        int width = Config.Dimensions;
-        float* cos = _cos.Of((nint)tokens * width), sin = _sin.Of((nint)tokens * width);
-        for (int t = 0; t < tokens; t++)
-            Rotary.Angles(_inverse, _magnitude, position + t, Config.Interleaved, new(cos + (nint)t * width, width), new(sin + (nint)t * width, width));
     }
 
     /// <summary>Rotates a head of the batch's token t in place, from the number that <paramref name="head"/> points to on.</summary>

@@ -6,6 +6,7 @@ namespace Nibble.Models.Decoder;
 /// <summary>Multi-head attention, its key and value heads shared by groups of query heads (Ainslie et al., arXiv:2305.13245).</summary>
 internal sealed unsafe class SelfAttention
 {
+    private readonly int _index;
     private readonly ModelConfig _config;
     private readonly LayerConfig _layer;
     private readonly RotaryTable? _rotary;
@@ -16,7 +17,7 @@ internal sealed unsafe class SelfAttention
 
     public SelfAttention(LayerParts parts, int layer, RotaryTable? rotary)
     {
-        (_config, _layer, _rotary) = (parts.Config, parts.Config.Layers[layer], rotary);
+        (_index, _config, _layer, _rotary) = (layer, parts.Config, parts.Config.Layers[layer], rotary);
         string block = $"blk.{layer}.";
         _fused = parts.LinearOrNull($"{block}attn_qkv");
         _query = parts.LinearOrNull($"{block}attn_q");
@@ -29,37 +30,39 @@ internal sealed unsafe class SelfAttention
     }
 
     /// <param name="output">[tokens, hidden], overwritten.</param>
-    public void Run(Workspace work, Activation x, KeyValueRows stored, float* output)
+    public void Run(Workspace work, Activation x, float* output)
     {
         Projected projected = Project(work, x);
-        var prepare = new PrepareJob { Attention = this, In = projected, Position = work.Position, Tokens = work.Tokens, Stored = stored };
+        var prepare = new PrepareJob { Attention = this, In = projected, Work = work };
         if (work.Tokens == 1) prepare.Run(0, 1);
         else work.Pool.Run(ref prepare);
         work.Middle.Resize(work.Tokens, _config.Heads * _config.HeadSize);
         fixed (float* sinks = _sinks)
         {
-            var input = new AttentionInput
-            {
-                Queries = prepare.In.Queries,
-                QueryStride = prepare.In.QueryStride,
-                Output = work.Middle.Floats,
-                Stored = stored,
-                Tokens = work.Tokens,
-                Heads = _config.Heads,
-                ValueSize = _config.HeadSize,
-                Position = work.Position,
-                Window = _layer.Window,
-                Causal = _config.Causal,
-                Scale = _layer.AttentionScale,
-                SoftCap = _config.AttentionSoftCap,
-                Sinks = sinks,
-            };
-            Attention.Run(input, work.Pool);
+            for (int s = 0; s < work.Segments.Length; s++) work.AttentionInputs.Span[s] = Input(projected, work.Segments[s], work.Middle.Floats, sinks);
+            Attention.Run(work.AttentionInputs, work.Pool);
         }
         work.Middle.Changed();
         work.Tell(_output, work.Middle);
         _output.Apply(work.Middle, output, work.Pool);
     }
+
+    private AttentionInput Input(in Projected projected, Segment segment, float* output, float* sinks) => new()
+    {
+        Queries = projected.Queries + (nint)segment.First * projected.QueryStride,
+        QueryStride = projected.QueryStride,
+        Output = output + (nint)segment.First * _config.Heads * _config.HeadSize,
+        Stored = segment.Stored[_index],
+        Tokens = segment.Count,
+        Heads = _config.Heads,
+        ValueSize = _config.HeadSize,
+        Position = segment.Position,
+        Window = _layer.Window,
+        Causal = _config.Causal,
+        Scale = _layer.AttentionScale,
+        SoftCap = _config.AttentionSoftCap,
+        Sinks = sinks,
+    };
 
     /// <summary>Where the heads of a batch lie after projection: rows of floats, a token each.</summary>
     private struct Projected
@@ -101,14 +104,14 @@ internal sealed unsafe class SelfAttention
     {
         public SelfAttention Attention;
         public Projected In;
-        public KeyValueRows Stored;
-        public int Position;
-        public int Tokens;
+        public Workspace Work;
 
         public readonly void Run(int worker, int workers)
         {
-            (int from, int to) = ParallelRows.Share(Tokens, worker, workers);
-            for (int t = from; t < to; t++) Attention.Prepare(In, Stored, t, Position + t);
+            (int from, int to) = ParallelRows.Share(Work.Tokens, worker, workers);
+            foreach (Segment segment in Work.Segments)
+                for (int t = Math.Max(from, segment.First); t < Math.Min(to, segment.First + segment.Count); t++)
+                    Attention.Prepare(In, segment.Stored[Attention._index], t, segment.Position + t - segment.First);
         }
     }
 

@@ -24,18 +24,47 @@ internal sealed unsafe class FloatBuffer : IDisposable
     public void Dispose() => _memory.Dispose();
 }
 
+/// <summary>Tokens of a batch that follow each other in one sequence.</summary>
+/// <param name="Stored">The keys and values of each layer.</param>
+/// <param name="First">The place of the first of them in the batch.</param>
+/// <param name="Count">Tokens.</param>
+/// <param name="Position">Of the first, in the sequence.</param>
+/// <param name="Length">Of the whole text, of which these tokens may be the middle.</param>
+internal readonly record struct Segment(KeyValueRows[] Stored, int First, int Count, int Position, int Length);
+
 /// <summary>What the layers of a decoder share while a batch of tokens passes through them.</summary>
 internal sealed unsafe class Workspace(WorkerPool pool) : IDisposable
 {
+    private Segment[] _segments = new Segment[1];
+    private AttentionInput[] _attentionInputs = new AttentionInput[1];
+    private int _sequences;
+
     public WorkerPool Pool { get; } = pool;
 
     /// <summary>Tokens of the batch.</summary>
-    public int Tokens { get; set; }
+    public int Tokens { get; private set; }
 
-    /// <summary>The position of the batch's first token.</summary>
-    public int Position { get; set; }
+    public IProbe? Probe { get; private set; }
 
-    public IProbe? Probe { get; set; }
+    /// <summary>The sequences that the batch is of, in the order of its tokens.</summary>
+    public ReadOnlySpan<Segment> Segments => _segments.AsSpan(0, _sequences);
+
+    /// <summary>One a segment, for the layer that runs.</summary>
+    public Memory<AttentionInput> AttentionInputs => _attentionInputs.AsMemory(0, _sequences);
+
+    /// <summary>Begins a batch of one sequence.</summary>
+    public void Begin(Segment segment, IProbe? probe)
+    {
+        (_segments[0], _sequences, Tokens, Probe) = (segment, 1, segment.Count, probe);
+    }
+
+    /// <summary>Begins a batch of one token of each sequence, those that come next.</summary>
+    public void Begin(ReadOnlySpan<KvCache> caches)
+    {
+        if (_segments.Length < caches.Length) (_segments, _attentionInputs) = (new Segment[caches.Length], new AttentionInput[caches.Length]);
+        for (int s = 0; s < caches.Length; s++) _segments[s] = new Segment(caches[s].Layers, s, 1, caches[s].Length, caches[s].Length + 1);
+        (_sequences, Tokens, Probe) = (caches.Length, caches.Length, null);
+    }
 
     /// <summary>The residual stream: [tokens, hidden].</summary>
     public FloatBuffer Stream { get; } = new();

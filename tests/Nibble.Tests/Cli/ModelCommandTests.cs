@@ -109,9 +109,11 @@ public class ModelCommandTests
     [Fact]
     public void Bench_reports_every_run_and_the_memory_beside_it()
     {
-        JsonElement bench = CommandRun.Of("bench", "--prompt", "16", "--generate", "4", "--repeat", "2", "--json").Json;
+        JsonElement bench = CommandRun.Of("bench", "--prompt", "16", "--generate", "4", "--repeat", "2", "--batch", "3", "--json").Json;
         Assert.Equal(2, bench.GetProperty("prefill_tokens_per_second").GetArrayLength());
         Assert.Equal(2, bench.GetProperty("decode_tokens_per_second").GetArrayLength());
+        Assert.Equal(3, bench.GetProperty("batch").GetInt32());
+        Assert.Equal(2, bench.GetProperty("batch_decode_tokens_per_second").GetArrayLength());
         Assert.Equal(11_540_992, bench.GetProperty("weight_bytes").GetInt64());
         Assert.True(bench.GetProperty("read_bandwidth_bytes_per_second").GetDouble() > 1e8);
     }
@@ -166,6 +168,7 @@ public class ModelCommandTests
     [InlineData("eval --chunks 0", "--chunks")]
     [InlineData("eval --context 1000000", "--context")]
     [InlineData("bench --repeat 0", "--repeat")]
+    [InlineData("bench --batch 0", "--batch")]
     [InlineData("run -p x --kv q3_k", "q3_k")]
     [InlineData("run -p x --kv q4_0+", "q4_0+")]
     [InlineData("eval --activations int9", "int9")]

@@ -68,7 +68,7 @@ public unsafe class AttentionTests
                 SoftCap = c.SoftCap,
                 Sinks = c.Sinks ? s : null,
             };
-            Attention.Run(input, pool);
+            Attention.Run(new[] { input }, pool);
         }
         for (int t = 0; t < c.Tokens; t++)
             for (int h = 0; h < c.Heads; h++)
@@ -108,7 +108,9 @@ public unsafe class AttentionTests
             stored.Store(0, p, Enumerable.Repeat(-1e4f * (p + 1), 8).ToArray(), Enumerable.Repeat((float)p, 8).ToArray());
         using var pool = new WorkerPool(1);
         fixed (float* q = query, o = output)
-            Attention.Run(new AttentionInput { Queries = q, QueryStride = 8, Output = o, Stored = stored, Tokens = 1, Heads = 1, ValueSize = 8, Position = 2, Causal = true, Scale = 1 }, pool);
+            Attention.Run(
+                new[] { new AttentionInput { Queries = q, QueryStride = 8, Output = o, Stored = stored, Tokens = 1, Heads = 1, ValueSize = 8, Position = 2, Causal = true, Scale = 1 } },
+                pool);
         Assert.All(output, y => Assert.Equal(0f, y));
     }
 
