@@ -42,20 +42,6 @@ internal static unsafe class DirectPacker
         Vector128<uint> flip = Vector128.Create(isBytes ? 0x80808080u : 0);
         Vector128<uint> a = Vector128.Load((uint*)(source + row[0])) ^ flip, b = Vector128.Load((uint*)(source + row[1])) ^ flip;
         Vector128<uint> c = Vector128.Load((uint*)(source + row[2])) ^ flip, d = Vector128.Load((uint*)(source + row[3])) ^ flip;
-        (Vector128<uint> ab, Vector128<uint> abHigh) = Interleave(a, b);
-        (Vector128<uint> cd, Vector128<uint> cdHigh) = Interleave(c, d);
-        Vector128.Create(ab.GetLower(), cd.GetLower()).Store((uint*)target);
-        Vector128.Create(ab.GetUpper(), cd.GetUpper()).Store((uint*)(target + 64));
-        Vector128.Create(abHigh.GetLower(), cdHigh.GetLower()).Store((uint*)(target + 128));
-        Vector128.Create(abHigh.GetUpper(), cdHigh.GetUpper()).Store((uint*)(target + 192));
-    }
-
-    /// <summary>(x0, y0, x1, y1) and (x2, y2, x3, y3).</summary>
-    private static (Vector128<uint> Low, Vector128<uint> High) Interleave(Vector128<uint> x, Vector128<uint> y)
-    {
-        // Widened x has zeros in its odd lanes, where y goes.
-        Vector128<ulong> low = Vector128.WidenLower(x) | (Vector128.WidenLower(y) << 32);
-        Vector128<ulong> high = Vector128.WidenUpper(x) | (Vector128.WidenUpper(y) << 32);
-        return (low.AsUInt32(), high.AsUInt32());
+        Square.Turn(a, b, c, d, target, 64);
     }
 }

@@ -123,7 +123,8 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             return;
         }
         var panel = new Panel(scratch, (x.Tokens + 3) & ~3, w.Chunks);
-        ArrangeInputs(x, 4, panel.Inputs);
+        ArrangeInputs(x, InputCodes.Tokens, panel.Inputs);
+        InputCodes.Arrange(x, panel.X);
         for (int tile = fromTile; tile < toTile; tile++)
         {
             MultiplyTile(w.Tile(tile), w.Chunks, x, panel);

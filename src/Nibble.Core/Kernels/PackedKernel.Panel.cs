@@ -8,7 +8,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 {
     // Many tokens: a stretch of the tile is unpacked to a byte a code, then met by four tokens at a time.
 
-    /// <summary>Scratch memory of one worker: an unpacked stretch of a tile, the inputs' numbers, the sums of every token.</summary>
+    /// <summary>Scratch memory of one worker: an unpacked stretch of a tile, the inputs and their numbers, the sums of every token.</summary>
     private readonly struct Panel
     {
         public readonly byte* Codes;
@@ -16,6 +16,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         public readonly float* Offsets;
         public readonly float* Units;
         public readonly float* RunSums;
+        public readonly byte* X;
         public readonly float* Inputs;
         public readonly float* Sums;
 
@@ -23,15 +24,16 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         {
             const int codes = PanelChunks * 512, numbers = PanelChunks * 2 * PackedMatrix.TileRows;
             const int units = PanelChunks / 8 * PackedMatrix.TileRows, runSums = 4 * PackedMatrix.TileRows;
-            int inputs = tokens * InputNumbers.Kinds * Groups * chunks;
-            scratch.Reserve(codes + (2 * numbers + units + runSums + inputs + (nint)tokens * PackedMatrix.TileRows) * sizeof(float));
+            nint inputs = (nint)tokens * InputNumbers.Kinds * Groups * chunks, x = (nint)tokens * chunks * Chunk;
+            scratch.Reserve(codes + x + (2 * numbers + units + runSums + inputs + (nint)tokens * PackedMatrix.TileRows) * sizeof(float));
             Codes = scratch.Pointer;
             Scales = (float*)(Codes + codes);
             Offsets = Scales + numbers;
             Units = Offsets + numbers;
             RunSums = Units + units;
-            Inputs = RunSums + runSums;
-            Sums = Inputs + inputs;
+            Sums = RunSums + runSums;
+            X = (byte*)(Sums + tokens * PackedMatrix.TileRows);
+            Inputs = (float*)(X + x);
             new Span<float>(RunSums, runSums).Clear();
         }
     }
@@ -50,7 +52,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         {
             int count = Math.Min(PanelChunks, chunks - first);
             Unpack(tile + first / RunChunks * (nint)RunBytes, count, panel);
-            for (int token = 0; token < x.Tokens; token += 4) MultiplyPanel(panel, first, count, x, token);
+            for (int token = 0; token < x.Tokens; token += 4) MultiplyPanel(panel, first, count, chunks, token);
         }
     }
 
@@ -106,26 +108,20 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     }
 
     /// <summary>Adds the panel times four tokens to the sums.</summary>
-    private static void MultiplyPanel(Panel panel, int firstChunk, int count, Activation activation, int token)
+    private static void MultiplyPanel(Panel panel, int firstChunk, int count, int chunks, int token)
     {
-        int chunks = activation.Chunks, last = activation.Tokens - 1;
-        sbyte* x = activation.Codes + (nint)firstChunk * Chunk;
-        nint row = (nint)chunks * Chunk;
-        sbyte* x0 = x + token * row, x1 = x + Math.Min(token + 1, last) * row;
-        sbyte* x2 = x + Math.Min(token + 2, last) * row, x3 = x + Math.Min(token + 3, last) * row;
-        float* input = panel.Inputs + InputNumbers.Kinds * Groups * ((nint)token * chunks + 4 * firstChunk);
+        nint place = (nint)token * chunks + InputCodes.Tokens * firstChunk;
+        byte* x = panel.X + place * Chunk;
+        float* input = panel.Inputs + place * InputNumbers.Kinds * Groups;
         float* y = panel.Sums + token * PackedMatrix.TileRows;
         byte* w = panel.Codes;
         float* scales = panel.Scales, offsets = panel.Offsets;
         for (int group = 0; group < count * Groups; group++)
         {
-            AddGroup(w, x0, x1, x2, x3, scales, input, SumsRuns ? panel.RunSums : y);
+            AddGroup(w, x, scales, input, SumsRuns ? panel.RunSums : y);
             if (TShape.HasOffsets) AddOffsets(offsets, input + 8, y);
             w += 512 / Groups;
-            x0 += Chunk / Groups;
-            x1 += Chunk / Groups;
-            x2 += Chunk / Groups;
-            x3 += Chunk / Groups;
+            x += InputCodes.Tokens * Chunk / Groups;
             input += 4 * InputNumbers.Kinds;
             if (Groups == TShape.Parts || group % 2 == 1)
             {
@@ -139,25 +135,25 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     /// <summary>Adds 16 rows times four tokens, over the columns of a group. a are rows 0 to 7, b rows 8 to 15.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddGroup(byte* w, sbyte* x0, sbyte* x1, sbyte* x2, sbyte* x3, float* scales, float* input, float* y)
+    private static void AddGroup(byte* w, byte* x, float* scales, float* input, float* y)
     {
         Vector256<int> a0 = Start(input + 4), a1 = Start(input + 5), a2 = Start(input + 6), a3 = Start(input + 7);
         Vector256<int> b0 = a0, b1 = a1, b2 = a2, b3 = a3;
-        for (int i = 0; i < Chunk / Groups; i += 4, w += 64)
+        for (byte* end = w + 512 / Groups; w < end; w += 64, x += 16)
         {
             Vector256<byte> wa = Vector256.Load(w), wb = Vector256.Load(w + 32);
-            Vector256<sbyte> x = Broadcast(x0 + i);
-            a0 = TDot.Add(a0, wa, x);
-            b0 = TDot.Add(b0, wb, x);
-            x = Broadcast(x1 + i);
-            a1 = TDot.Add(a1, wa, x);
-            b1 = TDot.Add(b1, wb, x);
-            x = Broadcast(x2 + i);
-            a2 = TDot.Add(a2, wa, x);
-            b2 = TDot.Add(b2, wb, x);
-            x = Broadcast(x3 + i);
-            a3 = TDot.Add(a3, wa, x);
-            b3 = TDot.Add(b3, wb, x);
+            Vector256<sbyte> four = Broadcast((sbyte*)x);
+            a0 = TDot.Add(a0, wa, four);
+            b0 = TDot.Add(b0, wb, four);
+            four = Broadcast((sbyte*)x + 4);
+            a1 = TDot.Add(a1, wa, four);
+            b1 = TDot.Add(b1, wb, four);
+            four = Broadcast((sbyte*)x + 8);
+            a2 = TDot.Add(a2, wa, four);
+            b2 = TDot.Add(b2, wb, four);
+            four = Broadcast((sbyte*)x + 12);
+            a3 = TDot.Add(a3, wa, four);
+            b3 = TDot.Add(b3, wb, four);
         }
         Vector256<float> scale = Vector256.Load(scales);
         AddSum(a0, scale, input, y);
