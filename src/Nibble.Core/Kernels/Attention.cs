@@ -32,6 +32,15 @@ public unsafe struct AttentionInput
     public float SoftCap;
     /// <summary>A score for each head that takes part in the softmax and brings no value; null for none.</summary>
     public float* Sinks;
+
+    /// <summary>The positions that some tokens of the batch see, the first to the last of them; the end is exclusive.</summary>
+    internal readonly (int From, int To) InSight(int first, int last)
+    {
+        int from = Window == 0 ? 0 : Math.Max(0, Position + first - Window + 1);
+        if (Causal) return (from, Position + last + 1);
+        int end = Position + Tokens;
+        return (from, Window == 0 ? end : Math.Min(end, Position + last + Window));
+    }
 }
 
 /// <summary>
@@ -43,7 +52,10 @@ public unsafe struct AttentionInput
 public static unsafe partial class Attention
 {
     private const int KeyBlock = 64;
-    private const int TileRows = 16;
+    private const int TileRows = 64;
+
+    /// <summary>Rows up to which the lanes of a vector are numbers of a key; above, they are rows.</summary>
+    private const int FewRows = 8;
 
     /// <summary>The widest key or value; a tile lies on the stack.</summary>
     public const int WidestHead = 4096;
@@ -81,7 +93,7 @@ public static unsafe partial class Attention
     }
 
     /// <summary>The tiles of one sequence: some heads that share a key, by some tokens.</summary>
-    private readonly struct Tiles
+    private readonly partial struct Tiles
     {
         private readonly AttentionInput _in;
         private readonly int _group, _heads, _tokens, _across, _down;
@@ -103,11 +115,13 @@ public static unsafe partial class Attention
             // The last tokens see most keys: they go first, so that no worker is left alone with a long tile.
             int width = _in.Stored.Heads * _across, token = (_down - 1 - tile / width) * _tokens;
             int keyHead = tile % width / _across, head = tile % _across * _heads;
-            Run(keyHead, keyHead * _group + head, Math.Min(_heads, _group - head), token, Math.Min(_tokens, _in.Tokens - token));
+            int heads = Math.Min(_heads, _group - head), tokens = Math.Min(_tokens, _in.Tokens - token);
+            if (heads * tokens <= FewRows) RunFew(keyHead, keyHead * _group + head, heads, token, tokens);
+            else RunMany(keyHead, keyHead * _group + head, heads, token, tokens);
         }
 
         [SkipLocalsInit]
-        private void Run(int keyHead, int firstHead, int heads, int firstToken, int tokens)
+        private void RunFew(int keyHead, int firstHead, int heads, int firstToken, int tokens)
         {
             int rows = tokens * heads;
             float** queries = stackalloc float*[rows];
@@ -126,7 +140,7 @@ public static unsafe partial class Attention
                 largest[r] = _in.Sinks is null ? float.NegativeInfinity : _in.Sinks[head];
                 total[r] = _in.Sinks is null ? 0 : 1;
             }
-            (int from, int to) = InSight(firstToken, firstToken + tokens - 1);
+            (int from, int to) = _in.InSight(firstToken, firstToken + tokens - 1);
             while (from < to)
             {
                 int slot = from % _in.Stored.Slots, count = Math.Min(Math.Min(block, to - from), _in.Stored.Slots - slot);
@@ -135,7 +149,7 @@ public static unsafe partial class Attention
                 Scores(queries, rows, keys, _in.Stored.KeySize, count, scores);
                 for (int r = 0; r < rows; r++)
                 {
-                    (int low, int high) = InSight(firstToken + r / heads, firstToken + r / heads);
+                    (int low, int high) = _in.InSight(firstToken + r / heads, firstToken + r / heads);
                     Weigh(new(scores + r * KeyBlock, count), Math.Clamp(low - from, 0, count), Math.Clamp(high - from, 0, count),
                         ref largest[r], ref total[r], new(sums + r * _in.ValueSize, _in.ValueSize));
                 }
@@ -148,15 +162,6 @@ public static unsafe partial class Attention
                 TensorPrimitives.Multiply(new ReadOnlySpan<float>(sums + r * _in.ValueSize, _in.ValueSize), 1 / total[r], new(output, _in.ValueSize));
                 if (_in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(output, _in.ValueSize), _in.Stored.Rotation);
             }
-        }
-
-        /// <summary>The positions that some tokens of the batch see, the first to the last of them; the end is exclusive.</summary>
-        private (int From, int To) InSight(int first, int last)
-        {
-            int from = _in.Window == 0 ? 0 : Math.Max(0, _in.Position + first - _in.Window + 1);
-            if (_in.Causal) return (from, _in.Position + last + 1);
-            int end = _in.Position + _in.Tokens;
-            return (from, _in.Window == 0 ? end : Math.Min(end, _in.Position + last + _in.Window));
         }
 
         /// <summary>
