@@ -52,7 +52,8 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         {
             int count = Math.Min(PanelChunks, chunks - first);
             Unpack(tile + first / RunChunks * (nint)RunBytes, count, panel);
-            for (int token = 0; token < x.Tokens; token += 4) MultiplyPanel(panel, first, count, chunks, token);
+            byte* next = tile + (first + count) / RunChunks * (nint)RunBytes;
+            for (int token = 0; token < x.Tokens; token += 4, next = null) MultiplyPanel(panel, first, count, chunks, token, next);
         }
     }
 
@@ -108,7 +109,11 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     }
 
     /// <summary>Adds the panel times four tokens to the sums.</summary>
-    private static void MultiplyPanel(Panel panel, int firstChunk, int count, int chunks, int token)
+    /// <param name="next">
+    /// Where the tile goes on, which is asked for meanwhile: with few tokens the memory would wait while this computes, and this
+    /// while the memory is read. Null if it has been.
+    /// </param>
+    private static void MultiplyPanel(Panel panel, int firstChunk, int count, int chunks, int token, byte* next)
     {
         nint place = (nint)token * chunks + InputCodes.Tokens * firstChunk;
         byte* x = panel.X + place * Chunk;
@@ -118,6 +123,11 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         float* scales = panel.Scales, offsets = panel.Offsets;
         for (int group = 0; group < count * Groups; group++)
         {
+            if (next != null)
+            {
+                Prefetch(next, ChunkBytes / Groups);
+                next += ChunkBytes / Groups;
+            }
             AddGroup(w, x, scales, input, SumsRuns ? panel.RunSums : y);
             if (TShape.HasOffsets) AddOffsets(offsets, input + 8, y);
             w += 512 / Groups;

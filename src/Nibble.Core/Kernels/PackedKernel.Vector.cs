@@ -13,6 +13,9 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>Chunks of a stretch.</summary>
     private const int StretchChunks = 8;
 
+    /// <summary>Bytes between what is read and what is asked for.</summary>
+    private const int Ahead = 2048;
+
     private void MultiplyVector(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {
         GrowingBuffer scratch = t_scratch!;
@@ -49,7 +52,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         byte* chunk = stretch + UnitsBytes;
         for (int c = 0; c < count; c++)
         {
-            if (half == 0) Prefetch(chunk);
+            if (half == 0) Prefetch(chunk + Ahead, ChunkBytes);
             byte* codes = chunk + CodesAt + half * 32;
             byte* numbers = chunk + half * 8 * TNumber.Size, offsets = chunk + NumbersBytes + half * 8 * OffsetSize;
             Vector256<int> dot = AddFour(Start(input + 1), codes, 0, x, table);
@@ -111,12 +114,12 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         (Vector256.Load(y) + (TShape.HasOffsets && !TShape.HasZeroPoints ? sum + offsetSum : sum)).Store(y);
     }
 
-    /// <summary>Asks for the lines that the stream will reach some chunks later; reading past the end asks for nothing.</summary>
+    /// <summary>Asks for lines that the stream will reach later; past the end of the memory this asks for nothing.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Prefetch(byte* chunk)
+    private static void Prefetch(byte* from, int bytes)
     {
-        const int Ahead = 2048, Line = 64;
+        const int Line = 64;
         if (!Sse.IsSupported) return;
-        for (int at = 0; at < ChunkBytes; at += Line) Sse.Prefetch0(chunk + Ahead + at);
+        for (int at = 0; at < bytes; at += Line) Sse.Prefetch0(from + at);
     }
 }
