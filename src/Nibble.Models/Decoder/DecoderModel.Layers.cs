@@ -45,6 +45,17 @@ public sealed unsafe partial class DecoderModel
     /// <param name="factors">One a column.</param>
     public void ScaleNorm(string module, ReadOnlySpan<float> factors) => _norms[module].Scale(factors);
 
+    /// <summary>Logits of the last tokens of a text that has passed all layers.</summary>
+    /// <param name="states">[tokens, hidden] of these tokens.</param>
+    /// <param name="logits">[tokens, vocabulary], overwritten.</param>
+    public void Logits(ReadOnlySpan<float> states, Span<float> logits)
+    {
+        int tokens = states.Length / Config.Hidden;
+        _work.Tokens = tokens;
+        states.CopyTo(new Span<float>(_work.Stream.Of(states.Length), states.Length));
+        Head(0, tokens, logits, null);
+    }
+
     /// <summary>Says to a probe what the head reads, for a text that has passed all layers.</summary>
     /// <param name="states">[tokens, hidden].</param>
     public void ProbeHead(ReadOnlySpan<float> states, int tokens, IProbe probe)

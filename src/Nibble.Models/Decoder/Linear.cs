@@ -26,6 +26,9 @@ public sealed unsafe class Linear
     /// <summary>How its inputs are rounded; null leaves it to the kernels.</summary>
     public InputRounding? InputRounding { get; internal set; }
 
+    /// <summary>Whether what it makes is not wanted: then it gives zeros, and takes no time.</summary>
+    public bool IsIdle { get; set; }
+
     /// <summary>One number an output, or empty.</summary>
     public ReadOnlySpan<float> Bias => _bias;
 
@@ -41,6 +44,11 @@ public sealed unsafe class Linear
     /// <param name="y">[tokens, rows], overwritten.</param>
     internal void Apply(Activation x, float* y, WorkerPool pool)
     {
+        if (IsIdle)
+        {
+            for (int t = 0; t < x.Tokens; t++) new Span<float>(y + (nint)t * Weight.Rows, Weight.Rows).Clear();
+            return;
+        }
         MatrixProduct.Multiply(Weight, x, y, pool, InputRounding);
         if (_bias.Length == 0) return;
         for (int t = 0; t < x.Tokens; t++)

@@ -113,9 +113,19 @@ public sealed class LayerQuantizer : IDisposable
         // The first layer's inputs are the original's.
         _probe = new MomentsProbe(_pool, layer > 0 ? _original : null);
         _current = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && _tensors.ContainsKey(MatrixName.OfLinear(l.Name)))];
-        if (_method.Folds || !_current.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) _walk.Probe(layer, _probe, text => _original?.Pass(layer, text), cancellation);
+        if (_method.Folds || !_current.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) Probe(layer, _probe, cancellation);
         else _original?.PassAll(layer, cancellation);
         if (_method.Folds) Fold(layer, _current, _probe);
+    }
+
+    /// <summary>Shows the probe what the layer's weights read, but for the last products of the layer, which no weight of it reads.</summary>
+    private void Probe(int layer, MomentsProbe probe, CancellationToken cancellation)
+    {
+        Linear[] last = [.. _current.Where(l => l.Name.Contains(".ffn_down", StringComparison.Ordinal))];
+        using var eight = new EightBitLinears(_current.Except(last), _pool);
+        foreach (Linear linear in last) linear.IsIdle = true;
+        _walk.Probe(layer, probe, text => _original?.Pass(layer, text), cancellation);
+        foreach (Linear linear in last) linear.IsIdle = false;
     }
 
     private void Fold(int layer, Linear[] linears, MomentsProbe probe)

@@ -32,7 +32,7 @@ public sealed unsafe class LayerWalk : IDisposable
         _states = new NativeBuffer(total * sizeof(float));
         _trial = new NativeBuffer((nint)longest * hidden * sizeof(float));
         _cache = model.NewCache(longest);
-        for (int i = 0; i < texts.Count; i++) model.Embed(texts[i], States(i));
+        Restart();
     }
 
     /// <summary>Tokens of all texts.</summary>
@@ -60,6 +60,22 @@ public sealed unsafe class LayerWalk : IDisposable
             cancel.ThrowIfCancellationRequested();
             PassText(layer, i, probe);
         }
+    }
+
+    /// <summary>Starts again with the embeddings of the texts.</summary>
+    public void Restart()
+    {
+        for (int i = 0; i < _texts.Count; i++) _model.Embed(_texts[i], States(i));
+    }
+
+    /// <summary>Takes a text on through all layers from one on, and leaves it where it was.</summary>
+    /// <returns>[tokens, hidden] after the last layer; overwritten by the next.</returns>
+    public ReadOnlySpan<float> Finish(int layer, int text)
+    {
+        var trial = new Span<float>(_trial.Pointer, States(text).Length);
+        States(text).CopyTo(trial);
+        for (; layer < _model.LayerCount; layer++) _model.RunLayer(layer, _texts[text], trial, _cache);
+        return trial;
     }
 
     /// <summary>Takes one text through a layer.</summary>

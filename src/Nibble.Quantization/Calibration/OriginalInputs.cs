@@ -2,6 +2,7 @@ using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
+using Nibble.Quantization.Recipes;
 
 namespace Nibble.Quantization.Calibration;
 
@@ -13,8 +14,10 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
 {
     private readonly DecoderModel _model;
     private readonly LayerWalk _walk;
+    private readonly WorkerPool _pool;
     private readonly Dictionary<string, float[]> _inputs = [];
-    private int _layer;
+    private EightBitLinears? _eight;
+    private int _layer = -1;
 
     /// <param name="source">Must outlive this.</param>
     /// <param name="texts">Token ids; each starts at position 0.</param>
@@ -23,18 +26,31 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
     {
         _model = new DecoderModel(source, pool);
         _walk = new LayerWalk(_model, texts);
+        _pool = pool;
     }
 
     /// <summary>Takes a text through a layer, whose inputs then stand ready.</summary>
     public void Pass(int layer, int text)
     {
-        if (layer != _layer) _inputs.Clear();
-        _layer = layer;
+        Enter(layer);
         _walk.PassText(layer, text, this);
     }
 
     /// <summary>Takes all texts through a layer.</summary>
-    public void PassAll(int layer, CancellationToken cancel) => _walk.Pass(layer, null, cancel);
+    public void PassAll(int layer, CancellationToken cancel)
+    {
+        Enter(layer);
+        _walk.Pass(layer, null, cancel);
+    }
+
+    private void Enter(int layer)
+    {
+        if (layer == _layer) return;
+        _inputs.Clear();
+        _layer = layer;
+        _eight?.Dispose();
+        _eight = new EightBitLinears(_model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer), _pool);
+    }
 
     /// <summary>
     /// What the linear layer read in the present text, or null for an expert: the router may have sent it other tokens than

@@ -14,6 +14,9 @@ internal sealed unsafe class TokenPanels
     private const int StepRows = 4;
     private const int Width = 16;
 
+    /// <summary>Tokens that are summed at a time: of two panels, 16 KiB, which stay in the first cache for all steps.</summary>
+    private const int Stretch = 128;
+
     private readonly GrowingBuffer _values = new();
 
     public int Tokens { get; private set; }
@@ -79,8 +82,9 @@ internal sealed unsafe class TokenPanels
             int stride = Right.Count * Width;
             for (int row; (row = Interlocked.Increment(ref _taken) - 1) < Left.Count;)
                 for (int panel = UpperOnly ? row : 0; panel < Right.Count; panel++)
-                    for (int r = 0; r < Width; r += StepRows)
-                        AddStep(Left.Panel(row) + r, Right.Panel(panel), Left.Tokens, Sums + (nint)(row * Width + r) * stride + panel * Width, stride);
+                    for (int t = 0; t < Left.Tokens; t += Stretch)
+                        for (int r = 0; r < Width; r += StepRows)
+                            AddStep(Left.Panel(row) + t * Width + r, Right.Panel(panel) + t * Width, Math.Min(Stretch, Left.Tokens - t), Sums + (nint)(row * Width + r) * stride + panel * Width, stride);
         }
     }
 

@@ -81,7 +81,24 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
         if (sensitivity.Measure(modules, tried[tried.Length / 2]) is not { RelativeError: > 0 } measured) return asPlanned;
         double left = isHead || tensor.Info.Name == "token_embd.weight" ? 1 : LeftByCalibration;
         double price = measured.Divergence / measured.RelativeError * left;
-        return new Candidate(modules, [.. tried.Select(f => new StorageChoice(f, f.RowBytes(tensor.Columns) * tensor.Rows, price * FormatError.Of(tensor, f, TriedRows)))], left);
+        var errors = new ErrorsJob { Tensor = tensor, Tried = tried, Errors = new double[tried.Length] };
+        pool.Run(ref errors);
+        return new Candidate(modules, [.. tried.Zip(errors.Errors, (f, error) => new StorageChoice(f, f.RowBytes(tensor.Columns) * tensor.Rows, price * error))], left);
+    }
+
+    /// <summary>What each format loses of a tensor.</summary>
+    private struct ErrorsJob : IParallelJob
+    {
+        public SourceTensor Tensor;
+        public Format[] Tried;
+        public double[] Errors;
+        private int _taken;
+
+        public void Run(int worker, int workers)
+        {
+            for (int i; (i = Interlocked.Increment(ref _taken) - 1) < Tried.Length;)
+                Errors[i] = FormatError.Of(Tensor, Tried[i], TriedRows);
+        }
     }
 
     /// <summary>
@@ -103,6 +120,7 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
             StorageChoice? larger = candidate.Choices.Where(c => c.Bytes > chosen[i].Bytes && c.Divergence < chosen[i].Divergence).MinBy(c => c.Bytes);
             step();
             if (candidate.Modules.Count == 0 || larger is null) continue;
+            sensitivity.PassBefore(candidate.Modules);
             sensitivity.Round(candidate.Modules, larger.Format);
             double saved = (divergence - sensitivity.Divergence()) * candidate.Left, expected = chosen[i].Divergence - larger.Divergence;
             sensitivity.Round(candidate.Modules, chosen[i].Format);

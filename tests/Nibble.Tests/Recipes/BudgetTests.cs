@@ -68,4 +68,25 @@ public class BudgetTests
         Assert.Equal(0, sensitivity.Divergence(), 1e-12);
         Assert.Null(sensitivity.Measure(new HashSet<string> { "nothing" }, Format.Parse("Q4_0")));
     }
+
+    [Fact]
+    public void What_is_measured_does_not_depend_on_what_was_measured_before()
+    {
+        using var pool = new WorkerPool(1);
+        using ModelSource source = ModelSource.Open(GoldenCheckpoint.Folder("llama"));
+        string[] modules = ["token_embd", "blk.0.attn_q", "blk.1.ffn_down", "output"];
+        using var all = new Sensitivity(source, [[.. Enumerable.Range(1, 24)]], pool);
+        foreach (string module in (string[])[.. modules, .. modules.Reverse()])
+        {
+            using var alone = new Sensitivity(source, [[.. Enumerable.Range(1, 24)]], pool);
+            Assert.Equal(alone.Measure(new HashSet<string> { module }, Format.Parse("Q4_0")), all.Measure(new HashSet<string> { module }, Format.Parse("Q4_0")));
+        }
+        foreach (string module in modules) all.Round(new HashSet<string> { module }, Format.Parse("Q4_0"));
+        double whole = all.Divergence();
+        foreach (string module in modules)
+        {
+            all.PassBefore(new HashSet<string> { module });
+            Assert.Equal(whole, all.Divergence());
+        }
+    }
 }
