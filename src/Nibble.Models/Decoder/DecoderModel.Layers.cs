@@ -51,7 +51,7 @@ public sealed unsafe partial class DecoderModel
     public void Logits(ReadOnlySpan<float> states, Span<float> logits)
     {
         int tokens = states.Length / Config.Hidden;
-        _work.Tokens = tokens;
+        _work.Begin(new Segment([], 0, tokens, 0, tokens), probe: null);
         states.CopyTo(new Span<float>(_work.Stream.Of(states.Length), states.Length));
         Head(0, tokens, logits, null);
     }
