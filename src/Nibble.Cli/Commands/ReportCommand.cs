@@ -28,6 +28,11 @@ internal sealed class ReportCommand : Verb
     private readonly Option<int> _context = new("--context") { Description = "Tokens a chunk; the second half of each is scored.", HelpName = "N", DefaultValueFactory = _ => DefaultContext };
     private readonly Option<int> _chunks = new("--chunks") { Description = "Score only the first N chunks; errors of layers are measured on the first 4.", HelpName = "N", DefaultValueFactory = _ => DefaultChunks };
     private readonly Option<string?> _tensor = new("--tensor") { Description = "The tensor whose histogram is drawn: blk.0.attn_q. [default: the one most to blame]", HelpName = "NAME" };
+    private readonly Option<string?> _beside = new("--beside")
+    {
+        Description = "Draw what others reached, mean KL against bytes: a table with tabs between its columns recipe, bytes, mean_kl.",
+        HelpName = "FILE.tsv",
+    };
     private readonly Option<bool> _force = new("--force") { Description = "Replace an existing page." };
 
     public ReportCommand() : base("report", "Compare models on one page: size, quality, and where the error comes from.",
@@ -35,7 +40,7 @@ internal sealed class ReportCommand : Verb
         "nibble report a.gguf b.gguf --reference model --text wiki.txt --chunks 80 --tensor blk.3.ffn_down")
     {
         Add(_models);
-        AddOptions(_output, _reference, _text, _context, _chunks, _tensor, _force);
+        AddOptions(_output, _reference, _text, _context, _chunks, _tensor, _beside, _force);
     }
 
     protected override void Execute(Invocation run)
@@ -50,10 +55,13 @@ internal sealed class ReportCommand : Verb
         if (compared.Length == 0) throw new UnusableInputException($"{reference}: is all there is to compare with itself; name a model that was made from it");
         var text = new ReportText(TextFile.Read(run.Get(_text)), Path.GetFileName(run.Get(_text) ?? "the bundled text"), run.Get(_context), run.Get(_chunks));
 
+        OtherResults? beside = run.Get(_beside) is { } table ? OtherResults.Parse(table, TextFile.Read(table)) : null;
+        if (beside is not null && reference is null) throw new UnusableInputException("--beside: compares mean KL divergence, for which --reference names the original model");
+
         using WorkerPool pool = run.NewPool();
         var measurement = new ReportMeasurement(run, pool, text, reference);
         measurement.Check(compared, run.Get(_tensor));
-        Report report = measurement.Measure(compared, run.Get(_tensor)) with { Version = Provenance.Program.Split(' ')[1] };
+        Report report = measurement.Measure(compared, run.Get(_tensor)) with { Version = Provenance.Program.Split(' ')[1], Beside = beside };
         using var file = new OutputFile(output, run.Get(_force));
         ReportPage.Write(report, file.Stream);
         file.Commit();

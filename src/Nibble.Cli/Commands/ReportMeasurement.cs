@@ -81,7 +81,11 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
         InspectResult inspected = InspectResult.Of(model.Source);
         IEnumerable<string> formats = model.Source.Tensors.Values.Where(t => !t.IsVector).GroupBy(t => t.Format.Name)
             .OrderByDescending(g => g.Sum(t => (double)t.Experts * t.Rows * t.Columns)).Select(g => g.Key);
-        return new ReportModel(ModelPath.NameOf(path), false, [.. formats], inspected.Bytes, inspected.BitsPerWeight, perplexity, divergence, errors) { Curve = LossCurve.Of(model.Source) };
+        return new ReportModel(ModelPath.NameOf(path), false, [.. formats], inspected.Bytes, inspected.BitsPerWeight, perplexity, divergence, errors)
+        {
+            FileBytes = model.Source.File.Files.Sum(f => new FileInfo(f).Length),
+            Curve = LossCurve.Of(model.Source),
+        };
     }
 
     private static string MostToBlame(List<ReportModel> models) => models.SelectMany(m => m.Errors?.Tensors ?? [])

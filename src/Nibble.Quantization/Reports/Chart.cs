@@ -70,6 +70,15 @@ internal sealed class Chart
         _markup.Element("path", () => _markup.Text("title", tip), ("d", Shape(series, X(x), Y(y), 4.5)), ("class", $"mark c{series % Palette.Colors}"));
     }
 
+    /// <summary>A mark that belongs to no series of the report.</summary>
+    public void Cross(double x, double y, string tip)
+    {
+        const double R = 4;
+        if (!_x.Shows(x) || !_y.Shows(y)) return;
+        (double left, double top) = (X(x) - R, Y(y) - R);
+        _markup.Element("path", () => _markup.Text("title", tip), ("d", $"M{N(left)} {N(top)}l{N(2 * R)} {N(2 * R)}m0 {N(-2 * R)}l{N(-2 * R)} {N(2 * R)}"), ("class", "cross"));
+    }
+
     /// <summary>A circle, square, diamond or triangle.</summary>
     public static string Shape(int series, double x, double y, double r) => (series % 4) switch
     {

@@ -23,7 +23,7 @@ internal static class Palette
         figure { margin: 0; padding: .7rem; background: var(--panel); border-radius: .5rem; min-width: 0; } svg { display: block; width: 100%; height: auto; }
         svg text { fill: var(--text); font-size: 13px; } svg .tick { fill: var(--soft); font-size: 12px; } svg .tick-size { font-size: 12px; } svg text.over { fill: var(--panel); } svg .title { fill: var(--soft); }
         svg .middle { text-anchor: middle; } svg .end { text-anchor: end; } .grid { stroke: var(--rule); } .axis { stroke: var(--soft); }
-        polyline { fill: none; stroke-width: 2; } .front { stroke: var(--soft); stroke-dasharray: 5 4; stroke-width: 1.5; } .mark { stroke: var(--panel); stroke-width: 1.2; }
+        polyline { fill: none; stroke-width: 2; } .front { stroke: var(--soft); stroke-dasharray: 5 4; stroke-width: 1.5; } .theirs { stroke: var(--heat); stroke-width: 1.5; } .cross { stroke: var(--heat); stroke-width: 1.6; fill: none; } .mark { stroke: var(--panel); stroke-width: 1.2; }
         .bars { fill: var(--soft); opacity: .45; } .level { stroke: var(--c0); stroke-width: 1.2; } .tip { fill: var(--c0); } .heat { fill: var(--heat); }
         .c0 { fill: var(--c0); } .c1 { fill: var(--c1); } .c2 { fill: var(--c2); } .c3 { fill: var(--c3); } .c4 { fill: var(--c4); } .c5 { fill: var(--c5); } .c6 { fill: var(--c6); } .c7 { fill: var(--c7); }
         polyline.c0 { stroke: var(--c0); fill: none; } polyline.c1 { stroke: var(--c1); fill: none; } polyline.c2 { stroke: var(--c2); fill: none; } polyline.c3 { stroke: var(--c3); fill: none; }

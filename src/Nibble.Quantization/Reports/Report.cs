@@ -19,6 +19,9 @@ public sealed record Report(string Text, int Context, int Chunks, long Tokens, i
 
     /// <summary>The version of the program that made it.</summary>
     public string Version { get; init; } = "";
+
+    /// <summary>What others reached on the same model and text, or null.</summary>
+    public OtherResults? Beside { get; init; }
 }
 
 /// <summary>A model of a report.</summary>
@@ -34,6 +37,9 @@ public sealed record ReportModel(
     string Name, bool IsReference, IReadOnlyList<string> Formats, long Bytes, double BitsPerWeight, Perplexity Perplexity, Divergence? Divergence,
     ModelErrors? Errors)
 {
+    /// <summary>Of the files of weights, all that a GGUF file holds beside them counted.</summary>
+    public long FileBytes { get; init; }
+
     /// <summary>How its training went; empty where it was not trained here.</summary>
     public IReadOnlyList<LossPoint> Curve { get; init; } = [];
 

@@ -48,6 +48,8 @@ public sealed class ReportPage
         {
             Legend(_report.Models);
             QualityChart.Draw(_markup, _report);
+            if (_report.Beside is { } beside && _report.Compared.Any())
+                _markup.Text("p", $"Crosses and the solid line: {beside.Name}, as its makers measured it{(beside.Remark.Length > 0 ? $" ({beside.Remark})" : "")}. Only figures of the same text and as many chunks compare.", ("class", "soft"));
         });
         if (_report.Models.Any(m => m.Curve.Count > 0))
             Section("training", "How training went", "Lines: the loss on the text, a mean since the mark before. Marks: the loss on its held-out part, whose best weights were kept.", () =>

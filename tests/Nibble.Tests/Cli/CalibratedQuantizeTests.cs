@@ -43,6 +43,18 @@ public sealed class CalibratedQuantizeTests : IDisposable
         }
     }
 
+    [Fact]
+    public void One_thread_or_two_make_the_same_file()
+    {
+        string[] files = [_folder.PathOf("1/m.gguf"), _folder.PathOf("2/m.gguf")];
+        for (int i = 0; i < files.Length; i++)
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(files[i])!);
+            CommandRun.Of("quantize", EmbeddedModel.Folder, "-o", files[i], "--to", "Q3_K_S", "--calibration", Text, "--calibration-chunks", "2", "--threads", $"{i + 1}");
+        }
+        Assert.True(File.ReadAllBytes(files[0]).AsSpan().SequenceEqual(File.ReadAllBytes(files[1])));
+    }
+
     /// <summary>At the bytes of a recipe, the mix that was chosen by measurement predicts better than the recipe's.</summary>
     [Fact]
     public void A_budget_is_kept_and_spent_better_than_by_a_recipe()

@@ -2,6 +2,8 @@ using System.Globalization;
 using System.Text.Json;
 using System.Xml;
 using System.Xml.Linq;
+using Nibble.Core;
+using Nibble.Quantization.Reports;
 using Nibble.Tests.Files;
 using Nibble.Tests.Golden;
 
@@ -38,6 +40,31 @@ public sealed class ReportCommandTests : IDisposable
             numbers);
         Assert.Equal(numbers[2], report.GetProperty("models")[1].GetProperty("perplexity").GetDouble());
         Assert.Equal(1, report.GetProperty("models")[1].GetProperty("tensors").EnumerateArray().Sum(t => t.GetProperty("blame").ValueKind == JsonValueKind.Number ? t.GetProperty("blame").GetDouble() : 0), 1e-9);
+    }
+
+    [Fact]
+    public void What_others_reached_is_drawn_beside_it_against_bytes()
+    {
+        string q4 = Quantize("Q4_0", "q4.gguf"), page = _folder.PathOf("page.html"), table = _folder.PathOf("others.tsv");
+        File.WriteAllText(table, "# another program\nrecipe\timportance\tbytes\tperplexity\tmean_kl\nA\tnone\t3000000\t20\t0.1\nB\tnone\t6000000\t19\t0.01\n");
+        CommandRun.Of("report", EmbeddedModel.Folder, q4, "-o", page, "--context", "32", "--chunks", "1", "--beside", table);
+        XElement figure = Parse(File.ReadAllText(page)).Descendants("figure").Single(f => f.Attribute("class")?.Value == "quality beside");
+        Assert.Equal(["A (none): 3.00 MB, mean KL divergence 0.1 nats", "B (none): 6.00 MB, mean KL divergence 0.01 nats"],
+            figure.Descendants("path").Where(p => p.Attribute("class")!.Value == "cross").Select(p => p.Value));
+        string size = string.Create(CultureInfo.InvariantCulture, $"q4: {new FileInfo(q4).Length / 1e6:F2} MB");
+        Assert.Single(figure.Descendants("path"), p => p.Attribute("class")!.Value.StartsWith("mark", StringComparison.Ordinal) && p.Value.StartsWith(size, StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("recipe\tbytes\nA\t1\n", "line 1 names no column 'mean_kl'")]
+    [InlineData("# x\nrecipe\tbytes\tmean_kl\nA\t1\n", "line 3 has 2 fields")]
+    [InlineData("recipe\tbytes\tmean_kl\nA\tmany\t0.1\n", "line 2: bytes 'many'")]
+    [InlineData("recipe\tbytes\tmean_kl\n", "has no rows")]
+    public void A_table_that_cannot_be_read_is_refused(string table, string expected)
+    {
+        string message = Assert.Throws<UnusableInputException>(() => OtherResults.Parse("others.tsv", table)).Message;
+        Assert.StartsWith("others.tsv: ", message, StringComparison.Ordinal);
+        Assert.Contains(expected, message, StringComparison.Ordinal);
     }
 
     [Fact]
