@@ -2,7 +2,6 @@ using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
-using Nibble.Quantization.Recipes;
 
 namespace Nibble.Quantization.Calibration;
 
@@ -14,10 +13,8 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
 {
     private readonly DecoderModel _model;
     private readonly LayerWalk _walk;
-    private readonly WorkerPool _pool;
     private readonly Dictionary<string, float[]> _inputs = [];
-    private EightBitLinears? _eight;
-    private int _layer = -1;
+    private int _layer;
 
     /// <param name="source">Must outlive this.</param>
     /// <param name="texts">Token ids; each starts at position 0.</param>
@@ -26,31 +23,18 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
     {
         _model = new DecoderModel(source, pool);
         _walk = new LayerWalk(_model, texts);
-        _pool = pool;
     }
 
     /// <summary>Takes a text through a layer, whose inputs then stand ready.</summary>
     public void Pass(int layer, int text)
     {
-        Enter(layer);
+        if (layer != _layer) _inputs.Clear();
+        _layer = layer;
         _walk.PassText(layer, text, this);
     }
 
     /// <summary>Takes all texts through a layer.</summary>
-    public void PassAll(int layer, CancellationToken cancel)
-    {
-        Enter(layer);
-        _walk.Pass(layer, null, cancel);
-    }
-
-    private void Enter(int layer)
-    {
-        if (layer == _layer) return;
-        _inputs.Clear();
-        _layer = layer;
-        _eight?.Dispose();
-        _eight = new EightBitLinears(_model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer), _pool);
-    }
+    public void PassAll(int layer, CancellationToken cancel) => _walk.Pass(layer, null, cancel);
 
     /// <summary>
     /// What the linear layer read in the present text, or null for an expert: the router may have sent it other tokens than
