@@ -35,8 +35,8 @@ public sealed unsafe class Evaluator : IDisposable
                 $"the model has a vocabulary of {vocabulary} tokens and the reference one of {reference.Config.Vocabulary}; a model can only be compared with what it was made from");
         (_pool, _text) = (pool, text);
         _batch = Math.Clamp(MostLogits / vocabulary, 1, text.Scored);
-        _model = new Side(model, text, _batch);
-        _reference = reference is null ? null : new Side(reference, text, _batch);
+        _model = new Side("the model", model, text, _batch);
+        _reference = reference is null ? null : new Side("the reference", reference, text, _batch);
     }
 
     /// <summary>Memory of the model's keys and values.</summary>
@@ -44,6 +44,7 @@ public sealed unsafe class Evaluator : IDisposable
 
     /// <param name="progress">Told the number of finished chunks.</param>
     /// <param name="cancellation">Looked at between batches.</param>
+    /// <exception cref="UnusableInputException">A logit is no finite number.</exception>
     public EvaluationResult Run(Action<int>? progress = null, CancellationToken cancellation = default)
     {
         var divergences = new double[_reference is null ? 0 : _text.Chunks * _text.Scored];
@@ -88,7 +89,7 @@ public sealed unsafe class Evaluator : IDisposable
     }
 
     /// <summary>One of the models, its cache, and the logits of the batch at hand.</summary>
-    private sealed class Side(DecoderModel model, EvaluationText text, int batch) : IDisposable
+    private sealed class Side(string name, DecoderModel model, EvaluationText text, int batch) : IDisposable
     {
         private readonly KvCache _cache = model.NewCache(text.Context);
         private readonly int _vocabulary = model.Config.Vocabulary;
@@ -112,12 +113,17 @@ public sealed unsafe class Evaluator : IDisposable
         {
             var logits = new Span<float>(_logits.Pointer, count * _vocabulary);
             model.Forward(chunk.Slice(first, count), _cache, logits, LogitPositions.All);
+            Span<double> scored = Nll.AsSpan(index * text.Scored + first - text.FirstScored, count);
             fixed (int* next = chunk.Slice(first + 1, count))
-            fixed (double* nll = Nll.AsSpan(index * text.Scored + first - text.FirstScored, count))
+            fixed (double* nll = scored)
             {
                 var job = new ScoreJob { Side = this, Next = next, Nll = nll, Count = count };
                 pool.Run(ref job);
             }
+            for (int i = 0; i < count; i++)
+                if (!double.IsFinite(scored[i]))
+                    throw new UnusableInputException(
+                        $"{name} gives logits that are no finite numbers at token {first + i + 1} of chunk {index + 1}; its weights are damaged, repair or download it again");
         }
 
         public void Dispose()

@@ -42,6 +42,22 @@ public sealed class ReportCommandTests : IDisposable
         Assert.Equal(1, report.GetProperty("models")[1].GetProperty("tensors").EnumerateArray().Sum(t => t.GetProperty("blame").ValueKind == JsonValueKind.Number ? t.GetProperty("blame").GetDouble() : 0), 1e-9);
     }
 
+    [Theory, InlineData("eval"), InlineData("report")]
+    public void A_model_with_a_weight_that_is_no_number_is_unusable(string verb)
+    {
+        foreach (string file in Directory.EnumerateFiles(EmbeddedModel.Folder)) File.Copy(file, _folder.PathOf(Path.GetFileName(file)));
+        string weights = Directory.EnumerateFiles(_folder.Path, "*.safetensors").Single();
+        byte[] bytes = File.ReadAllBytes(weights);
+        // In bfloat16, the last weight of the matrix that stands before the final norm of 256 numbers.
+        (bytes[^514], bytes[^513]) = (0xC0, 0x7F);
+        File.WriteAllBytes(weights, bytes);
+        string[] output = verb == "report" ? ["-o", _folder.PathOf("page.html")] : [];
+        CommandRun damaged = CommandRun.Of([verb, _folder.Path, "--reference", EmbeddedModel.Folder, "--context", "64", "--chunks", "1", .. output]);
+        Assert.Contains("the model gives logits that are no finite numbers", damaged.ErrorLine(2), StringComparison.Ordinal);
+        damaged = CommandRun.Of([verb, EmbeddedModel.Folder, "--reference", _folder.Path, "--context", "64", "--chunks", "1", .. output]);
+        Assert.Contains("the reference gives logits that are no finite numbers", damaged.ErrorLine(2), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void What_others_reached_is_drawn_beside_it_against_bytes()
     {
