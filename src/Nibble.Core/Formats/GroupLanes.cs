@@ -212,7 +212,7 @@ internal readonly ref struct GroupLanes
         Vector128.LoadUnsafe(ref Unsafe.Add(ref from, group * apart)), Vector128.LoadUnsafe(ref Unsafe.Add(ref from, (group + 4) * apart)));
 
     /// <summary>1 / scale, and 0 for a scale of 0.</summary>
-    private static Vector256<float> Inverse(Vector256<float> scale) =>
+    internal static Vector256<float> Inverse(Vector256<float> scale) =>
         Vector256.AndNot(Vector256<float>.One / scale, Vector256.Equals(scale, Vector256<float>.Zero));
 
     private static void Transpose(ReadOnlySpan<float> groups, float unit, float least, Span<Vector256<float>> pairs)

@@ -109,21 +109,17 @@ internal ref struct LinearSearch
     {
         (low, high) = (low * lowPart, high * highPart);
         Vector256<float> step = (high - low) / _top;
-        Try(step, Vector256.Round(-low * Inverse(step)));
+        Try(step, Vector256.Round(-low * GroupLanes.Inverse(step)));
     }
 
     /// <summary>Tries a step, and keeps the one that least squares makes of it if that is the best so far.</summary>
     private void Try(Vector256<float> step, Vector256<float> zero)
     {
-        (Vector256<float> product, Vector256<float> square) = _groups.Products(Inverse(step), -zero, _top - zero, _weighted);
+        (Vector256<float> product, Vector256<float> square) = _groups.Products(GroupLanes.Inverse(step), -zero, _top - zero, _weighted);
         step = Vector256.AndNot(product / square, Vector256.Equals(square, Vector256<float>.Zero));
         Vector256<float> gain = step * product, better = Vector256.GreaterThan(gain, _gain);
         _gain = Vector256.ConditionalSelect(better, gain, _gain);
         _step = Vector256.ConditionalSelect(better, step, _step);
         _zero = Vector256.ConditionalSelect(better, zero, _zero);
     }
-
-    /// <summary>1 / step, and 0 for a step of 0.</summary>
-    private static Vector256<float> Inverse(Vector256<float> step) =>
-        Vector256.AndNot(Vector256<float>.One / step, Vector256.Equals(step, Vector256<float>.Zero));
 }

@@ -1,7 +1,5 @@
-using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
@@ -22,8 +20,8 @@ public static unsafe partial class Attention
         private void RunMany(int keyHead, int firstHead, int heads, int firstToken, int tokens)
         {
             int size = _in.Stored.KeySize, width = _in.ValueSize, groups = (heads * tokens + GroupRows - 1) / GroupRows;
-            bool inPlace = _in.Stored.KeyFormat == FloatFormat.F32, valuesInKeys = _in.Stored.ValueSize == 0;
-            int block = inPlace ? KeyBlock : Math.Clamp((1 << 14) / size, 4, KeyBlock), scratchSize = inPlace ? 0 : block * (size + _in.Stored.ValueSize);
+            bool valuesInKeys = _in.Stored.ValueSize == 0;
+            int block = BlockKeys, scratchSize = InPlace ? 0 : block * (size + _in.Stored.ValueSize);
             GrowingBuffer memory = t_memory ??= new GrowingBuffer();
             memory.Reserve((groups * RowGroup.Numbers(size, width) + KeyBlock * GroupRows + scratchSize) * sizeof(float));
             float* scores = (float*)memory.Pointer, firstGroup = scores + KeyBlock * GroupRows, keyScratch = firstGroup + groups * RowGroup.Numbers(size, width);
@@ -41,7 +39,7 @@ public static unsafe partial class Attention
                     var rows = new RowGroup(firstGroup, g, size, width);
                     new Span<float>(scores, count * GroupRows).Clear();
                     AddProducts(keys, size, 1, count, rows.Queries, size, scores);
-                    if (_in.SoftCap > 0) Cap(new Span<float>(scores, count * GroupRows), _in.SoftCap);
+                    Cap(new Span<float>(scores, count * GroupRows));
                     if (partial) Hide(scores, heads, firstToken, tokens, g, from, count);
                     WeighRows(scores, count, rows, width);
                     AddProducts(values, 1, valuesInKeys ? size : width, width, scores, count, rows.Sums);
@@ -65,13 +63,6 @@ public static unsafe partial class Attention
                 if (isRow && _in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(query, size), _in.Stored.Rotation);
                 for (int i = 0; i < size; i++) rows.Queries[i * GroupRows + lane] = isRow ? query[i] * _in.Scale : 0;
             }
-        }
-
-        private static void Cap(Span<float> scores, float cap)
-        {
-            TensorPrimitives.Multiply(scores, 1 / cap, scores);
-            TensorPrimitives.Tanh(scores, scores);
-            TensorPrimitives.Multiply(scores, cap, scores);
         }
 
         /// <summary>Scores of keys that a row does not see become minus infinity.</summary>

@@ -110,6 +110,12 @@ public static unsafe partial class Attention
 
         public int Count => _in.Stored.Heads * _across * _down;
 
+        /// <summary>True if keys and values are read where they are stored.</summary>
+        private bool InPlace => _in.Stored.KeyFormat == FloatFormat.F32;
+
+        /// <summary>Keys that are taken at once; those that are decoded first must stay in the first cache.</summary>
+        private int BlockKeys => InPlace ? KeyBlock : Math.Clamp((1 << 14) / _in.Stored.KeySize, 4, KeyBlock);
+
         public void Run(int tile)
         {
             // The last tokens see most keys: they go first, so that no worker is left alone with a long tile.
@@ -127,8 +133,8 @@ public static unsafe partial class Attention
             float** queries = stackalloc float*[rows];
             float* largest = stackalloc float[rows], total = stackalloc float[rows];
             float* scores = stackalloc float[rows * KeyBlock], sums = stackalloc float[rows * _in.ValueSize];
-            bool inPlace = _in.Stored.KeyFormat == FloatFormat.F32, valuesInKeys = _in.Stored.ValueSize == 0;
-            int block = inPlace ? KeyBlock : Math.Clamp((1 << 14) / _in.Stored.KeySize, 4, KeyBlock);
+            bool inPlace = InPlace, valuesInKeys = _in.Stored.ValueSize == 0;
+            int block = BlockKeys;
             float* keyScratch = stackalloc float[inPlace ? 1 : block * _in.Stored.KeySize];
             float* valueScratch = stackalloc float[inPlace ? 1 : block * _in.Stored.ValueSize];
             new Span<float>(sums, rows * _in.ValueSize).Clear();
@@ -164,6 +170,14 @@ public static unsafe partial class Attention
             }
         }
 
+        private void Cap(Span<float> scores)
+        {
+            if (_in.SoftCap <= 0) return;
+            TensorPrimitives.Multiply(scores, 1 / _in.SoftCap, scores);
+            TensorPrimitives.Tanh(scores, scores);
+            TensorPrimitives.Multiply(scores, _in.SoftCap, scores);
+        }
+
         /// <summary>
         /// Turns a row's products with a block of keys into weights relative to its largest score so far; what is not in
         /// sight weighs nothing. If a larger score has come, what was summed before shrinks accordingly.
@@ -175,12 +189,7 @@ public static unsafe partial class Attention
             if (low >= high) return;
             scores = scores[low..high];
             TensorPrimitives.Multiply(scores, _in.Scale, scores);
-            if (_in.SoftCap > 0)
-            {
-                TensorPrimitives.Multiply(scores, 1 / _in.SoftCap, scores);
-                TensorPrimitives.Tanh(scores, scores);
-                TensorPrimitives.Multiply(scores, _in.SoftCap, scores);
-            }
+            Cap(scores);
             float max = TensorPrimitives.Max<float>(scores);
             if (max > largest)
             {

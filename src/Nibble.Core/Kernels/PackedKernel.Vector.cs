@@ -10,12 +10,6 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     // One token: codes are unpacked in registers, 8 rows a vector. A stretch of chunks is walked once for its upper 8 rows
     // and once for its lower, out of the first cache: both at once would be more code than the JIT compiler inlines.
 
-    /// <summary>Chunks of a stretch.</summary>
-    private const int StretchChunks = 8;
-
-    /// <summary>Bytes between what is read and what is asked for.</summary>
-    private const int Ahead = 2048;
-
     private void MultiplyVector(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {
         GrowingBuffer scratch = t_scratch!;

@@ -9,6 +9,12 @@ namespace Nibble.Core.Kernels;
 /// </summary>
 public abstract unsafe class PackedKernel
 {
+    /// <summary>Chunks whose sums are kept apart before they are added to a row's, in a product with one token.</summary>
+    internal const int StretchChunks = 8;
+
+    /// <summary>Bytes between what a product with one token reads and what it asks memory for.</summary>
+    internal const int Ahead = 2048;
+
     /// <summary>Chunks that are stored together: 8 where they share units, else 1.</summary>
     public abstract int RunChunks { get; }
 

@@ -47,15 +47,5 @@ public sealed record InputBounds(InputRounding Rounding, IReadOnlyDictionary<str
 
     /// <summary>Gives every linear layer of a model the static scale that its bound makes.</summary>
     /// <returns>The layers without a bound, whose inputs stay as they are.</returns>
-    public IReadOnlyList<string> Apply(DecoderModel model)
-    {
-        var unknown = new List<string>();
-        model.RoundInputs(linear =>
-        {
-            if (Bounds.TryGetValue(linear.Name, out float bound)) return Rounding.WithLargest([bound]);
-            unknown.Add(linear.Name);
-            return InputRounding.None;
-        });
-        return unknown;
-    }
+    public IReadOnlyList<string> Apply(DecoderModel model) => new InputRanges(Bounds.ToDictionary(b => b.Key, b => new[] { b.Value })).Apply(model, Rounding);
 }

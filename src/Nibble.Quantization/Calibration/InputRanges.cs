@@ -12,7 +12,8 @@ public sealed class InputRanges
 {
     private readonly Dictionary<string, float[]> _largest;
 
-    private InputRanges(Dictionary<string, float[]> largest) => _largest = largest;
+    /// <param name="largest">Magnitudes by layer: of each column, or one of them all.</param>
+    internal InputRanges(Dictionary<string, float[]> largest) => _largest = largest;
 
     /// <summary>Runs texts through a model and looks on.</summary>
     /// <param name="texts">Token ids; each starts at position 0.</param>

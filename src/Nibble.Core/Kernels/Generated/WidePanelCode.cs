@@ -39,9 +39,7 @@ internal sealed class WidePanelCode
     {
         var code = new WidePanelCode(parts, hasOffsets, windows);
         code.Write();
-        using var stream = new MemoryStream();
-        code._.Assemble(new StreamCodeWriter(stream), 0);
-        return stream.ToArray();
+        return code._.ToBytes();
     }
 
     private int NumbersBytes => Tiles * WidePanel.Chunks * _parts * 64;

@@ -14,9 +14,6 @@ namespace Nibble.Core.Kernels.Generated;
 /// </remarks>
 public sealed unsafe class WideVector
 {
-    /// <summary>Chunks whose sums are kept apart before they are added to a row's.</summary>
-    public const int StretchChunks = 8;
-
     /// <summary>What the generated code is told. Its fields are read by their offsets.</summary>
     public struct Arguments
     {

@@ -11,8 +11,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// </remarks>
 internal sealed class WideVectorCode
 {
-    /// <summary>Bytes ahead that are asked of memory, as <see cref="PackedKernel"/> does.</summary>
-    private const int Ahead = 2048, Line = 64;
+    private const int Line = 64;
 
     // vpternlogd's truth table of a or (b and c).
     private const byte OrMasked = 0xF8;
@@ -37,9 +36,7 @@ internal sealed class WideVectorCode
     {
         var code = new WideVectorCode(shape, windows);
         code.Write();
-        using var stream = new MemoryStream();
-        code._.Assemble(new StreamCodeWriter(stream), 0);
-        return stream.ToArray();
+        return code._.ToBytes();
     }
 
     /// <summary>Bits a code in the lower of its two pieces, or all of them.</summary>
@@ -58,7 +55,7 @@ internal sealed class WideVectorCode
         _.Label(ref stretch);
         BeginStretch();
         _.Label(ref chunk);
-        for (int at = 0; at < _shape.ChunkBytes; at += Line) _.prefetcht0(__[s_tile + Ahead + at]);
+        for (int at = 0; at < _shape.ChunkBytes; at += Line) _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
         LoadCodes();
         for (int part = 0; part < _shape.Parts; part++)
         {
@@ -109,7 +106,7 @@ internal sealed class WideVectorCode
 
     private void BeginStretch()
     {
-        _.mov(r10d, WideVector.StretchChunks);
+        _.mov(r10d, PackedKernel.StretchChunks);
         _.cmp(rcx, s_left);
         _.cmovl(s_left, rcx);
         _.sub(rcx, s_left);
