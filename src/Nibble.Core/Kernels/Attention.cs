@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 
@@ -8,7 +9,7 @@ namespace Nibble.Core.Kernels;
 /// <summary>What attention computes over: the queries of a batch of tokens, and the keys and values stored for a layer.</summary>
 public unsafe struct AttentionInput
 {
-    /// <summary>[heads, key size] a token, rotated to their positions; changed in place where the stored rows are rotated too.</summary>
+    /// <summary>[heads, key size] a token, rotated to their positions; may be changed in place.</summary>
     public float* Queries;
     /// <summary>Floats from one token's queries to the next's.</summary>
     public int QueryStride;
@@ -142,8 +143,10 @@ public static unsafe partial class Attention
             {
                 (int token, int head) = (firstToken + r / heads, firstHead + r % heads);
                 queries[r] = _in.Queries + (nint)token * _in.QueryStride + head * _in.Stored.KeySize;
-                if (_in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(queries[r], _in.Stored.KeySize), _in.Stored.Rotation);
-                largest[r] = _in.Sinks is null ? float.NegativeInfinity : _in.Sinks[head];
+                var query = new Span<float>(queries[r], _in.Stored.KeySize);
+                if (_in.Stored.Rotation > 0) Hadamard.Rotate(query, _in.Stored.Rotation);
+                TensorPrimitives.Multiply(query, _in.Scale, query);
+                largest[r] = _in.Sinks is null ? float.MinValue : _in.Sinks[head];
                 total[r] = _in.Sinks is null ? 0 : 1;
             }
             (int from, int to) = _in.InSight(firstToken, firstToken + tokens - 1);
@@ -156,8 +159,10 @@ public static unsafe partial class Attention
                 for (int r = 0; r < rows; r++)
                 {
                     (int low, int high) = _in.InSight(firstToken + r / heads, firstToken + r / heads);
-                    Weigh(new(scores + r * KeyBlock, count), Math.Clamp(low - from, 0, count), Math.Clamp(high - from, 0, count),
-                        ref largest[r], ref total[r], new(sums + r * _in.ValueSize, _in.ValueSize));
+                    float* row = scores + r * KeyBlock;
+                    Cap(new(row, count));
+                    HideOutside(row, Math.Clamp(low - from, 0, count), Math.Clamp(high - from, 0, count));
+                    Weigh(row, ref largest[r], ref total[r], new(sums + r * _in.ValueSize, _in.ValueSize));
                 }
                 AddWeighted(scores, rows, values, valuesInKeys ? _in.Stored.KeySize : _in.ValueSize, _in.ValueSize, count, sums);
                 from += count;
@@ -178,29 +183,44 @@ public static unsafe partial class Attention
             TensorPrimitives.Multiply(scores, _in.SoftCap, scores);
         }
 
-        /// <summary>
-        /// Turns a row's products with a block of keys into weights relative to its largest score so far; what is not in
-        /// sight weighs nothing. If a larger score has come, what was summed before shrinks accordingly.
-        /// </summary>
-        private void Weigh(Span<float> scores, int low, int high, ref float largest, ref float total, Span<float> sums)
+    }
+
+    /// <summary>Scores of a block of keys beside those in sight become minus infinity.</summary>
+    private static void HideOutside(float* scores, int low, int high)
+    {
+        new Span<float>(scores, low).Fill(float.NegativeInfinity);
+        new Span<float>(scores + Math.Max(low, high), KeyBlock - Math.Max(low, high)).Fill(float.NegativeInfinity);
+    }
+
+    /// <summary>
+    /// Turns a row's scores of a block of keys into weights relative to its largest so far. If a larger one has come, what
+    /// was summed before shrinks accordingly.
+    /// </summary>
+    private static void Weigh(float* scores, ref float largest, ref float total, Span<float> sums)
+    {
+        Vector256<float> lanes = Vector256.Create(largest), sum = default;
+        for (int j = 0; j < KeyBlock; j += Vector256<float>.Count) lanes = Vector256.Max(lanes, Vector256.Load(scores + j));
+        float most = Largest(lanes);
+        if (most > largest)
         {
-            scores[..low].Clear();
-            scores[Math.Max(low, high)..].Clear();
-            if (low >= high) return;
-            scores = scores[low..high];
-            TensorPrimitives.Multiply(scores, _in.Scale, scores);
-            Cap(scores);
-            float max = TensorPrimitives.Max<float>(scores);
-            if (max > largest)
-            {
-                float shrink = MathF.Exp(largest - max);
-                total *= shrink;
-                TensorPrimitives.Multiply(sums, shrink, sums);
-                largest = max;
-            }
-            TensorPrimitives.Subtract(scores, largest, scores);
-            TensorPrimitives.Exp<float>(scores, scores);
-            total += TensorPrimitives.Sum<float>(scores);
+            float shrink = MathF.Exp(largest - most);
+            total *= shrink;
+            TensorPrimitives.Multiply(sums, shrink, sums);
+            largest = most;
         }
+        for (int j = 0; j < KeyBlock; j += Vector256<float>.Count)
+        {
+            Vector256<float> weights = Exp(Vector256.Load(scores + j) - Vector256.Create(most));
+            weights.Store(scores + j);
+            sum += weights;
+        }
+        total += Vector256.Sum(sum);
+    }
+
+    private static float Largest(Vector256<float> lanes)
+    {
+        Vector128<float> most = Vector128.Max(lanes.GetLower(), lanes.GetUpper());
+        most = Vector128.Max(most, Vector128.Shuffle(most, Vector128.Create(2, 3, 0, 1)));
+        return MathF.Max(most[0], most[1]);
     }
 }
