@@ -2,6 +2,7 @@ using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using Nibble.Core;
+using Nibble.Core.Memory;
 
 namespace Nibble.Files;
 
@@ -69,12 +70,16 @@ public sealed unsafe partial class MappedFile : IDisposable
     public void Advise(long offset, long bytes, MemoryAdvice advice)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        if (!OperatingSystem.IsLinux() || bytes <= 0) return;
         ArgumentOutOfRangeException.ThrowIfGreaterThan((ulong)offset, (ulong)Length);
-        long start = offset / Environment.SystemPageSize * Environment.SystemPageSize;
-        long end = Math.Min(offset + bytes, Length);
+        Advise(_pointer + offset, (nint)Math.Min(bytes, Length - offset), advice);
+    }
+
+    private static void Advise(byte* address, nint bytes, MemoryAdvice advice)
+    {
+        if (!OperatingSystem.IsLinux() || bytes <= 0) return;
+        nint before = (nint)address % Environment.SystemPageSize;
         int code = advice switch { MemoryAdvice.Sequential => 2, MemoryAdvice.WillNeed => 3, _ => 4 };
-        _ = MAdvise(_pointer + start, (nuint)(end - start), code);
+        _ = MAdvise(address - before, (nuint)(before + bytes), code);
     }
 
     public void Dispose()
@@ -90,7 +95,7 @@ public sealed unsafe partial class MappedFile : IDisposable
     private static partial int MAdvise(void* address, nuint length, int advice);
 
     /// <summary>One count of the view's references, given back when this is collected.</summary>
-    private sealed class Hold
+    private sealed class Hold : IMappedMemory
     {
         private readonly SafeMemoryMappedViewHandle _view;
 
@@ -100,6 +105,8 @@ public sealed unsafe partial class MappedFile : IDisposable
             view.AcquirePointer(ref pointer);
             _view = view;
         }
+
+        public void DoneWith(byte* address, nint bytes) => Advise(address, bytes, MemoryAdvice.DontNeed);
 
         ~Hold() => _view?.ReleasePointer();
     }

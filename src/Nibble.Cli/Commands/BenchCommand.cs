@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Nibble.Core;
+using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
@@ -46,12 +47,12 @@ internal sealed class BenchCommand : Verb
         var speed = new SpeedTest(model, prompt, generate);
         BenchResult result = run.Terminal.Measure("measuring", batch > 1 ? 2 * repeat : repeat, "runs", meter =>
         {
-            // Bandwidth before and after: other programs may slow the machine for a while.
-            double bandwidth = ReadBandwidth.Measure(pool);
+            // Limits before and after: other programs may slow the machine for a while.
+            double bandwidth = ReadBandwidth.Measure(pool), peak = Int8Peak.Measure(pool);
             IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
-            bandwidth = Math.Max(bandwidth, ReadBandwidth.Measure(pool));
+            (bandwidth, peak) = (Math.Max(bandwidth, ReadBandwidth.Measure(pool)), Math.Max(peak, Int8Peak.Measure(pool)));
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);
-            return BenchResult.Of(source, speeds, bandwidth, pool.Workers, prompt, generate) with
+            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate) with
             {
                 Activations = DecoderSettings.NameOfActivations(options),
                 Kv = DecoderSettings.NameOfCache(options),
@@ -74,6 +75,8 @@ internal sealed class BenchCommand : Verb
         terminal.Markup(string.Create(CultureInfo.InvariantCulture,
             $"  {Quantity.Bytes(r.WeightBytes)} of weights a token, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
             + $"decoding uses {100 * r.BandwidthShare:F0} % of that ({r.Threads} threads)"));
+        terminal.Markup(string.Create(CultureInfo.InvariantCulture, $"  The processor gives {r.Int8OperationsPerSecond / 1e9:F0} G operations a second on 8-bit integers: ")
+            + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : "this model is multiplied in float32"));
     }
 
     private static string Runs(IReadOnlyList<double> speeds) => string.Join("  ", speeds.Select(s => s.ToString("F1", CultureInfo.InvariantCulture)));
@@ -85,6 +88,10 @@ internal sealed record BenchResult(
     IReadOnlyList<double> PrefillTokensPerSecond, IReadOnlyList<double> DecodeTokensPerSecond, long WeightBytes,
     double ReadBandwidthBytesPerSecond, double BandwidthShare, int Threads, int Prompt, int Generate)
 {
+    public double Int8OperationsPerSecond { get; init; }
+
+    /// <summary>What the products of prefill use of it; null where some matrices are multiplied in float32.</summary>
+    public double? ArithmeticShare { get; init; }
     public string? Activations { get; init; }
     public string Kv { get; init; } = "";
     public long KvBytes { get; init; }
@@ -93,13 +100,34 @@ internal sealed record BenchResult(
     public int Batch { get; init; }
     public IReadOnlyList<double>? BatchDecodeTokensPerSecond { get; init; }
 
-    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, int threads, int prompt, int generate)
+    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate)
     {
-        double[] decode = [.. speeds.Select(s => s.Decode)];
+        double[] prefill = [.. speeds.Select(s => s.Prefill)], decode = [.. speeds.Select(s => s.Decode)];
         long bytes = WeightBytesOf(source);
-        return new BenchResult(
-            [.. speeds.Select(s => s.Prefill)], decode, bytes, bandwidth, BenchCommand.Median(decode) * bytes / bandwidth, threads, prompt, generate);
+        return new BenchResult(prefill, decode, bytes, bandwidth, BenchCommand.Median(decode) * bytes / bandwidth, threads, prompt, generate)
+        {
+            Int8OperationsPerSecond = peak,
+            ArithmeticShare = 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak,
+        };
     }
+
+    /// <summary>Products of weights and inputs that a prompt needs: the head meets its last token only.</summary>
+    private static double? ProductsOf(ModelSource source, int prompt)
+    {
+        double products = 0;
+        string head = source.Config.TiedHead ? "token_embd.weight" : "output.weight";
+        foreach (ModelTensor tensor in source.Tensors.Values)
+        {
+            if (tensor.IsVector || (tensor.Name == "token_embd.weight" && tensor.Name != head)) continue;
+            if (!PackedMatrix.CanPack(tensor.Format)) return null;
+            products += UsedShare(source, tensor) * tensor.Experts * tensor.Rows * tensor.Columns * (tensor.Name == head ? 1 : prompt);
+        }
+        return products;
+    }
+
+    /// <summary>The share of a tensor's experts that a token uses; 1 for others.</summary>
+    private static double UsedShare(ModelSource source, ModelTensor tensor) =>
+        tensor.Experts > 1 && source.Config.Experts is { } experts ? (double)experts.Used / experts.Count : 1;
 
     /// <summary>Bytes of the weights that one token needs: all, but for the rows of the embedding and the experts it does not use.</summary>
     public static long WeightBytesOf(ModelSource source)
@@ -108,8 +136,7 @@ internal sealed record BenchResult(
         foreach (ModelTensor tensor in source.Tensors.Values)
         {
             if (tensor.Name == "token_embd.weight" && !source.Config.TiedHead) continue;
-            double share = tensor.Experts > 1 && source.Config.Experts is { } experts ? (double)experts.Used / experts.Count : 1;
-            bytes += share * tensor.Stored.Sum(t => t.BytesWithTable);
+            bytes += UsedShare(source, tensor) * tensor.Stored.Sum(t => t.BytesWithTable);
         }
         return (long)bytes;
     }

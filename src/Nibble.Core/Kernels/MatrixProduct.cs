@@ -37,7 +37,7 @@ public static unsafe class MatrixProduct
             var rows = new TrellisJob { Weight = weight, X = x, Y = y };
             pool.Run(ref rows);
         }
-        else if (PackedMatrix.CanPack(weight) && integers)
+        else if (PackedMatrix.CanPack(weight.Format) && integers)
         {
             x.MakeCodes(pool, rounding);
             var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };

@@ -53,9 +53,9 @@ public sealed unsafe class PackedMatrix
     }
 
     /// <summary>True for formats whose values are a scale times a signed byte, over groups that chunks respect.</summary>
-    public static bool CanPack(Weight weight) => weight.Format.Group == 16 || (weight.Format.Group > 0 && weight.Format.Group % Activation.Chunk == 0);
+    public static bool CanPack(Format format) => format.Group == 16 || (format.Group > 0 && format.Group % Activation.Chunk == 0);
 
-    /// <param name="weight">A weight that <see cref="CanPack"/>.</param>
+    /// <param name="weight">A weight of a format that <see cref="CanPack"/>.</param>
     /// <param name="pool">The workers that share the tiles.</param>
     /// <param name="kernel">The kernel it is packed for; by default the best of this processor.</param>
     public static PackedMatrix Pack(Weight weight, WorkerPool pool, PackedKernel? kernel = null)
@@ -69,19 +69,28 @@ public sealed unsafe class PackedMatrix
 
     private struct PackJob : IParallelJob
     {
+        /// <summary>Stored bytes that a worker packs before it lets go of them.</summary>
+        private const int HeldBytes = 4 << 20;
+
         public PackedMatrix Matrix;
         public Weight Weight;
 
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
-            if (Weight.Format.HasKernelOrder)
+            TilePacker? packer = Weight.Format.HasKernelOrder ? null : new TilePacker(Weight, Matrix);
+            // What is packed is let go of at once, so that no matrix is held twice.
+            int stretch = (int)Math.Max(1, HeldBytes / (Weight.RowBytes * TileRows));
+            for (int first = from; first < to; first += stretch)
             {
-                for (int tile = from; tile < to; tile++) DirectPacker.Pack(Weight, Matrix, tile);
-                return;
+                int end = Math.Min(to, first + stretch);
+                for (int tile = first; tile < end; tile++)
+                {
+                    if (packer is null) DirectPacker.Pack(Weight, Matrix, tile);
+                    else packer.Pack(tile, Matrix.Tile(tile));
+                }
+                Weight.DoneWith(first * TileRows, Math.Min(end * TileRows, Matrix.Rows) - first * TileRows);
             }
-            var packer = new TilePacker(Weight, Matrix);
-            for (int tile = from; tile < to; tile++) packer.Pack(tile, Matrix.Tile(tile));
         }
     }
 }

@@ -85,6 +85,9 @@ public sealed unsafe class Weight : IWeightSource
         ArrayPool<float>.Shared.Return(stored);
     }
 
+    /// <summary>Tells the owner of the memory that rows will hardly be read again, now that they are packed.</summary>
+    internal void DoneWith(int firstRow, int rows) => (_owner as IMappedMemory)?.DoneWith(Data + firstRow * RowBytes, rows * RowBytes);
+
     /// <summary>The weight in the kernels' layout, made at the first call.</summary>
     internal PackedMatrix Packed(WorkerPool pool) => _packed ??= PackedMatrix.Pack(this, pool);
 
@@ -98,4 +101,11 @@ public sealed unsafe class Weight : IWeightSource
         var slice = new Weight(name, Format, rows, Columns, Data + firstRow * RowBytes, _owner);
         return ColumnOrder is { } order ? slice.WithColumnOrder(order) : slice;
     }
+}
+
+/// <summary>The owner of memory that lies in a file as well: what is let go of can be read again.</summary>
+public unsafe interface IMappedMemory
+{
+    /// <summary>The process need not hold these bytes any longer.</summary>
+    void DoneWith(byte* address, nint bytes);
 }

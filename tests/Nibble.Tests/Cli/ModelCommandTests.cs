@@ -116,6 +116,8 @@ public class ModelCommandTests
         Assert.Equal(2, bench.GetProperty("batch_decode_tokens_per_second").GetArrayLength());
         Assert.Equal(11_540_992, bench.GetProperty("weight_bytes").GetInt64());
         Assert.True(bench.GetProperty("read_bandwidth_bytes_per_second").GetDouble() > 1e8);
+        Assert.True(bench.GetProperty("int8_operations_per_second").GetDouble() > 1e8);
+        Assert.Equal(JsonValueKind.Null, bench.GetProperty("arithmetic_share").ValueKind); // the embedded model is bfloat16
     }
 
     [Fact]
