@@ -2,6 +2,7 @@ using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
+using Nibble.Quantization.Recipes;
 
 namespace Nibble.Quantization.Calibration;
 
@@ -14,7 +15,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
     private readonly DecoderModel _model;
     private readonly LayerWalk _walk;
     private readonly Dictionary<string, float[]> _inputs = [];
-    private int _layer;
+    private int _layer = -1;
 
     /// <param name="source">Must outlive this.</param>
     /// <param name="texts">Token ids; each starts at position 0.</param>
@@ -28,13 +29,27 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
     /// <summary>Takes a text through a layer, whose inputs then stand ready.</summary>
     public void Pass(int layer, int text)
     {
-        if (layer != _layer) _inputs.Clear();
-        _layer = layer;
+        Begin(layer);
         _walk.PassText(layer, text, this);
     }
 
-    /// <summary>Takes all texts through a layer.</summary>
-    public void PassAll(int layer, CancellationToken cancel) => _walk.Pass(layer, null, cancel);
+    /// <summary>Takes all texts through a layer; a probe may look on.</summary>
+    public void PassAll(int layer, IProbe? probe, CancellationToken cancel)
+    {
+        Begin(layer);
+        _walk.Pass(layer, probe, cancel);
+    }
+
+    private void Begin(int layer)
+    {
+        if (layer == _layer) return;
+        _layer = layer;
+        _inputs.Clear();
+        // Nobody reads what the last layer makes.
+        if (layer + 1 < _model.LayerCount) return;
+        foreach (Linear last in _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && l.Name.Contains(".ffn_down", StringComparison.Ordinal)))
+            last.IsIdle = true;
+    }
 
     /// <summary>
     /// What the linear layer read in the present text, or null for an expert: the router may have sent it other tokens than

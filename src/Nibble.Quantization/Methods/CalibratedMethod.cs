@@ -34,10 +34,10 @@ public abstract class CalibratedMethod
     /// <param name="source">[rows, columns].</param>
     /// <param name="target">As large, in the format to fill.</param>
     /// <param name="moments">Of the inputs that the matrix will see.</param>
-    /// <param name="drift">Of those inputs from the original model's, where it is known.</param>
+    /// <param name="drift">Of the output from the original model's, where it is known; it may be changed.</param>
     /// <param name="pool">The workers that share the rows.</param>
     /// <returns>What a person should know of it, or null.</returns>
-    public abstract string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool);
+    public abstract string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool);
 
     /// <summary>The method of this name; <c>smoothquant</c> may have its own strength after a colon: <c>smoothquant:0.7</c>.</summary>
     /// <exception cref="UnusableInputException">No method has the name.</exception>

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Nibble.Core.Formats;
+using Nibble.Core.Memory;
 using Nibble.Quantization.Calibration;
 
 namespace Nibble.Quantization.Methods;
@@ -37,23 +38,63 @@ internal sealed class CoordinateDescent
         for (int i = 0; i < _columns; i += _stride) Invert(i, _inverses.AsSpan(i * _stride, _stride * _stride));
     }
 
-    /// <summary>Improves one row.</summary>
-    /// <param name="bytes">The row as it is quantized.</param>
-    /// <param name="aim">The weights that it stands for.</param>
+    /// <summary>Improves some rows, each by itself; they are taken together because each row of the moments is then read once for all.</summary>
+    /// <param name="target">The rows as they are quantized.</param>
+    /// <param name="first">The first row.</param>
+    /// <param name="aims">The weights that they stand for: [rows, columns].</param>
     /// <param name="sweeps">How often each stride may move.</param>
-    public void Refine(Span<byte> bytes, ReadOnlySpan<float> aim, int sweeps)
+    public void Refine(Weight target, int first, ReadOnlySpan<float> aims, int sweeps)
     {
-        var rounded = new float[_columns];
-        var gradient = new float[_columns];
-        _format.Decode(bytes, rounded);
+        var rounded = new float[aims.Length];
+        var gradients = new float[aims.Length];
+        int rows = aims.Length / _columns;
+        for (int r = 0; r < rows; r++) _format.Decode(target.Row(first + r), rounded.AsSpan(r * _columns, _columns));
         for (int i = 0; i < _columns; i++)
-            if (aim[i] - rounded[i] is var error and not 0)
-                TensorPrimitives.MultiplyAdd(Moments(i), error, gradient, gradient);
+            for (int at = 0; at < aims.Length; at += _columns)
+                if (aims[at + i] - rounded[at + i] is var error and not 0)
+                    TensorPrimitives.MultiplyAdd(Moments(i), error, gradients.AsSpan(at, _columns), gradients.AsSpan(at, _columns));
+        for (int r = 0; r < rows; r++) Refine(target.Row(first + r), rounded.AsSpan(r * _columns, _columns), gradients.AsSpan(r * _columns, _columns), sweeps);
+    }
+
+    private void Refine(Span<byte> bytes, Span<float> rounded, Span<float> gradient, int sweeps)
+    {
+        if (_stride == 1)
+        {
+            RefineSingles(bytes, rounded, gradient, sweeps);
+            return;
+        }
         for (int sweep = 0; sweep < sweeps; sweep++)
         {
             bool moved = false;
             for (int i = 0; i < _columns; i += _stride) moved |= Move(bytes, i, rounded, gradient);
             if (!moved) return;
+        }
+    }
+
+    /// <summary>
+    /// The same where a code is one weight. Whatever lies between a weight and an aim that was rounded to it is rounded to it
+    /// too, so most weights need not be tried again.
+    /// </summary>
+    private void RefineSingles(Span<byte> bytes, Span<float> rounded, Span<float> gradient, int sweeps)
+    {
+        float[] low = rounded.ToArray(), high = rounded.ToArray();
+        Span<float> moved = stackalloc float[1];
+        for (int sweep = 0, moves = -1; sweep < sweeps && moves != 0; sweep++)
+        {
+            moves = 0;
+            for (int i = 0; i < _columns; i++)
+            {
+                float before = rounded[i], aim = before + _inverses[i] * gradient[i];
+                if (aim >= low[i] && aim <= high[i]) continue;
+                Span<byte> block = bytes.Slice(i / _format.BlockSize * _format.BlockBytes, _format.BlockBytes);
+                _format.Put(block, i % _format.BlockSize, new ReadOnlySpan<float>(in aim), moved);
+                float change = moved[0] - before;
+                (low[i], high[i]) = change == 0 ? (MathF.Min(low[i], aim), MathF.Max(high[i], aim)) : (MathF.Min(moved[0], aim), MathF.Max(moved[0], aim));
+                if (change == 0) continue;
+                moves++;
+                rounded[i] = moved[0];
+                TensorPrimitives.MultiplyAdd(Moments(i), -change, gradient, gradient);
+            }
         }
     }
 

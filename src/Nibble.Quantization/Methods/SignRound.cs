@@ -30,7 +30,7 @@ public sealed class SignRound : CalibratedMethod
 
     public override string Name => "signround";
 
-    public override string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool)
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool)
     {
         new ImportanceRounding().Quantize(source, target, moments, null, pool);
         var job = new Job { Source = source, Target = target, Moments = moments.Dense() };
