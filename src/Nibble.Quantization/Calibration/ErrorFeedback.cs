@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Nibble.Core;
+using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
 namespace Nibble.Quantization.Calibration;
@@ -12,7 +13,7 @@ namespace Nibble.Quantization.Calibration;
 /// H⁻¹ = Uᵀ U. After column i was rounded with error e, the columns after it are best corrected by -(e / U[i, i]) U[i, j],
 /// and the error that remains costs (e / U[i, i])² (Frantar et al., arXiv:2210.17323).
 /// </summary>
-public sealed class ErrorFeedback
+public sealed unsafe class ErrorFeedback
 {
     private readonly float[] _upper;
 
@@ -53,8 +54,10 @@ public sealed class ErrorFeedback
         for (int i = 0; i < n; i++) mean += moments[i, i] / (double)n;
         if (!(mean > 0) || !double.IsFinite(mean))
             throw new UnusableInputException($"the calibration inputs have a mean square of {mean}; the text or the model is unusable");
+        using var memory = new NativeBuffer((nint)n * n * sizeof(double));
+        var lower = new Triangle((double*)memory.Pointer, n);
         for (double share = damping; share <= 1; share *= 10)
-            if (Factor(moments, order, share * mean, pool) is { } lower)
+            if (Factor(moments, order, share * mean, lower, pool))
                 return moments.Feedback = new ErrorFeedback(order, InvertReversed(lower, n, pool), damping, share);
         throw new UnusableInputException("the moments of the calibration inputs are not positive definite, whatever the damping");
     }
@@ -77,13 +80,12 @@ public sealed class ErrorFeedback
     }
 
     /// <summary>
-    /// The Cholesky factor of H with its columns in reverse order, lower triangular, or null. In the order itself the factor
+    /// The Cholesky factor of H with its columns in reverse order, lower triangular; false if there is none. In the order itself the factor
     /// is upper triangular, and its inverse is U.
     /// </summary>
-    private static double[]? Factor(InputMoments moments, int[] order, double added, WorkerPool pool)
+    private static bool Factor(InputMoments moments, int[] order, double added, Triangle lower, WorkerPool pool)
     {
         int n = order.Length;
-        var lower = new double[(long)n * n];
         for (int first = 0; first < n; first += FactorRows)
         {
             int end = Math.Min(first + FactorRows, n);
@@ -91,9 +93,15 @@ public sealed class ErrorFeedback
             var band = new BandJob { Moments = moments, Order = order, Lower = lower, First = first, End = end, Added = added };
             pool.Run(ref band);
             for (int i = first; i < end; i++)
-                if (!FinishRow(lower, n, first, i)) return null;
+                if (!FinishRow(lower, first, i)) return false;
         }
-        return lower;
+        return true;
+    }
+
+    /// <summary>Rows of a matrix up to the diagonal, in double precision: as large as two of its moments, and not held for long.</summary>
+    private readonly struct Triangle(double* first, int n)
+    {
+        public Span<double> Row(int i) => new(first + (nint)i * n, i + 1);
     }
 
     private const int FactorRows = 64;
@@ -105,7 +113,7 @@ public sealed class ErrorFeedback
     {
         public InputMoments Moments;
         public int[] Order;
-        public double[] Lower;
+        public Triangle Lower;
         public int First, End;
         public double Added;
         private int _taken;
@@ -116,15 +124,14 @@ public sealed class ErrorFeedback
             for (int from; (from = First + Interlocked.Add(ref _taken, GroupRows) - GroupRows) < End;)
             {
                 int to = Math.Min(from + GroupRows, End);
-                for (int i = from; i < to; i++) Load(Lower.AsSpan(i * n, i + 1), i, n);
+                for (int i = from; i < to; i++) Load(Lower.Row(i), i, n);
                 for (int j = 0; j < First; j++)
                 {
-                    ReadOnlySpan<double> before = Lower.AsSpan(j * n, j);
-                    double diagonal = Lower[j * n + j];
+                    ReadOnlySpan<double> before = Lower.Row(j);
                     for (int i = from; i < to; i++)
                     {
-                        ref double own = ref Lower[i * n + j];
-                        own = (own - TensorPrimitives.Dot(Lower.AsSpan(i * n, j), before)) / diagonal;
+                        Span<double> row = Lower.Row(i);
+                        row[j] = (row[j] - TensorPrimitives.Dot(row[..j], before[..j])) / before[j];
                     }
                 }
             }
@@ -139,18 +146,18 @@ public sealed class ErrorFeedback
     }
 
     /// <summary>The entries of a row within its band; false if the matrix is not positive definite.</summary>
-    private static bool FinishRow(double[] lower, int n, int first, int i)
+    private static bool FinishRow(Triangle lower, int first, int i)
     {
-        Span<double> row = lower.AsSpan(i * n, i + 1);
+        Span<double> row = lower.Row(i);
         for (int j = first; j < i; j++)
-            row[j] = (row[j] - TensorPrimitives.Dot<double>(row[..j], lower.AsSpan(j * n, j))) / lower[j * n + j];
+            row[j] = (row[j] - TensorPrimitives.Dot<double>(row[..j], lower.Row(j)[..j])) / lower.Row(j)[j];
         double rest = row[i] - TensorPrimitives.SumOfSquares<double>(row[..i]);
         row[i] = Math.Sqrt(rest);
         return rest > 0 && double.IsFinite(rest);
     }
 
     /// <summary>The inverse of a lower triangular matrix, both its orders reversed again, in single precision.</summary>
-    private static float[] InvertReversed(double[] lower, int n, WorkerPool pool)
+    private static float[] InvertReversed(Triangle lower, int n, WorkerPool pool)
     {
         var upper = new float[(long)n * n];
         var job = new InvertJob { Lower = lower, Upper = upper, N = n };
@@ -164,7 +171,7 @@ public sealed class ErrorFeedback
         /// <summary>Columns whose sums stay in eight registers.</summary>
         private const int Band = 32;
 
-        public double[] Lower;
+        public Triangle Lower;
         public float[] Upper;
         public int N;
         private int _taken;
@@ -180,9 +187,9 @@ public sealed class ErrorFeedback
                 for (int i = first; i < n; i++)
                 {
                     Span<double> row = inverse.AsSpan(i * Band, Band);
-                    SubtractProducts(Lower.AsSpan(i * n + first, i - first), inverse.AsSpan(first * Band), row);
+                    SubtractProducts(Lower.Row(i)[first..i], inverse.AsSpan(first * Band), row);
                     if (i - first < width) row[i - first] += 1;
-                    TensorPrimitives.Multiply(row, 1 / Lower[i * n + i], row);
+                    TensorPrimitives.Multiply(row, 1 / Lower.Row(i)[i], row);
                     for (int j = 0; j < width && first + j <= i; j++)
                         Upper[(n - 1 - i) * n + n - 1 - first - j] = (float)row[j];
                 }

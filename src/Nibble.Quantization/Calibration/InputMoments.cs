@@ -67,14 +67,14 @@ public sealed unsafe class InputMoments
         return sum;
     }
 
-    /// <summary>[columns, columns], both triangles.</summary>
-    public float[] Dense()
+    /// <summary>The sums of x[row] with all columns. Valid after <see cref="Complete"/>.</summary>
+    public ReadOnlySpan<float> Row(int row) => new(Sums + (nint)row * Stride, Columns);
+
+    /// <summary>Fills the triangle below the diagonal, so that whole rows can be read until more is added.</summary>
+    public void Complete()
     {
-        var dense = new float[(long)Columns * Columns];
         for (int i = 0; i < Columns; i++)
-            for (int j = i; j < Columns; j++)
-                dense[(long)j * Columns + i] = dense[(long)i * Columns + j] = Sums[(nint)i * Stride + j];
-        return dense;
+            for (int j = 0; j < i; j++) Sums[(nint)i * Stride + j] = Sums[(nint)j * Stride + i];
     }
 
     /// <summary>What they are once each column of the input is multiplied by a factor.</summary>

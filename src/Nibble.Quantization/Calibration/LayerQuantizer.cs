@@ -29,6 +29,7 @@ public sealed class LayerQuantizer : IDisposable
     private readonly LayerWalk _walk;
     private readonly OriginalInputs? _original;
     private readonly HashSet<MatrixName> _linears;
+    private readonly Dictionary<Linear, Weight> _stored;
     private readonly Dictionary<MatrixName, CalibratedTensor> _tensors = [];
     private readonly Dictionary<MatrixName, Weight> _made = [], _restored = [];
     private readonly List<string> _warnings = [], _unfolded = [];
@@ -50,6 +51,7 @@ public sealed class LayerQuantizer : IDisposable
         foreach (CalibratedTensor tensor in tensors)
             foreach (MatrixName matrix in tensor.Matrices) _tensors[matrix] = tensor;
         _model = new DecoderModel(source, pool);
+        _stored = _model.Linears.ToDictionary(l => l, l => l.Weight);
         _linears = [.. _model.Linears.Select(l => MatrixName.OfLinear(l.Name))];
         _walk = new LayerWalk(_model, texts);
         if (method.SeesDrift) _original = new OriginalInputs(source, texts, pool);
@@ -156,7 +158,14 @@ public sealed class LayerQuantizer : IDisposable
     private void PassLayer(int layer, CancellationToken cancellation)
     {
         MakeReady(layer, cancellation);
-        MomentsProbe probe = _probe!;
+        QuantizeCurrent(_probe!, cancellation);
+        (_probe, _current) = (null, []);
+        if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
+        Forget(layer);
+    }
+
+    private void QuantizeCurrent(MomentsProbe probe, CancellationToken cancellation)
+    {
         foreach (Linear linear in _current)
         {
             MatrixName name = MatrixName.OfLinear(linear.Name);
@@ -171,8 +180,18 @@ public sealed class LayerQuantizer : IDisposable
             _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear.Name), probe.DriftOf(linear));
             linear.Replace(_made[name]);
         }
-        (_probe, _current) = (null, []);
-        if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
+    }
+
+    /// <summary>
+    /// Lets go of all that a layer took, for no text passes it again. Statistics and weights are native memory, which the collector
+    /// frees when it frees their owners, and hardly sees how much that is.
+    /// </summary>
+    private void Forget(int layer)
+    {
+        foreach ((Linear linear, Weight stored) in _stored)
+            if (TensorRoles.LayerOf(linear.Name + ".") == layer) linear.Replace(stored);
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
     }
 
     /// <summary>The table that the matrices of a tensor share, learned from all of them by how much their inputs matter.</summary>

@@ -1,3 +1,4 @@
+using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models;
@@ -8,7 +9,7 @@ namespace Nibble.Quantization.Calibration;
 
 /// <summary>
 /// The original model on its way through the calibration texts beside the one that is being quantized: what its linear layers
-/// read, one text and one layer at a time.
+/// read, one text and one layer at a time. Where its weights are bfloat16, inputs are rounded to it as well.
 /// </summary>
 internal sealed unsafe class OriginalInputs : IProbe, IDisposable
 {
@@ -23,6 +24,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
     public OriginalInputs(ModelSource source, IReadOnlyList<int[]> texts, WorkerPool pool)
     {
         _model = new DecoderModel(source, pool);
+        _model.RoundInputs(linear => linear.Weight.Format == FloatFormat.BF16 ? InputRounding.BFloat16 : null);
         _walk = new LayerWalk(_model, texts);
     }
 

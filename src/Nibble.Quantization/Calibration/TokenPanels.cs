@@ -1,26 +1,26 @@
 using System.Runtime.Intrinsics;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
 namespace Nibble.Quantization.Calibration;
 
 /// <summary>
-/// Inputs of a batch of tokens laid out for sums over tokens: panels of 16 columns, each [tokens, 16], zero beyond the last
-/// column. In rows of a power of two, one column's values would all fall into the same few lines of the cache.
+/// Inputs of a batch of tokens, rounded to bfloat16 and laid out for sums over tokens: panels of 16 columns, each [tokens, 16],
+/// zero beyond the last column. In rows of a power of two, one column's values would all fall into the same few lines of the
+/// cache. Where the processor multiplies bfloat16, the panels are <see cref="TokenPairs"/>.
 /// </summary>
 internal sealed unsafe class TokenPanels
 {
     // One step adds 4 rows by 16 columns of products, over all tokens of a batch: 8 sums in registers.
     private const int StepRows = 4;
-
-    /// <summary>Rows of a step at 512 bits.</summary>
-    private const int WideStepRows = 8;
     private const int Width = 16;
 
     /// <summary>Tokens that are summed at a time: of two panels, 16 KiB, which stay in the first cache for all steps.</summary>
     private const int Stretch = 128;
 
     private readonly GrowingBuffer _values = new();
+    private readonly TokenPairs? _pairs = PairPanel.Instance is { } panel ? new TokenPairs(panel) : null;
 
     public int Tokens { get; private set; }
 
@@ -37,6 +37,11 @@ internal sealed unsafe class TokenPanels
     public void Load(float* x, int tokens, int columns, WorkerPool pool)
     {
         (Tokens, Columns) = (tokens, columns);
+        if (_pairs is not null)
+        {
+            _pairs.Load(x, tokens, columns, pool);
+            return;
+        }
         _values.Reserve((nint)tokens * Padded(columns) * sizeof(float));
         var job = new LoadJob { Panels = this, X = x };
         pool.Run(ref job);
@@ -47,6 +52,11 @@ internal sealed unsafe class TokenPanels
     /// <param name="upperOnly">What lies below the diagonal may be left out.</param>
     public static void AddProducts(TokenPanels left, TokenPanels right, float* sums, bool upperOnly, WorkerPool pool)
     {
+        if (left._pairs is not null && right._pairs is not null)
+        {
+            TokenPairs.AddProducts(left._pairs, right._pairs, sums, Padded(right.Columns), upperOnly, pool);
+            return;
+        }
         var job = new ProductJob { Left = left, Right = right, Sums = sums, UpperOnly = upperOnly };
         pool.Run(ref job);
     }
@@ -68,6 +78,7 @@ internal sealed unsafe class TokenPanels
                     var values = new Span<float>(panel, Width);
                     new ReadOnlySpan<float>(X + (nint)t * Panels.Columns + first, width).CopyTo(values);
                     values[width..].Clear();
+                    for (int half = 0; half < Width; half += 8) TokenPairs.Upper(Vector256.Load(panel + half)).AsSingle().Store(panel + half);
                 }
             }
         }
@@ -86,45 +97,9 @@ internal sealed unsafe class TokenPanels
             for (int row; (row = Interlocked.Increment(ref _taken) - 1) < Left.Count;)
                 for (int panel = UpperOnly ? row : 0; panel < Right.Count; panel++)
                     for (int t = 0; t < Left.Tokens; t += Stretch)
-                        AddPanels(Left.Panel(row) + t * Width, Right.Panel(panel) + t * Width, Math.Min(Stretch, Left.Tokens - t), Sums + (nint)row * Width * stride + panel * Width, stride);
+                        for (int r = 0; r < Width; r += StepRows)
+                            AddStep(Left.Panel(row) + t * Width + r, Right.Panel(panel) + t * Width, Math.Min(Stretch, Left.Tokens - t), Sums + (nint)(row * Width + r) * stride + panel * Width, stride);
         }
-    }
-
-    /// <summary>Adds 16 rows by 16 columns of products.</summary>
-    private static void AddPanels(float* left, float* right, int tokens, float* sums, nint stride)
-    {
-        if (Vector512.IsHardwareAccelerated)
-            for (int r = 0; r < Width; r += WideStepRows) AddWideStep(left + r, right, tokens, sums + r * stride, stride);
-        else
-            for (int r = 0; r < Width; r += StepRows) AddStep(left + r, right, tokens, sums + r * stride, stride);
-    }
-
-    /// <summary>As <see cref="AddStep"/> with a row in one vector, twice as many rows; the sums are equal to the bit.</summary>
-    private static void AddWideStep(float* left, float* right, int tokens, float* sums, nint stride)
-    {
-        float* sums4 = sums + 4 * stride;
-        Vector512<float> s0 = Vector512.Load(sums), s1 = Vector512.Load(sums + stride), s2 = Vector512.Load(sums + 2 * stride), s3 = Vector512.Load(sums + 3 * stride);
-        Vector512<float> s4 = Vector512.Load(sums4), s5 = Vector512.Load(sums4 + stride), s6 = Vector512.Load(sums4 + 2 * stride), s7 = Vector512.Load(sums4 + 3 * stride);
-        for (int t = 0; t < tokens; t++, left += Width, right += Width)
-        {
-            var row = Vector512.Load(right);
-            s0 = Vector512.FusedMultiplyAdd(Vector512.Create(left[0]), row, s0);
-            s1 = Vector512.FusedMultiplyAdd(Vector512.Create(left[1]), row, s1);
-            s2 = Vector512.FusedMultiplyAdd(Vector512.Create(left[2]), row, s2);
-            s3 = Vector512.FusedMultiplyAdd(Vector512.Create(left[3]), row, s3);
-            s4 = Vector512.FusedMultiplyAdd(Vector512.Create(left[4]), row, s4);
-            s5 = Vector512.FusedMultiplyAdd(Vector512.Create(left[5]), row, s5);
-            s6 = Vector512.FusedMultiplyAdd(Vector512.Create(left[6]), row, s6);
-            s7 = Vector512.FusedMultiplyAdd(Vector512.Create(left[7]), row, s7);
-        }
-        s0.Store(sums);
-        s1.Store(sums + stride);
-        s2.Store(sums + 2 * stride);
-        s3.Store(sums + 3 * stride);
-        s4.Store(sums4);
-        s5.Store(sums4 + stride);
-        s6.Store(sums4 + 2 * stride);
-        s7.Store(sums4 + 3 * stride);
     }
 
     private static void AddStep(float* left, float* right, int tokens, float* sums, nint stride)

@@ -15,10 +15,10 @@ internal sealed class CoordinateDescent
     private readonly Format _format;
     private readonly int _columns, _stride;
 
-    /// <summary>The moments, damped: [columns, columns].</summary>
-    private readonly float[] _moments;
+    private readonly InputMoments _moments;
+    private readonly float _added;
 
-    /// <summary>The inverses of the moments' diagonal blocks, one a stride: [stride, stride].</summary>
+    /// <summary>The inverses of the damped moments' diagonal blocks, one a stride: [stride, stride].</summary>
     private readonly float[] _inverses;
 
     /// <param name="moments">Of the inputs.</param>
@@ -26,14 +26,11 @@ internal sealed class CoordinateDescent
     public CoordinateDescent(Format format, InputMoments moments, double damping)
     {
         (_format, _columns, _stride) = (format, moments.Columns, format.Stride);
-        _moments = new float[(long)_columns * _columns];
+        _moments = moments;
+        moments.Complete();
         double mean = 0;
         for (int i = 0; i < _columns; i++) mean += moments[i, i] / (double)_columns;
-        for (int i = 0; i < _columns; i++)
-        {
-            for (int j = 0; j < _columns; j++) _moments[(long)i * _columns + j] = moments[i, j];
-            _moments[(long)i * _columns + i] += (float)(damping * mean);
-        }
+        _added = (float)(damping * mean);
         _inverses = new float[_columns * _stride];
         for (int i = 0; i < _columns; i += _stride) Invert(i, _inverses.AsSpan(i * _stride, _stride * _stride));
     }
@@ -52,7 +49,7 @@ internal sealed class CoordinateDescent
         for (int i = 0; i < _columns; i++)
             for (int at = 0; at < aims.Length; at += _columns)
                 if (aims[at + i] - rounded[at + i] is var error and not 0)
-                    TensorPrimitives.MultiplyAdd(Moments(i), error, gradients.AsSpan(at, _columns), gradients.AsSpan(at, _columns));
+                    Add(i, error, gradients.AsSpan(at, _columns));
         for (int r = 0; r < rows; r++) Refine(target.Row(first + r), rounded.AsSpan(r * _columns, _columns), gradients.AsSpan(r * _columns, _columns), sweeps);
     }
 
@@ -93,7 +90,7 @@ internal sealed class CoordinateDescent
                 if (change == 0) continue;
                 moves++;
                 rounded[i] = moved[0];
-                TensorPrimitives.MultiplyAdd(Moments(i), -change, gradient, gradient);
+                Add(i, -change, gradient);
             }
         }
     }
@@ -115,7 +112,7 @@ internal sealed class CoordinateDescent
         {
             float d = moved[k] - before[k];
             change -= 2 * d * gradient[i + k];
-            for (int m = 0; m < _stride; m++) change += d * Moments(i + k)[i + m] * (moved[m] - before[m]);
+            for (int m = 0; m < _stride; m++) change += d * Damped(i + k, i + m) * (moved[m] - before[m]);
         }
         if (change >= 0)
         {
@@ -124,13 +121,20 @@ internal sealed class CoordinateDescent
         }
         for (int k = 0; k < _stride; k++)
         {
-            if (moved[k] != before[k]) TensorPrimitives.MultiplyAdd(Moments(i + k), before[k] - moved[k], gradient, gradient);
+            if (moved[k] != before[k]) Add(i + k, before[k] - moved[k], gradient);
             rounded[i + k] = moved[k];
         }
         return true;
     }
 
-    private ReadOnlySpan<float> Moments(int row) => _moments.AsSpan(row * _columns, _columns);
+    /// <summary>The gradient once the error of a column has changed.</summary>
+    private void Add(int column, float error, Span<float> gradient)
+    {
+        TensorPrimitives.MultiplyAdd(_moments.Row(column), error, gradient, gradient);
+        gradient[column] += _added * error;
+    }
+
+    private float Damped(int row, int column) => _moments.Row(row)[column] + (row == column ? _added : 0);
 
     /// <summary>The inverse of the diagonal block at i, by Gauss and Jordan; it is positive definite, so pivots are not sought.</summary>
     private void Invert(int i, Span<float> inverse)
@@ -141,7 +145,7 @@ internal sealed class CoordinateDescent
         for (int r = 0; r < n; r++)
         {
             b[r * n + r] = 1;
-            for (int c = 0; c < n; c++) a[r * n + c] = Moments(i + r)[i + c];
+            for (int c = 0; c < n; c++) a[r * n + c] = Damped(i + r, i + c);
         }
         for (int p = 0; p < n; p++)
         {
