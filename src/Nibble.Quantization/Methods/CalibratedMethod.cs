@@ -19,6 +19,9 @@ public abstract class CalibratedMethod
     /// <summary>Whether it asks how far the inputs have drifted from the original model's, which takes a second forward pass.</summary>
     public virtual bool SeesDrift => false;
 
+    /// <summary>Whether it wants the factor of the moments (<see cref="ErrorFeedback"/>), which is as large as they are.</summary>
+    public virtual bool HasFeedback => false;
+
     /// <summary>Whether it scales columns of inputs, and folds the scales into what comes before: see <see cref="ChooseScales"/>.</summary>
     public virtual bool Folds => false;
 

@@ -58,6 +58,8 @@ public sealed class Gptq : CalibratedMethod
 
     public override bool SeesDrift => _options.DriftShare > 0;
 
+    public override bool HasFeedback => true;
+
     public override string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool)
     {
         double damping = Quantize(source, target, moments, drift, _options, pool);
