@@ -121,6 +121,17 @@ public sealed class QuantizationSource : IDisposable
         return new LayerQuantizer(_source, tensors, Chunks(text, chunks, CalibrationContext), method, pool);
     }
 
+    /// <summary>What carrying out a plan will take; null where formats learn tables from the weights, for which nobody can say.</summary>
+    /// <param name="text">Calibrated on, as in <see cref="Calibrate"/>; read only with a method.</param>
+    /// <param name="method">Null is nearest rounding.</param>
+    /// <param name="held">Bytes of memory that the process held before the plan was made.</param>
+    public Forecast? Forecast(QuantizationPlan plan, QuantizeOptions options, CalibratedMethod? method, string? text, int chunks, long held, WorkerPool pool)
+    {
+        if (plan.Tensors.Any(t => t.Format.SharedBytes > 0)) return null;
+        var forecaster = new Forecaster(_source.Config, Tensors, plan, options, held, pool);
+        return method is null ? forecaster.Nearest() : forecaster.Calibrated(method, Chunks(text!, chunks, CalibrationContext));
+    }
+
     /// <summary>Whether the tensor makes the logits: the output matrix, or the embedding where the two are one.</summary>
     public bool IsHead(SourceTensor tensor) =>
         tensor.Info.Name == "output.weight" || (_source.Config.TiedHead && tensor.Info.Name == "token_embd.weight");

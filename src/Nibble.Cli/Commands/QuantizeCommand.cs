@@ -121,6 +121,7 @@ internal sealed class QuantizeCommand : Verb
         using QuantizationSource source = new QuantizationSource(path, output);
         if (layout is not null) planOptions = WithFloatEnds(planOptions, source);
         var quantizer = new ModelQuantizer(source, pool);
+        long held = Environment.WorkingSet;
         bool allowRequantize = run.Get(_allowRequantize);
         QuantizationPlan plan = budget is not null ? budget.Plan(source, quantizer, planOptions, options, allowRequantize, text!, pool, run)
             : quantizer.Plan(recipe, planOptions, allowRequantize, hasImportance: method is not null || options.Importance is not null);
@@ -128,7 +129,9 @@ internal sealed class QuantizeCommand : Verb
         if (method?.Folds == true) plan = plan.WithExactNorms();
         List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options), .. options.Importance?.Warnings(source, plan) ?? []];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
-        if (run.Get(_dryRun)) return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
+        if (run.Get(_dryRun))
+            return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings)
+                .Expecting(source.Forecast(plan, options, method, text, run.Get(_calibrationChunks), held, pool), Stopwatch.GetElapsedTime(started).TotalSeconds);
         using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, run.Get(_calibrationChunks), method, pool);
         options = options with { Calibrated = calibrated };
         IReadOnlyList<QuantizedTensor> tensors = run.Terminal.Measure("quantizing", quantizer.StoredBytesOfAll, "bytes",
@@ -226,7 +229,7 @@ internal sealed class QuantizeCommand : Verb
 
 internal sealed record QuantizeResult(
     string Output, string Recipe, long Bytes, double BitsPerWeight, double Seconds, long PeakMemoryBytes, int FallbackCount, bool DryRun,
-    IReadOnlyList<string> Warnings, IReadOnlyList<QuantizedRow> Tensors, BeforeAndAfter? Evaluation)
+    IReadOnlyList<string> Warnings, IReadOnlyList<QuantizedRow> Tensors, BeforeAndAfter? Evaluation, double? ExpectedSeconds = null, long? ExpectedPeakMemoryBytes = null)
 {
     public static QuantizeResult Of(
         QuantizationPlan plan, IReadOnlyList<QuantizedTensor> tensors, string output, IReadOnlyList<string> warnings, double seconds)
@@ -248,6 +251,13 @@ internal sealed record QuantizeResult(
                 CodeEntropy = t.Error.Codes?.CodeEntropy,
             })],
         };
+    }
+
+    /// <summary>The same with what a run will take; what has passed until now it will take again, as for a budget, whose plan is measured.</summary>
+    public QuantizeResult Expecting(Forecast? forecast, double passed)
+    {
+        using Process process = Process.GetCurrentProcess();
+        return this with { ExpectedSeconds = forecast?.Seconds + passed, ExpectedPeakMemoryBytes = forecast is null ? null : Math.Max(forecast.PeakMemoryBytes, process.PeakWorkingSet64) };
     }
 
     /// <summary>The length of the file of weights.</summary>

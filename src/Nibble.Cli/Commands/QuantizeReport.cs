@@ -17,9 +17,12 @@ internal static class QuantizeReport
         terminal.Write(Formats(result));
         string size = $"{Quantity.Bytes(result.Bytes)}, {result.BitsPerWeight:F2} bits per weight";
         terminal.Markup(result.DryRun
-            ? $"  [bold]{Markup.Escape(result.Output)}[/] would have {size}; nothing was written"
+            ? $"  [bold]{Markup.Escape(result.Output)}[/] would have {size}{Expected(result)}; nothing was written"
             : $"  [bold]{Markup.Escape(result.Output)}[/]: {size}, in {result.Seconds:F1} s with at most {Quantity.Bytes(result.PeakMemoryBytes)} of memory");
     }
+
+    private static string Expected(QuantizeResult result) => result is not { ExpectedSeconds: { } seconds, ExpectedPeakMemoryBytes: { } bytes } ? ""
+        : $", in about {(seconds < 100 ? $"{seconds:F0} s" : $"{seconds / 60:F0} min")} with at most about {Quantity.Bytes(bytes)} of memory";
 
     /// <summary>A row a format: how many tensors, how many bytes, how much was lost.</summary>
     private static Table Formats(QuantizeResult result)

@@ -163,6 +163,13 @@ public sealed unsafe class Activation : IDisposable
     private void RoundFloatsOf(int token, InputRounding rounding)
     {
         float* x = Floats + (nint)token * Columns, rounded = (float*)_rounded.Pointer + (nint)token * Columns;
+        if (rounding.Bits == 16)
+        {
+            var bytes = new byte[Columns * sizeof(ushort)];
+            FloatFormat.BF16.Encode(new ReadOnlySpan<float>(x, Columns), default, bytes);
+            FloatFormat.BF16.Decode(bytes, new Span<float>(rounded, Columns));
+            return;
+        }
         bool perColumn = rounding.Grain == InputGrain.Channel;
         int span = perColumn ? 1 : rounding.Grain == InputGrain.Group ? rounding.Group : Columns, most = rounding.LargestCode;
         for (int at = 0; at < Columns; at += span)

@@ -33,10 +33,13 @@ public sealed record InputRounding
     /// <summary>Inputs stay float32, and every product is computed in float32, whatever the weight's format.</summary>
     public static InputRounding None { get; } = new(0, InputGrain.Token);
 
+    /// <summary>To bfloat16, the nearest: a relative error of 1/512 at most. Products are computed in float32.</summary>
+    public static InputRounding BFloat16 { get; } = new(16, InputGrain.Token);
+
     /// <summary>What the integer kernels do by themselves: 8 bits, 32 columns a scale.</summary>
     public static InputRounding Integer { get; } = new(8, InputGrain.Group, Activation.Chunk);
 
-    /// <summary>8, 4, or 0 for float32.</summary>
+    /// <summary>8, 4, 16 for bfloat16, or 0 for float32.</summary>
     public int Bits { get; }
 
     public InputGrain Grain { get; }
@@ -54,14 +57,14 @@ public sealed record InputRounding
     public int LargestCode => (1 << (Bits - 1)) - 1;
 
     /// <summary>True if the integer kernels can take the codes: no scale changes within a chunk of columns.</summary>
-    public bool HasCodes => Bits > 0 && Grain != InputGrain.Channel && (Grain != InputGrain.Group || Group % Activation.Chunk == 0);
+    public bool HasCodes => Bits is 8 or 4 && Grain != InputGrain.Channel && (Grain != InputGrain.Group || Group % Activation.Chunk == 0);
 
     /// <summary>The same for inputs whose column i is this input's column order[i].</summary>
     internal InputRounding InOrder(int[] order) =>
         Grain == InputGrain.Channel && Scales.Length == order.Length ? this with { Scales = Array.ConvertAll(order, i => Scales.Span[i]) } : this;
 
     /// <summary>As the command line names it: <c>int8-token</c>, <c>int4-g32</c>, <c>float</c>.</summary>
-    public string Name => Bits == 0 ? "float" : string.Create(CultureInfo.InvariantCulture, $"int{Bits}-{GrainName}");
+    public string Name => Bits == 0 ? "float" : Bits == 16 ? "bfloat16" : string.Create(CultureInfo.InvariantCulture, $"int{Bits}-{GrainName}");
 
     private string GrainName => Grain == InputGrain.Group ? string.Create(CultureInfo.InvariantCulture, $"g{Group}") : Grain.ToString().ToLowerInvariant();
 

@@ -1,4 +1,5 @@
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
@@ -48,6 +49,11 @@ public static unsafe class MatrixProduct
             x.MakeCodes(pool, rounding);
             var levels = new LevelJob { Matrix = weight.PackedLevels(pool), X = x, Y = y };
             pool.Run(ref levels);
+        }
+        else if (rounding == InputRounding.BFloat16 && PairKernel.Handles(weight, x.Tokens))
+        {
+            var pairs = new PairJob { Panel = PairPanel.Instance!, Weight = weight, X = x, Y = y };
+            pool.Run(ref pairs);
         }
         else
         {
@@ -106,6 +112,20 @@ public static unsafe class MatrixProduct
         {
             (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, 16);
             TrellisKernel.Multiply(Weight, X, Y, from, to);
+        }
+    }
+
+    private struct PairJob : IParallelJob
+    {
+        public PairPanel Panel;
+        public Weight Weight;
+        public Activation X;
+        public float* Y;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, PairPanel.Rows);
+            PairKernel.Multiply(Panel, Weight, X.Floats, X.Tokens, Y, from, to);
         }
     }
 

@@ -24,7 +24,7 @@ internal sealed class EightBitLinears : IDisposable
             Weight weight = linear.Weight;
             if (weight.Format.Family != FormatFamily.Float || !Eight.Divides(weight.Columns)) continue;
             Weight rounded = Weight.Allocate(weight.Name, Eight, weight.Rows, weight.Columns);
-            new ImportanceRounding().Quantize(weight, rounded, InputMoments.Alike(weight.Columns), null, pool);
+            ImportanceRounding.Quantize(weight, rounded, pool);
             _replaced.Add((linear, weight));
             linear.Replace(rounded);
         }

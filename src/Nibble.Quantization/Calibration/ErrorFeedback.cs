@@ -1,5 +1,9 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using Nibble.Core;
+using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
 namespace Nibble.Quantization.Calibration;
@@ -9,14 +13,15 @@ namespace Nibble.Quantization.Calibration;
 /// H⁻¹ = Uᵀ U. After column i was rounded with error e, the columns after it are best corrected by -(e / U[i, i]) U[i, j],
 /// and the error that remains costs (e / U[i, i])² (Frantar et al., arXiv:2210.17323).
 /// </summary>
-public sealed class ErrorFeedback
+public sealed unsafe class ErrorFeedback
 {
     private readonly float[] _upper;
 
-    private ErrorFeedback(int[] order, float[] upper, double damping)
+    private readonly double _asked;
+
+    private ErrorFeedback(int[] order, float[] upper, double asked, double damping)
     {
-        Order = order;
-        _upper = upper;
+        (Order, _upper, _asked) = (order, upper, asked);
         Damping = damping;
     }
 
@@ -43,40 +48,44 @@ public sealed class ErrorFeedback
     /// <exception cref="UnusableInputException">The moments are zero or not finite, or no damping up to the mean diagonal helps.</exception>
     public static ErrorFeedback Of(InputMoments moments, int[] order, double damping, WorkerPool pool)
     {
+        if (moments.Feedback is { } known && known._asked == damping && known.Order.AsSpan().SequenceEqual(order)) return known;
         int n = order.Length;
         double mean = 0;
         for (int i = 0; i < n; i++) mean += moments[i, i] / (double)n;
         if (!(mean > 0) || !double.IsFinite(mean))
             throw new UnusableInputException($"the calibration inputs have a mean square of {mean}; the text or the model is unusable");
+        using var memory = new NativeBuffer((nint)n * n * sizeof(double));
+        var lower = new Triangle((double*)memory.Pointer, n);
         for (double share = damping; share <= 1; share *= 10)
-            if (Factor(moments, order, share * mean, pool) is { } lower)
-                return new ErrorFeedback(order, InvertReversed(lower, n, pool), share);
+            if (Factor(moments, order, share * mean, lower, pool))
+                return moments.Feedback = new ErrorFeedback(order, InvertReversed(lower, n, pool), damping, share);
         throw new UnusableInputException("the moments of the calibration inputs are not positive definite, whatever the damping");
     }
 
-    /// <summary>
-    /// (H + damping)⁻¹ applied to a vector: <paramref name="v"/> Uᵀ U, both in the order of quantizing.
-    /// </summary>
-    public void Solve(Span<float> v)
+    /// <summary>(H + damping)⁻¹ applied to some rows v: v Uᵀ U. Each row of U is read once for all.</summary>
+    /// <param name="rows">[rows, columns in the order of quantizing], changed in place.</param>
+    public void Solve(Span<float> rows)
     {
         int n = Columns;
-        for (int i = 0; i < n; i++) v[i] = TensorPrimitives.Dot<float>(v[i..], Row(i));
+        for (int i = 0; i < n; i++)
+            for (int at = 0; at < rows.Length; at += n) rows[at + i] = TensorPrimitives.Dot<float>(rows[(at + i)..(at + n)], Row(i));
         for (int i = n - 1; i >= 0; i--)
-        {
-            float factor = v[i];
-            v[i] = 0;
-            TensorPrimitives.MultiplyAdd(Row(i), factor, v[i..], v[i..]);
-        }
+            for (int at = 0; at < rows.Length; at += n)
+            {
+                Span<float> after = rows[(at + i)..(at + n)];
+                float factor = after[0];
+                after[0] = 0;
+                TensorPrimitives.MultiplyAdd(Row(i), factor, after, after);
+            }
     }
 
     /// <summary>
-    /// The Cholesky factor of H with its columns in reverse order, lower triangular, or null. In the order itself the factor
+    /// The Cholesky factor of H with its columns in reverse order, lower triangular; false if there is none. In the order itself the factor
     /// is upper triangular, and its inverse is U.
     /// </summary>
-    private static double[]? Factor(InputMoments moments, int[] order, double added, WorkerPool pool)
+    private static bool Factor(InputMoments moments, int[] order, double added, Triangle lower, WorkerPool pool)
     {
         int n = order.Length;
-        var lower = new double[(long)n * n];
         for (int first = 0; first < n; first += FactorRows)
         {
             int end = Math.Min(first + FactorRows, n);
@@ -84,18 +93,27 @@ public sealed class ErrorFeedback
             var band = new BandJob { Moments = moments, Order = order, Lower = lower, First = first, End = end, Added = added };
             pool.Run(ref band);
             for (int i = first; i < end; i++)
-                if (!FinishRow(lower, n, first, i)) return null;
+                if (!FinishRow(lower, first, i)) return false;
         }
-        return lower;
+        return true;
+    }
+
+    /// <summary>Rows of a matrix up to the diagonal, in double precision: as large as two of its moments, and not held for long.</summary>
+    private readonly struct Triangle(double* first, int n)
+    {
+        public Span<double> Row(int i) => new(first + (nint)i * n, i + 1);
     }
 
     private const int FactorRows = 64;
+
+    /// <summary>Rows of a band that a worker takes together: what came before is then read once for all of them.</summary>
+    private const int GroupRows = 8;
 
     private struct BandJob : IParallelJob
     {
         public InputMoments Moments;
         public int[] Order;
-        public double[] Lower;
+        public Triangle Lower;
         public int First, End;
         public double Added;
         private int _taken;
@@ -103,31 +121,43 @@ public sealed class ErrorFeedback
         public void Run(int worker, int workers)
         {
             int n = Order.Length;
-            for (int i; (i = First + Interlocked.Increment(ref _taken) - 1) < End;)
+            for (int from; (from = First + Interlocked.Add(ref _taken, GroupRows) - GroupRows) < End;)
             {
-                Span<double> row = Lower.AsSpan(i * n, i + 1);
-                int column = Order[n - 1 - i];
-                for (int j = 0; j <= i; j++) row[j] = Moments[column, Order[n - 1 - j]];
-                row[i] += Added;
+                int to = Math.Min(from + GroupRows, End);
+                for (int i = from; i < to; i++) Load(Lower.Row(i), i, n);
                 for (int j = 0; j < First; j++)
-                    row[j] = (row[j] - TensorPrimitives.Dot<double>(row[..j], Lower.AsSpan(j * n, j))) / Lower[j * n + j];
+                {
+                    ReadOnlySpan<double> before = Lower.Row(j);
+                    for (int i = from; i < to; i++)
+                    {
+                        Span<double> row = Lower.Row(i);
+                        row[j] = (row[j] - TensorPrimitives.Dot(row[..j], before[..j])) / before[j];
+                    }
+                }
             }
+        }
+
+        private readonly void Load(Span<double> row, int i, int n)
+        {
+            int column = Order[n - 1 - i];
+            for (int j = 0; j <= i; j++) row[j] = Moments[column, Order[n - 1 - j]];
+            row[i] += Added;
         }
     }
 
     /// <summary>The entries of a row within its band; false if the matrix is not positive definite.</summary>
-    private static bool FinishRow(double[] lower, int n, int first, int i)
+    private static bool FinishRow(Triangle lower, int first, int i)
     {
-        Span<double> row = lower.AsSpan(i * n, i + 1);
+        Span<double> row = lower.Row(i);
         for (int j = first; j < i; j++)
-            row[j] = (row[j] - TensorPrimitives.Dot<double>(row[..j], lower.AsSpan(j * n, j))) / lower[j * n + j];
+            row[j] = (row[j] - TensorPrimitives.Dot<double>(row[..j], lower.Row(j)[..j])) / lower.Row(j)[j];
         double rest = row[i] - TensorPrimitives.SumOfSquares<double>(row[..i]);
         row[i] = Math.Sqrt(rest);
         return rest > 0 && double.IsFinite(rest);
     }
 
     /// <summary>The inverse of a lower triangular matrix, both its orders reversed again, in single precision.</summary>
-    private static float[] InvertReversed(double[] lower, int n, WorkerPool pool)
+    private static float[] InvertReversed(Triangle lower, int n, WorkerPool pool)
     {
         var upper = new float[(long)n * n];
         var job = new InvertJob { Lower = lower, Upper = upper, N = n };
@@ -138,9 +168,10 @@ public sealed class ErrorFeedback
     /// <summary>Columns of the inverse do not know of each other: workers take them in bands.</summary>
     private struct InvertJob : IParallelJob
     {
+        /// <summary>Columns whose sums stay in eight registers.</summary>
         private const int Band = 32;
 
-        public double[] Lower;
+        public Triangle Lower;
         public float[] Upper;
         public int N;
         private int _taken;
@@ -156,14 +187,41 @@ public sealed class ErrorFeedback
                 for (int i = first; i < n; i++)
                 {
                     Span<double> row = inverse.AsSpan(i * Band, Band);
-                    for (int k = first; k < i; k++)
-                        TensorPrimitives.MultiplyAdd(inverse.AsSpan(k * Band, Band), -Lower[i * n + k], row, row);
+                    SubtractProducts(Lower.Row(i)[first..i], inverse.AsSpan(first * Band), row);
                     if (i - first < width) row[i - first] += 1;
-                    TensorPrimitives.Multiply(row, 1 / Lower[i * n + i], row);
+                    TensorPrimitives.Multiply(row, 1 / Lower.Row(i)[i], row);
                     for (int j = 0; j < width && first + j <= i; j++)
                         Upper[(n - 1 - i) * n + n - 1 - first - j] = (float)row[j];
                 }
             }
+        }
+
+        /// <summary>row = -Σ factors[k] rows[k].</summary>
+        private static void SubtractProducts(ReadOnlySpan<double> factors, ReadOnlySpan<double> rows, Span<double> row)
+        {
+            Vector256<double> s0 = default, s1 = default, s2 = default, s3 = default, s4 = default, s5 = default, s6 = default, s7 = default;
+            ref double from = ref MemoryMarshal.GetReference(rows);
+            foreach (double factor in factors)
+            {
+                var f = Vector256.Create(-factor);
+                s0 = Vector256.FusedMultiplyAdd(f, Vector256.LoadUnsafe(ref from), s0);
+                s1 = Vector256.FusedMultiplyAdd(f, Vector256.LoadUnsafe(ref from, 4), s1);
+                s2 = Vector256.FusedMultiplyAdd(f, Vector256.LoadUnsafe(ref from, 8), s2);
+                s3 = Vector256.FusedMultiplyAdd(f, Vector256.LoadUnsafe(ref from, 12), s3);
+                s4 = Vector256.FusedMultiplyAdd(f, Vector256.LoadUnsafe(ref from, 16), s4);
+                s5 = Vector256.FusedMultiplyAdd(f, Vector256.LoadUnsafe(ref from, 20), s5);
+                s6 = Vector256.FusedMultiplyAdd(f, Vector256.LoadUnsafe(ref from, 24), s6);
+                s7 = Vector256.FusedMultiplyAdd(f, Vector256.LoadUnsafe(ref from, 28), s7);
+                from = ref Unsafe.Add(ref from, Band);
+            }
+            s0.CopyTo(row);
+            s1.CopyTo(row[4..]);
+            s2.CopyTo(row[8..]);
+            s3.CopyTo(row[12..]);
+            s4.CopyTo(row[16..]);
+            s5.CopyTo(row[20..]);
+            s6.CopyTo(row[24..]);
+            s7.CopyTo(row[28..]);
         }
     }
 }

@@ -8,45 +8,58 @@ namespace Nibble.Quantization.Calibration;
 
 /// <summary>
 /// How far the input of a linear layer has drifted from what it is in the original model, as far as the drifted input can
-/// tell: the sum over tokens of (x̄ - x) xᵀ, where x̄ is the original's input and x the quantized model's.
+/// tell: the sum over tokens of (x̄ - x) xᵀ, where x̄ is the original's input and x the quantized model's. All layers that
+/// read the input share it.
 /// </summary>
 public sealed unsafe class InputDrift
 {
-    private readonly NativeBuffer _sums;
+    /// <summary>Rows of a weight that are taken through the drift at a time.</summary>
+    private const int Rows = 512;
+
+    /// <summary>[columns, columns of the drift], both padded: row i is the sum of x[i] (x̄ - x).</summary>
+    private readonly Weight _sums;
     private readonly TokenPanels _drift = new(), _input = new();
-    private readonly int _stride;
 
     /// <param name="columns">Inputs of the layer.</param>
     public InputDrift(int columns)
     {
         Columns = columns;
-        _stride = TokenPanels.Padded(columns);
-        _sums = new NativeBuffer((nint)_stride * _stride * sizeof(float));
+        int stride = TokenPanels.Padded(columns);
+        _sums = Weight.Allocate("drift", FloatFormat.F32, stride, stride);
     }
 
     public int Columns { get; }
 
-    private float* Sums => (float*)_sums.Pointer;
-
-    /// <summary>The sum over tokens of (x̄[row] - x[row]) x, for all columns of x.</summary>
-    public ReadOnlySpan<float> Row(int row) => new(Sums + (nint)row * _stride, Columns);
-
-    /// <summary>The drift of the same inputs with their columns rotated: R^T D R.</summary>
-    public InputDrift Rotated(ColumnRotation rotation)
+    /// <param name="drift">x̄ - x: [tokens, columns].</param>
+    /// <param name="x">The same tokens' inputs in the quantized model.</param>
+    public void Add(ReadOnlySpan<float> drift, Activation x, WorkerPool pool)
     {
-        var rotated = new InputDrift(Columns);
-        for (int r = 0; r < Columns; r++) Row(r).CopyTo(new Span<float>(rotated.Sums + (nint)r * _stride, Columns));
-        SquareRotation.Rotate(rotated.Sums, _stride, rotation);
-        return rotated;
+        fixed (float* from = drift) _drift.Load(from, x.Tokens, Columns, pool);
+        _input.Load(x.Floats, x.Tokens, Columns, pool);
+        TokenPanels.AddProducts(_input, _drift, (float*)_sums.Data, upperOnly: false, pool);
     }
 
-    /// <param name="original">[tokens, columns] of the original model; overwritten.</param>
-    /// <param name="x">The same tokens' inputs in the quantized model.</param>
-    public void Add(Span<float> original, Activation x, WorkerPool pool)
+    /// <summary>What it makes of the output of a weight.</summary>
+    /// <param name="weight">[rows, columns].</param>
+    public OutputDrift Through(IWeightSource weight, WorkerPool pool)
     {
-        TensorPrimitives.Subtract(original, new ReadOnlySpan<float>(x.Floats, x.Tokens * Columns), original);
-        fixed (float* drift = original) _drift.Load(drift, x.Tokens, Columns, pool);
-        _input.Load(x.Floats, x.Tokens, Columns, pool);
-        TokenPanels.AddProducts(_drift, _input, Sums, upperOnly: false, pool);
+        var outputs = new OutputDrift(weight.Rows, Columns);
+        using var rows = new Activation();
+        using var made = new Activation();
+        for (int first = 0; first < weight.Rows; first += Rows)
+        {
+            int count = Math.Min(Rows, weight.Rows - first);
+            rows.Resize(count, _sums.Columns);
+            made.Resize(count, _sums.Rows);
+            for (int r = 0; r < count; r++)
+            {
+                rows.Row(r)[Columns..].Clear();
+                weight.ReadRow(first + r, rows.Row(r)[..Columns]);
+            }
+            rows.Changed();
+            MatrixProduct.Multiply(_sums, rows, made.Floats, pool);
+            for (int r = 0; r < count; r++) made.Row(r)[..Columns].CopyTo(outputs.Row(first + r));
+        }
+        return outputs;
     }
 }

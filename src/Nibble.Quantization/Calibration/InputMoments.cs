@@ -30,18 +30,13 @@ public sealed unsafe class InputMoments
     /// <summary>Tokens that were added.</summary>
     public long Tokens { get; private set; }
 
+    /// <summary>What was last made of them for error feedback: layers that read the same input want the same.</summary>
+    internal ErrorFeedback? Feedback { get; set; }
+
     /// <summary>Floats from a row of the sums to the next.</summary>
     private int Stride { get; }
 
     private float* Sums => (float*)_sums.Pointer;
-
-    /// <summary>Moments that tell nothing: all columns alike, none correlated.</summary>
-    public static InputMoments Alike(int columns)
-    {
-        var moments = new InputMoments(columns) { Tokens = 1 };
-        for (int c = 0; c < columns; c++) moments.Sums[(nint)c * moments.Stride + c] = 1;
-        return moments;
-    }
 
     /// <summary>The sum over tokens of x[row] x[column].</summary>
     public float this[int row, int column] => row <= column ? Sums[(nint)row * Stride + column] : Sums[(nint)column * Stride + row];
@@ -72,19 +67,20 @@ public sealed unsafe class InputMoments
         return sum;
     }
 
-    /// <summary>[columns, columns], both triangles.</summary>
-    public float[] Dense()
+    /// <summary>The sums of x[row] with all columns. Valid after <see cref="Complete"/>.</summary>
+    public ReadOnlySpan<float> Row(int row) => new(Sums + (nint)row * Stride, Columns);
+
+    /// <summary>Fills the triangle below the diagonal, so that whole rows can be read until more is added.</summary>
+    public void Complete()
     {
-        var dense = new float[(long)Columns * Columns];
         for (int i = 0; i < Columns; i++)
-            for (int j = i; j < Columns; j++)
-                dense[(long)j * Columns + i] = dense[(long)i * Columns + j] = Sums[(nint)i * Stride + j];
-        return dense;
+            for (int j = 0; j < i; j++) Sums[(nint)i * Stride + j] = Sums[(nint)j * Stride + i];
     }
 
     /// <summary>What they are once each column of the input is multiplied by a factor.</summary>
     public void Scale(ReadOnlySpan<float> factors)
     {
+        Feedback = null;
         TensorPrimitives.Multiply(_largest, factors, _largest);
         for (int i = 0; i < Columns; i++)
         {
@@ -108,6 +104,7 @@ public sealed unsafe class InputMoments
     public void Add(Activation x, WorkerPool pool)
     {
         if (x.Columns != Columns) throw new ArgumentException($"The input has {x.Columns} columns, the moments {Columns}.", nameof(x));
+        Feedback = null;
         Tokens += x.Tokens;
         for (int t = 0; t < x.Tokens; t++) TensorPrimitives.MaxMagnitude(x.Row(t), _largest, _largest);
         _panels.Load(x.Floats, x.Tokens, Columns, pool);

@@ -29,6 +29,7 @@ public sealed class LayerQuantizer : IDisposable
     private readonly LayerWalk _walk;
     private readonly OriginalInputs? _original;
     private readonly HashSet<MatrixName> _linears;
+    private readonly Dictionary<Linear, Weight> _stored;
     private readonly Dictionary<MatrixName, CalibratedTensor> _tensors = [];
     private readonly Dictionary<MatrixName, Weight> _made = [], _restored = [];
     private readonly List<string> _warnings = [], _unfolded = [];
@@ -50,6 +51,7 @@ public sealed class LayerQuantizer : IDisposable
         foreach (CalibratedTensor tensor in tensors)
             foreach (MatrixName matrix in tensor.Matrices) _tensors[matrix] = tensor;
         _model = new DecoderModel(source, pool);
+        _stored = _model.Linears.ToDictionary(l => l, l => l.Weight);
         _linears = [.. _model.Linears.Select(l => MatrixName.OfLinear(l.Name))];
         _walk = new LayerWalk(_model, texts);
         if (method.SeesDrift) _original = new OriginalInputs(source, texts, pool);
@@ -110,11 +112,10 @@ public sealed class LayerQuantizer : IDisposable
     {
         if (_ready == layer) return;
         _ready = layer;
-        // The first layer's inputs are the original's.
-        _probe = new MomentsProbe(_pool, layer > 0 ? _original : null);
         _current = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && _tensors.ContainsKey(MatrixName.OfLinear(l.Name)))];
+        _probe = new MomentsProbe(_current, layer > 0 ? _original : null, _pool);
         if (_method.Folds || !_current.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) Probe(layer, _probe, cancellation);
-        else _original?.PassAll(layer, cancellation);
+        else _original?.PassAll(layer, null, cancellation);
         if (_method.Folds) Fold(layer, _current, _probe);
     }
 
@@ -122,7 +123,13 @@ public sealed class LayerQuantizer : IDisposable
     private void Probe(int layer, MomentsProbe probe, CancellationToken cancellation)
     {
         Linear[] last = [.. _current.Where(l => l.Name.Contains(".ffn_down", StringComparison.Ordinal))];
-        using var eight = new EightBitLinears(_current.Except(last), _pool);
+        // The first layer's inputs are the original's, which has to pass it as well.
+        if (layer == 0 && _original is not null)
+        {
+            _original.PassAll(layer, probe, cancellation);
+            return;
+        }
+        using var eight = new EightBitLinears(_current, _pool);
         foreach (Linear linear in last) linear.IsIdle = true;
         _walk.Probe(layer, probe, text => _original?.Pass(layer, text), cancellation);
         foreach (Linear linear in last) linear.IsIdle = false;
@@ -151,7 +158,14 @@ public sealed class LayerQuantizer : IDisposable
     private void PassLayer(int layer, CancellationToken cancellation)
     {
         MakeReady(layer, cancellation);
-        MomentsProbe probe = _probe!;
+        QuantizeCurrent(_probe!, cancellation);
+        (_probe, _current) = (null, []);
+        if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
+        Forget(layer);
+    }
+
+    private void QuantizeCurrent(MomentsProbe probe, CancellationToken cancellation)
+    {
         foreach (Linear linear in _current)
         {
             MatrixName name = MatrixName.OfLinear(linear.Name);
@@ -163,11 +177,21 @@ public sealed class LayerQuantizer : IDisposable
             cancellation.ThrowIfCancellationRequested();
             CalibratedTensor tensor = _tensors[name];
             tensor.Learned ??= Learn(tensor, _current, probe);
-            _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear.Name), probe.DriftOf(linear.Name));
+            _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear.Name), probe.DriftOf(linear));
             linear.Replace(_made[name]);
         }
-        (_probe, _current) = (null, []);
-        if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
+    }
+
+    /// <summary>
+    /// Lets go of all that a layer took, for no text passes it again. Statistics and weights are native memory, which the collector
+    /// frees when it frees their owners, and hardly sees how much that is.
+    /// </summary>
+    private void Forget(int layer)
+    {
+        foreach ((Linear linear, Weight stored) in _stored)
+            if (TensorRoles.LayerOf(linear.Name + ".") == layer) linear.Replace(stored);
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
     }
 
     /// <summary>The table that the matrices of a tensor share, learned from all of them by how much their inputs matter.</summary>
@@ -181,15 +205,15 @@ public sealed class LayerQuantizer : IDisposable
         return tensor.Format.ForColumns(stacked.Columns).Learn(stacked, new LearnOptions { Importance = importance, Threads = _pool.Workers });
     }
 
-    private Weight Quantize(Linear linear, Format format, InputMoments? moments, InputDrift? drift)
+    private Weight Quantize(Linear linear, Format format, InputMoments? moments, OutputDrift? drift)
     {
         Weight target = Weight.Allocate(linear.Name, format, linear.Weight.Rows, linear.Weight.Columns);
-        if (moments is null) _warnings.Add($"{linear.Name}: no token of the calibration text reached it; it is rounded to nearest");
-        // Without a token all columns count alike.
-        string? remark = moments is null
-            ? new ImportanceRounding().Quantize(linear.Weight, target, InputMoments.Alike(linear.Weight.Columns), null, _pool)
-            : _method.Quantize(linear.Weight, target, moments, drift, _pool);
-        if (remark is not null) _warnings.Add(remark);
+        if (moments is null)
+        {
+            _warnings.Add($"{linear.Name}: no token of the calibration text reached it; it is rounded to nearest");
+            ImportanceRounding.Quantize(linear.Weight, target, _pool);
+        }
+        else if (_method.Quantize(linear.Weight, target, moments, drift, _pool) is { } remark) _warnings.Add(remark);
         return target;
     }
 

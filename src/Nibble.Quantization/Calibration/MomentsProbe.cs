@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models.Decoder;
@@ -8,25 +9,47 @@ namespace Nibble.Quantization.Calibration;
 /// Collects the moments of every linear layer's input, and its drift from the original model's where that is at hand; layers
 /// that read the same input share both.
 /// </summary>
-internal sealed class MomentsProbe(WorkerPool pool, OriginalInputs? original) : IProbe
+/// <param name="readers">The linear layers that will ask.</param>
+/// <param name="original">The original's inputs of the same text, or null.</param>
+internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, OriginalInputs? original, WorkerPool pool) : IProbe
 {
     private readonly Dictionary<string, InputMoments> _moments = [];
-    private readonly Dictionary<string, InputDrift> _drifts = [];
+    private readonly Dictionary<string, InputDrift> _inputDrifts = [];
+    private readonly Dictionary<string, OutputDrift> _outputDrifts = [];
+    private readonly Activation _drift = new();
 
     /// <summary>The moments of a linear layer's input, or null if no token reached it.</summary>
     public InputMoments? Of(string linear) => _moments.GetValueOrDefault(Source(linear));
 
-    /// <summary>The drift of a linear layer's input, or null where it is not known.</summary>
-    public InputDrift? DriftOf(string linear) => _drifts.GetValueOrDefault(Source(linear));
+    /// <summary>The drift of a linear layer's output, or null where it is not known.</summary>
+    public OutputDrift? DriftOf(Linear linear) =>
+        _outputDrifts.GetValueOrDefault(linear.Name) ?? _inputDrifts.GetValueOrDefault(Source(linear.Name))?.Through(linear.Weight, pool);
 
     public void LinearInput(string name, Activation x)
     {
         if (Source(name) != name) return;
         if (!_moments.TryGetValue(name, out InputMoments? moments)) _moments[name] = moments = new InputMoments(x.Columns);
         moments.Add(x, pool);
-        if (original?.Of(name) is not { } input) return;
-        if (!_drifts.TryGetValue(name, out InputDrift? drift)) _drifts[name] = drift = new InputDrift(x.Columns);
-        drift.Add(input, x, pool);
+        if (original?.Of(name) is { } input) AddDrift(name, input, x);
+    }
+
+    private void AddDrift(string name, ReadOnlySpan<float> original, Activation x)
+    {
+        Linear[] own = [.. readers.Where(l => Source(l.Name) == name)];
+        _drift.Resize(x.Tokens, x.Columns);
+        var drift = new Span<float>(_drift.Floats, x.Tokens * x.Columns);
+        TensorPrimitives.Subtract(original, new ReadOnlySpan<float>(x.Floats, drift.Length), drift);
+        if (own.Sum(l => l.Weight.Rows) >= x.Columns)
+        {
+            if (!_inputDrifts.TryGetValue(name, out InputDrift? inputs)) _inputDrifts[name] = inputs = new InputDrift(x.Columns);
+            inputs.Add(drift, x, pool);
+            return;
+        }
+        foreach (Linear linear in own)
+        {
+            if (!_outputDrifts.TryGetValue(linear.Name, out OutputDrift? outputs)) _outputDrifts[linear.Name] = outputs = new OutputDrift(linear.Weight.Rows, x.Columns);
+            outputs.Add(linear.Weight, _drift, x, pool);
+        }
     }
 
     public void Hidden(int layer, ReadOnlySpan<float> states) { }

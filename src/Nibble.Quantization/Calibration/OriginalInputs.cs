@@ -1,20 +1,22 @@
+using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
+using Nibble.Quantization.Recipes;
 
 namespace Nibble.Quantization.Calibration;
 
 /// <summary>
 /// The original model on its way through the calibration texts beside the one that is being quantized: what its linear layers
-/// read, one text and one layer at a time.
+/// read, one text and one layer at a time. Where its weights are bfloat16, inputs are rounded to it as well.
 /// </summary>
 internal sealed unsafe class OriginalInputs : IProbe, IDisposable
 {
     private readonly DecoderModel _model;
     private readonly LayerWalk _walk;
     private readonly Dictionary<string, float[]> _inputs = [];
-    private int _layer;
+    private int _layer = -1;
 
     /// <param name="source">Must outlive this.</param>
     /// <param name="texts">Token ids; each starts at position 0.</param>
@@ -22,19 +24,34 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
     public OriginalInputs(ModelSource source, IReadOnlyList<int[]> texts, WorkerPool pool)
     {
         _model = new DecoderModel(source, pool);
+        _model.RoundInputs(linear => linear.Weight.Format == FloatFormat.BF16 ? InputRounding.BFloat16 : null);
         _walk = new LayerWalk(_model, texts);
     }
 
     /// <summary>Takes a text through a layer, whose inputs then stand ready.</summary>
     public void Pass(int layer, int text)
     {
-        if (layer != _layer) _inputs.Clear();
-        _layer = layer;
+        Begin(layer);
         _walk.PassText(layer, text, this);
     }
 
-    /// <summary>Takes all texts through a layer.</summary>
-    public void PassAll(int layer, CancellationToken cancel) => _walk.Pass(layer, null, cancel);
+    /// <summary>Takes all texts through a layer; a probe may look on.</summary>
+    public void PassAll(int layer, IProbe? probe, CancellationToken cancel)
+    {
+        Begin(layer);
+        _walk.Pass(layer, probe, cancel);
+    }
+
+    private void Begin(int layer)
+    {
+        if (layer == _layer) return;
+        _layer = layer;
+        _inputs.Clear();
+        // Nobody reads what the last layer makes.
+        if (layer + 1 < _model.LayerCount) return;
+        foreach (Linear last in _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && l.Name.Contains(".ffn_down", StringComparison.Ordinal)))
+            last.IsIdle = true;
+    }
 
     /// <summary>
     /// What the linear layer read in the present text, or null for an expert: the router may have sent it other tokens than

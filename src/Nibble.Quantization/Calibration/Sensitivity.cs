@@ -79,7 +79,7 @@ internal sealed unsafe class Sensitivity : IDisposable
         foreach (Matrix matrix in matrices)
         {
             Weight rounded = Weight.Allocate(matrix.Original.Name, format, matrix.Original.Rows, matrix.Original.Columns);
-            new ImportanceRounding().Quantize(matrix.Original, rounded, InputMoments.Alike(matrix.Original.Columns), null, _pool);
+            ImportanceRounding.Quantize(matrix.Original, rounded, _pool);
             all += FormatError.Between(matrix.Original, rounded, matrix.Original.Rows);
             matrix.Replace(rounded);
         }

@@ -1,12 +1,14 @@
 using System.Runtime.Intrinsics;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
 namespace Nibble.Quantization.Calibration;
 
 /// <summary>
-/// Inputs of a batch of tokens laid out for sums over tokens: panels of 16 columns, each [tokens, 16], zero beyond the last
-/// column. In rows of a power of two, one column's values would all fall into the same few lines of the cache.
+/// Inputs of a batch of tokens, rounded to bfloat16 and laid out for sums over tokens: panels of 16 columns, each [tokens, 16],
+/// zero beyond the last column. In rows of a power of two, one column's values would all fall into the same few lines of the
+/// cache. Where the processor multiplies bfloat16, the panels are <see cref="TokenPairs"/>.
 /// </summary>
 internal sealed unsafe class TokenPanels
 {
@@ -18,6 +20,7 @@ internal sealed unsafe class TokenPanels
     private const int Stretch = 128;
 
     private readonly GrowingBuffer _values = new();
+    private readonly TokenPairs? _pairs = PairPanel.Instance is { } panel ? new TokenPairs(panel) : null;
 
     public int Tokens { get; private set; }
 
@@ -34,6 +37,11 @@ internal sealed unsafe class TokenPanels
     public void Load(float* x, int tokens, int columns, WorkerPool pool)
     {
         (Tokens, Columns) = (tokens, columns);
+        if (_pairs is not null)
+        {
+            _pairs.Load(x, tokens, columns, pool);
+            return;
+        }
         _values.Reserve((nint)tokens * Padded(columns) * sizeof(float));
         var job = new LoadJob { Panels = this, X = x };
         pool.Run(ref job);
@@ -44,6 +52,11 @@ internal sealed unsafe class TokenPanels
     /// <param name="upperOnly">What lies below the diagonal may be left out.</param>
     public static void AddProducts(TokenPanels left, TokenPanels right, float* sums, bool upperOnly, WorkerPool pool)
     {
+        if (left._pairs is not null && right._pairs is not null)
+        {
+            TokenPairs.AddProducts(left._pairs, right._pairs, sums, Padded(right.Columns), upperOnly, pool);
+            return;
+        }
         var job = new ProductJob { Left = left, Right = right, Sums = sums, UpperOnly = upperOnly };
         pool.Run(ref job);
     }
@@ -65,6 +78,7 @@ internal sealed unsafe class TokenPanels
                     var values = new Span<float>(panel, Width);
                     new ReadOnlySpan<float>(X + (nint)t * Panels.Columns + first, width).CopyTo(values);
                     values[width..].Clear();
+                    for (int half = 0; half < Width; half += 8) TokenPairs.Upper(Vector256.Load(panel + half)).AsSingle().Store(panel + half);
                 }
             }
         }

@@ -89,7 +89,7 @@ public sealed class Awq : CalibratedMethod
         }
     }
 
-    public override string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool)
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool)
     {
         // Queries and keys meet in a product, where clipping was found to harm; a format without a range has nothing to clip.
         bool clips = target.Format.HasRange && !source.Name.Contains("attn_q", StringComparison.Ordinal) && !source.Name.Contains("attn_k", StringComparison.Ordinal);

@@ -19,6 +19,9 @@ public abstract class CalibratedMethod
     /// <summary>Whether it asks how far the inputs have drifted from the original model's, which takes a second forward pass.</summary>
     public virtual bool SeesDrift => false;
 
+    /// <summary>Whether it wants the factor of the moments (<see cref="ErrorFeedback"/>), which is as large as they are.</summary>
+    public virtual bool HasFeedback => false;
+
     /// <summary>Whether it scales columns of inputs, and folds the scales into what comes before: see <see cref="ChooseScales"/>.</summary>
     public virtual bool Folds => false;
 
@@ -34,10 +37,10 @@ public abstract class CalibratedMethod
     /// <param name="source">[rows, columns].</param>
     /// <param name="target">As large, in the format to fill.</param>
     /// <param name="moments">Of the inputs that the matrix will see.</param>
-    /// <param name="drift">Of those inputs from the original model's, where it is known.</param>
+    /// <param name="drift">Of the output from the original model's, where it is known; it may be changed.</param>
     /// <param name="pool">The workers that share the rows.</param>
     /// <returns>What a person should know of it, or null.</returns>
-    public abstract string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool);
+    public abstract string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool);
 
     /// <summary>The method of this name; <c>smoothquant</c> may have its own strength after a colon: <c>smoothquant:0.7</c>.</summary>
     /// <exception cref="UnusableInputException">No method has the name.</exception>

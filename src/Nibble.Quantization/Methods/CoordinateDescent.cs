@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Nibble.Core.Formats;
+using Nibble.Core.Memory;
 using Nibble.Quantization.Calibration;
 
 namespace Nibble.Quantization.Methods;
@@ -14,10 +15,10 @@ internal sealed class CoordinateDescent
     private readonly Format _format;
     private readonly int _columns, _stride;
 
-    /// <summary>The moments, damped: [columns, columns].</summary>
-    private readonly float[] _moments;
+    private readonly InputMoments _moments;
+    private readonly float _added;
 
-    /// <summary>The inverses of the moments' diagonal blocks, one a stride: [stride, stride].</summary>
+    /// <summary>The inverses of the damped moments' diagonal blocks, one a stride: [stride, stride].</summary>
     private readonly float[] _inverses;
 
     /// <param name="moments">Of the inputs.</param>
@@ -25,35 +26,72 @@ internal sealed class CoordinateDescent
     public CoordinateDescent(Format format, InputMoments moments, double damping)
     {
         (_format, _columns, _stride) = (format, moments.Columns, format.Stride);
-        _moments = new float[(long)_columns * _columns];
+        _moments = moments;
+        moments.Complete();
         double mean = 0;
         for (int i = 0; i < _columns; i++) mean += moments[i, i] / (double)_columns;
-        for (int i = 0; i < _columns; i++)
-        {
-            for (int j = 0; j < _columns; j++) _moments[(long)i * _columns + j] = moments[i, j];
-            _moments[(long)i * _columns + i] += (float)(damping * mean);
-        }
+        _added = (float)(damping * mean);
         _inverses = new float[_columns * _stride];
         for (int i = 0; i < _columns; i += _stride) Invert(i, _inverses.AsSpan(i * _stride, _stride * _stride));
     }
 
-    /// <summary>Improves one row.</summary>
-    /// <param name="bytes">The row as it is quantized.</param>
-    /// <param name="aim">The weights that it stands for.</param>
+    /// <summary>Improves some rows, each by itself; they are taken together because each row of the moments is then read once for all.</summary>
+    /// <param name="target">The rows as they are quantized.</param>
+    /// <param name="first">The first row.</param>
+    /// <param name="aims">The weights that they stand for: [rows, columns].</param>
     /// <param name="sweeps">How often each stride may move.</param>
-    public void Refine(Span<byte> bytes, ReadOnlySpan<float> aim, int sweeps)
+    public void Refine(Weight target, int first, ReadOnlySpan<float> aims, int sweeps)
     {
-        var rounded = new float[_columns];
-        var gradient = new float[_columns];
-        _format.Decode(bytes, rounded);
+        var rounded = new float[aims.Length];
+        var gradients = new float[aims.Length];
+        int rows = aims.Length / _columns;
+        for (int r = 0; r < rows; r++) _format.Decode(target.Row(first + r), rounded.AsSpan(r * _columns, _columns));
         for (int i = 0; i < _columns; i++)
-            if (aim[i] - rounded[i] is var error and not 0)
-                TensorPrimitives.MultiplyAdd(Moments(i), error, gradient, gradient);
+            for (int at = 0; at < aims.Length; at += _columns)
+                if (aims[at + i] - rounded[at + i] is var error and not 0)
+                    Add(i, error, gradients.AsSpan(at, _columns));
+        for (int r = 0; r < rows; r++) Refine(target.Row(first + r), rounded.AsSpan(r * _columns, _columns), gradients.AsSpan(r * _columns, _columns), sweeps);
+    }
+
+    private void Refine(Span<byte> bytes, Span<float> rounded, Span<float> gradient, int sweeps)
+    {
+        if (_stride == 1)
+        {
+            RefineSingles(bytes, rounded, gradient, sweeps);
+            return;
+        }
         for (int sweep = 0; sweep < sweeps; sweep++)
         {
             bool moved = false;
             for (int i = 0; i < _columns; i += _stride) moved |= Move(bytes, i, rounded, gradient);
             if (!moved) return;
+        }
+    }
+
+    /// <summary>
+    /// The same where a code is one weight. Whatever lies between a weight and an aim that was rounded to it is rounded to it
+    /// too, so most weights need not be tried again.
+    /// </summary>
+    private void RefineSingles(Span<byte> bytes, Span<float> rounded, Span<float> gradient, int sweeps)
+    {
+        float[] low = rounded.ToArray(), high = rounded.ToArray();
+        Span<float> moved = stackalloc float[1];
+        for (int sweep = 0, moves = -1; sweep < sweeps && moves != 0; sweep++)
+        {
+            moves = 0;
+            for (int i = 0; i < _columns; i++)
+            {
+                float before = rounded[i], aim = before + _inverses[i] * gradient[i];
+                if (aim >= low[i] && aim <= high[i]) continue;
+                Span<byte> block = bytes.Slice(i / _format.BlockSize * _format.BlockBytes, _format.BlockBytes);
+                _format.Put(block, i % _format.BlockSize, new ReadOnlySpan<float>(in aim), moved);
+                float change = moved[0] - before;
+                (low[i], high[i]) = change == 0 ? (MathF.Min(low[i], aim), MathF.Max(high[i], aim)) : (MathF.Min(moved[0], aim), MathF.Max(moved[0], aim));
+                if (change == 0) continue;
+                moves++;
+                rounded[i] = moved[0];
+                Add(i, -change, gradient);
+            }
         }
     }
 
@@ -74,7 +112,7 @@ internal sealed class CoordinateDescent
         {
             float d = moved[k] - before[k];
             change -= 2 * d * gradient[i + k];
-            for (int m = 0; m < _stride; m++) change += d * Moments(i + k)[i + m] * (moved[m] - before[m]);
+            for (int m = 0; m < _stride; m++) change += d * Damped(i + k, i + m) * (moved[m] - before[m]);
         }
         if (change >= 0)
         {
@@ -83,13 +121,20 @@ internal sealed class CoordinateDescent
         }
         for (int k = 0; k < _stride; k++)
         {
-            if (moved[k] != before[k]) TensorPrimitives.MultiplyAdd(Moments(i + k), before[k] - moved[k], gradient, gradient);
+            if (moved[k] != before[k]) Add(i + k, before[k] - moved[k], gradient);
             rounded[i + k] = moved[k];
         }
         return true;
     }
 
-    private ReadOnlySpan<float> Moments(int row) => _moments.AsSpan(row * _columns, _columns);
+    /// <summary>The gradient once the error of a column has changed.</summary>
+    private void Add(int column, float error, Span<float> gradient)
+    {
+        TensorPrimitives.MultiplyAdd(_moments.Row(column), error, gradient, gradient);
+        gradient[column] += _added * error;
+    }
+
+    private float Damped(int row, int column) => _moments.Row(row)[column] + (row == column ? _added : 0);
 
     /// <summary>The inverse of the diagonal block at i, by Gauss and Jordan; it is positive definite, so pivots are not sought.</summary>
     private void Invert(int i, Span<float> inverse)
@@ -100,7 +145,7 @@ internal sealed class CoordinateDescent
         for (int r = 0; r < n; r++)
         {
             b[r * n + r] = 1;
-            for (int c = 0; c < n; c++) a[r * n + c] = Moments(i + r)[i + c];
+            for (int c = 0; c < n; c++) a[r * n + c] = Damped(i + r, i + c);
         }
         for (int p = 0; p < n; p++)
         {

@@ -58,7 +58,9 @@ public sealed class Gptq : CalibratedMethod
 
     public override bool SeesDrift => _options.DriftShare > 0;
 
-    public override string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool)
+    public override bool HasFeedback => true;
+
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool)
     {
         double damping = Quantize(source, target, moments, drift, _options, pool);
         return damping > _options.Damping
@@ -70,12 +72,15 @@ public sealed class Gptq : CalibratedMethod
     /// <param name="source">[rows, columns].</param>
     /// <param name="target">As large; its format's block is fitted and put, row by row.</param>
     /// <param name="moments">Of the inputs that the matrix will see.</param>
-    /// <param name="drift">Of those inputs from the original's, to be made up for as well; or null.</param>
+    /// <param name="drift">Of the output from the original's, to be made up for as well, or null; it may be changed.</param>
     /// <returns>The damping that was needed.</returns>
-    public static double Quantize(IWeightSource source, Weight target, InputMoments moments, InputDrift? drift, GptqOptions options, WorkerPool pool)
+    public static double Quantize(IWeightSource source, Weight target, InputMoments moments, OutputDrift? drift, GptqOptions options, WorkerPool pool)
     {
         if (target.Format is RotatedFormat { Rotation: { } rotation })
-            return Quantize(new RotatedWeights(source, rotation), target.AsStored, moments.Rotated(rotation), drift?.Rotated(rotation), options, pool);
+        {
+            drift?.Rotate(rotation, source.Rows);
+            return Quantize(new RotatedWeights(source, rotation), target.AsStored, moments.Rotated(rotation), drift, options, pool);
+        }
         ErrorFeedback feedback = ErrorFeedback.Of(moments, Order(moments, target.Format, options), options.Damping, pool);
         var job = new Job
         {
@@ -115,7 +120,7 @@ public sealed class Gptq : CalibratedMethod
         public IWeightSource Source;
         public Weight Target;
         public ErrorFeedback Feedback;
-        public InputDrift? Drift;
+        public OutputDrift? Drift;
         public float[] Importance;
         public GptqOptions Options;
         public CoordinateDescent? Descent;
@@ -130,12 +135,13 @@ public sealed class Gptq : CalibratedMethod
     }
 
     /// <summary>Some rows on their way through the columns. Weights are kept in the order of quantizing.</summary>
-    private sealed class RowBatch(Weight target, ErrorFeedback feedback, InputDrift? drift, float[] importance, GptqOptions options, CoordinateDescent? descent)
+    private sealed class RowBatch(Weight target, ErrorFeedback feedback, OutputDrift? drift, float[] importance, GptqOptions options, CoordinateDescent? descent)
     {
         private readonly Format _format = target.Format;
         private readonly int _columns = target.Columns;
         private readonly float[] _weights = new float[BatchRows * target.Columns];
-        private readonly float[] _original = new float[target.Columns];
+
+        // The rows as they would best be, in the order of the columns.
         private readonly float[] _aims = new float[BatchRows * target.Columns];
         private readonly float[] _block = new float[target.Format.BlockSize];
 
@@ -144,7 +150,9 @@ public sealed class Gptq : CalibratedMethod
 
         public void Quantize(IWeightSource source, int first, int rows)
         {
-            for (int r = 0; r < rows; r++) Load(source, first + r, r);
+            for (int r = 0; r < rows; r++) source.ReadRow(first + r, Aim(r));
+            if (drift is not null) MakeUpFor(drift, first, rows);
+            for (int r = 0; r < rows; r++) Load(first + r, r);
             int lazy = Math.Max(LazyColumns / _format.Stride, 1) * _format.Stride;
             for (int start = 0; start < _columns; start += lazy)
             {
@@ -154,32 +162,35 @@ public sealed class Gptq : CalibratedMethod
                         Round(first + r, r, i, start, end);
                 for (int r = 0; r < rows; r++) Correct(r, start, end);
             }
-            for (int r = 0; r < rows; r++) descent?.Refine(target.Row(first + r), _aims.AsSpan(r * _columns, _columns), options.Sweeps);
+            descent?.Refine(target, first, _aims.AsSpan(0, rows * _columns), options.Sweeps);
         }
 
-        private void Load(IWeightSource source, int row, int r)
+        private void Load(int row, int r)
         {
-            source.ReadRow(row, _original);
-            Span<float> weights = Weights(r);
-            if (drift is not null) MakeUpFor(drift, weights);
-            for (int i = 0; i < _columns; i++) weights[i] = _original[feedback.Order[i]];
-            _original.CopyTo(_aims, r * _columns);
+            Span<float> weights = Weights(r), aim = Aim(r);
+            for (int i = 0; i < _columns; i++) weights[i] = aim[feedback.Order[i]];
             if (!options.LargestFirst) return;
             for (int column = 0; column < _columns; column += _format.BlockSize)
-                Fit(row, column, _original.AsSpan(column, _format.BlockSize));
+                Fit(row, column, aim.Slice(column, _format.BlockSize));
         }
 
         /// <summary>
-        /// The row that comes nearest, on the inputs as they are now, to what the original row made of the original's inputs:
-        /// w + w D H⁻¹, with D the drift (the asymmetric calibration of Li et al., GPTAQ, arXiv:2504.02692).
+        /// The rows that come nearest, on the inputs as they are now, to what the original rows made of the original's inputs:
+        /// w + d H⁻¹, with d the drift of the output (the asymmetric calibration of Li et al., GPTAQ, arXiv:2504.02692).
         /// </summary>
-        private void MakeUpFor(InputDrift drift, Span<float> scratch)
+        private void MakeUpFor(OutputDrift drift, int first, int rows)
         {
-            var sum = new float[_columns];
-            for (int c = 0; c < _columns; c++) TensorPrimitives.MultiplyAdd(drift.Row(c), _original[c], sum, sum);
-            for (int i = 0; i < _columns; i++) scratch[i] = sum[feedback.Order[i]];
-            feedback.Solve(scratch);
-            for (int i = 0; i < _columns; i++) _original[feedback.Order[i]] += options.DriftShare * scratch[i];
+            for (int r = 0; r < rows; r++)
+            {
+                Span<float> weights = Weights(r), own = drift.Row(first + r);
+                for (int i = 0; i < _columns; i++) weights[i] = own[feedback.Order[i]];
+            }
+            feedback.Solve(_weights.AsSpan(0, rows * _columns));
+            for (int r = 0; r < rows; r++)
+            {
+                Span<float> weights = Weights(r), aim = Aim(r);
+                for (int i = 0; i < _columns; i++) aim[feedback.Order[i]] += options.DriftShare * weights[i];
+            }
         }
 
         private void Fit(int row, int column, ReadOnlySpan<float> weights)
@@ -240,6 +251,8 @@ public sealed class Gptq : CalibratedMethod
         }
 
         private Span<float> Weights(int r) => _weights.AsSpan(r * _columns, _columns);
+
+        private Span<float> Aim(int r) => _aims.AsSpan(r * _columns, _columns);
 
         private Span<float> Errors(int r) => _errors.AsSpan(r * (_errors.Length / BatchRows), _errors.Length / BatchRows);
 

@@ -16,11 +16,26 @@ public sealed class ImportanceRounding : CalibratedMethod
 
     public override string Name => Word;
 
-    public override string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool)
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool)
     {
-        var job = new Job { Source = source, Target = target, Importance = moments.Importance() };
-        pool.Run(ref job);
+        Quantize(source, target, moments.Importance(), pool);
         return null;
+    }
+
+    /// <summary>Rounds a matrix whose inputs are unknown: all columns count alike.</summary>
+    /// <param name="source">[rows, columns].</param>
+    /// <param name="target">As large, in the format to fill.</param>
+    public static void Quantize(Weight source, Weight target, WorkerPool pool)
+    {
+        var alike = new float[source.Columns];
+        Array.Fill(alike, 1);
+        Quantize(source, target, alike, pool);
+    }
+
+    private static void Quantize(Weight source, Weight target, float[] importance, WorkerPool pool)
+    {
+        var job = new Job { Source = source, Target = target, Importance = importance };
+        pool.Run(ref job);
     }
 
     private struct Job : IParallelJob

@@ -17,6 +17,9 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     /// <summary>Stored bytes of a chunk: enough work for all workers, little memory.</summary>
     private const int ChunkBytes = 4 << 20;
 
+    /// <summary>What is held of a tensor of so many bytes on its way to the file: a chunk that is made, and one that is written.</summary>
+    public static long HeldBytes(long tensorBytes) => 2 * Math.Min(ChunkBytes, tensorBytes);
+
     /// <summary>Rows that a worker takes at a time.</summary>
     private const int RowsAtOnce = 4;
 

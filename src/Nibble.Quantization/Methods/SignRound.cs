@@ -30,10 +30,11 @@ public sealed class SignRound : CalibratedMethod
 
     public override string Name => "signround";
 
-    public override string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool)
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool)
     {
         new ImportanceRounding().Quantize(source, target, moments, null, pool);
-        var job = new Job { Source = source, Target = target, Moments = moments.Dense() };
+        moments.Complete();
+        var job = new Job { Source = source, Target = target, Moments = moments };
         pool.Run(ref job);
         return null;
     }
@@ -41,7 +42,7 @@ public sealed class SignRound : CalibratedMethod
     private struct Job : IParallelJob
     {
         public Weight Source, Target;
-        public float[] Moments;
+        public InputMoments Moments;
         private int _taken;
 
         public void Run(int worker, int workers)
@@ -57,7 +58,7 @@ public sealed class SignRound : CalibratedMethod
     }
 
     /// <summary>One row after the other, each from its nearest rounding.</summary>
-    private sealed class RowLearner(Format format, int columns, float[] moments)
+    private sealed class RowLearner(Format format, int columns, InputMoments moments)
     {
         private readonly float[] _shifts = new float[columns], _rounded = new float[columns], _gradient = new float[columns], _steps = new float[columns];
         private readonly float[] _shifted = new float[format.Stride], _new = new float[format.Stride];
@@ -89,7 +90,7 @@ public sealed class SignRound : CalibratedMethod
             _shifts.AsSpan().Clear();
             _gradient.AsSpan().Clear();
             for (int i = 0; i < columns; i++)
-                if (weights[i] - _rounded[i] is var error and not 0) TensorPrimitives.MultiplyAdd(Moments(i), error, _gradient, _gradient);
+                if (weights[i] - _rounded[i] is var error and not 0) TensorPrimitives.MultiplyAdd(moments.Row(i), error, _gradient, _gradient);
             for (int at = 0; at < columns; at += format.BlockSize)
             {
                 float distance = TensorPrimitives.Distance(weights.Slice(at, format.BlockSize), _rounded.AsSpan(at, format.BlockSize));
@@ -116,7 +117,7 @@ public sealed class SignRound : CalibratedMethod
                 for (int k = 0; k < stride; k++)
                 {
                     if (_new[k] == _rounded[i + k]) continue;
-                    TensorPrimitives.MultiplyAdd(Moments(i + k), _rounded[i + k] - _new[k], _gradient, _gradient);
+                    TensorPrimitives.MultiplyAdd(moments.Row(i + k), _rounded[i + k] - _new[k], _gradient, _gradient);
                     _rounded[i + k] = _new[k];
                 }
             }
@@ -145,7 +146,5 @@ public sealed class SignRound : CalibratedMethod
                 linear.WriteParameters(block, scales, zeros);
             }
         }
-
-        private ReadOnlySpan<float> Moments(int row) => moments.AsSpan(row * columns, columns);
     }
 }

@@ -38,6 +38,6 @@ public sealed class SmoothQuant(double strength = SmoothQuant.DefaultStrength) :
     private float Scale(float input, float weight) => input == 0 || weight == 0 ? 1
         : (float)Math.Clamp(Math.Pow(input, strength) / Math.Pow(weight, 1 - strength), 1e-5, 1e5);
 
-    public override string? Quantize(Weight source, Weight target, InputMoments moments, InputDrift? drift, WorkerPool pool) =>
+    public override string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool) =>
         new ImportanceRounding().Quantize(source, target, moments, drift, pool);
 }

@@ -91,7 +91,7 @@ public sealed class GptqTests : IDisposable
             for (int j = 0; j < columns; j++)
             {
                 double sum = 0;
-                for (int t = 0; t < tokens; t++) sum += 2.0 * x.Row(t)[i] * x.Row(t)[j];
+                for (int t = 0; t < tokens; t++) sum += 2.0 * Rounded(x.Row(t)[i]) * Rounded(x.Row(t)[j]);
                 Assert.Equal(sum, moments[i, j], 1e-4 * tokens);
             }
         Assert.Equal(2 * tokens, moments.Tokens);
@@ -141,14 +141,36 @@ public sealed class GptqTests : IDisposable
         const int columns = 21, tokens = 30;
         using Activation original = RandomInputs(columns, tokens, seed: 9), x = RandomInputs(columns, tokens, seed: 10);
         var drift = new InputDrift(columns);
-        for (int pass = 0; pass < 2; pass++) drift.Add(Rows(original), x, _pool);
-        for (int i = 0; i < columns; i++)
+        for (int pass = 0; pass < 2; pass++) drift.Add(Difference(original, x), x, _pool);
+        Weight weight = RandomWeight(3, columns, seed: 14);
+        var direct = new OutputDrift(3, columns);
+        using var difference = new Activation();
+        difference.Resize(tokens, columns);
+        for (int t = 0; t < tokens; t++) Difference(original, x).AsSpan(t * columns, columns).CopyTo(difference.Row(t));
+        for (int pass = 0; pass < 2; pass++) direct.Add(weight, difference, x, _pool);
+        OutputDrift through = drift.Through(weight, _pool);
+        var w = new float[columns];
+        for (int r = 0; r < 3; r++)
+        {
+            weight.ReadRow(r, w);
             for (int j = 0; j < columns; j++)
             {
-                double sum = 0;
-                for (int t = 0; t < tokens; t++) sum += 2.0 * (original.Row(t)[i] - x.Row(t)[i]) * x.Row(t)[j];
-                Assert.Equal(sum, drift.Row(i)[j], 1e-3);
+                double ofInputs = 0, ofOutputs = 0;
+                for (int t = 0; t < tokens; t++)
+                {
+                    float output = 0;
+                    for (int i = 0; i < columns; i++)
+                    {
+                        float drifted = original.Row(t)[i] - x.Row(t)[i];
+                        ofInputs += 2.0 * w[i] * Rounded(drifted) * Rounded(x.Row(t)[j]);
+                        output += w[i] * drifted;
+                    }
+                    ofOutputs += 2.0 * Rounded(output) * Rounded(x.Row(t)[j]);
+                }
+                Assert.Equal(ofInputs, through.Row(r)[j], 2e-3);
+                Assert.Equal(ofOutputs, direct.Row(r)[j], 2e-3);
             }
+        }
     }
 
     /// <summary>A layer whose inputs have drifted does better, against the original's output, if it is told so.</summary>
@@ -165,14 +187,22 @@ public sealed class GptqTests : IDisposable
         var moments = new InputMoments(columns);
         moments.Add(x, _pool);
         var drift = new InputDrift(columns);
-        drift.Add(Rows(original), x, _pool);
+        drift.Add(Difference(original, x), x, _pool);
         Weight blind = Weight.Allocate("blind", Format.Parse("Q4_0"), 8, columns), told = Weight.Allocate("told", Format.Parse("Q4_0"), 8, columns);
         Gptq.Quantize(source, blind, moments, null, new GptqOptions(), _pool);
-        Gptq.Quantize(source, told, moments, drift, new GptqOptions { DriftShare = 1 }, _pool);
+        Gptq.Quantize(source, told, moments, drift.Through(source, _pool), new GptqOptions { DriftShare = 1 }, _pool);
         Assert.True(Distance(source, original, told, x) < 0.3 * Distance(source, original, blind, x));
     }
 
-    private static float[] Rows(Activation x) => [.. Enumerable.Range(0, x.Tokens).SelectMany(t => x.Row(t).ToArray())];
+    private static float Rounded(float number)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(ushort)];
+        FloatFormat.BF16.Encode([number], default, bytes);
+        FloatFormat.BF16.Decode(bytes, new Span<float>(ref number));
+        return number;
+    }
+
+    private static float[] Difference(Activation a, Activation b) => [.. Enumerable.Range(0, a.Tokens).SelectMany(t => Enumerable.Range(0, a.Columns).Select(c => a.Row(t)[c] - b.Row(t)[c]))];
 
     /// <summary>The squared distance of W x̄ and Q x, over all tokens.</summary>
     private static double Distance(Weight w, Activation original, Weight q, Activation x)

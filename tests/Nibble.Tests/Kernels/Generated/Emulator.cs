@@ -22,7 +22,7 @@ internal sealed unsafe class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_panel, t_vector;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_panel, t_vector, t_pairs;
 
     /// <summary>The generated panel, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -44,6 +44,16 @@ internal sealed unsafe class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallVector(WideVector.Arguments* arguments) => Call(t_vector, arguments);
+
+    /// <summary>The generated product of pairs, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static PairPanel Pairs(bool windows = false)
+    {
+        t_pairs = (Decode(PairPanelCode.Assemble(windows)), windows);
+        return new PairPanel((nint)(delegate* unmanaged<PairPanel.Arguments*, void>)&CallPairs);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallPairs(PairPanel.Arguments* arguments) => Call(t_pairs, arguments);
 
     /// <summary>The instruction that starts at each byte of the code.</summary>
     private static Instruction[] Decode(byte[] code)
@@ -128,6 +138,7 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vaddps => Bits(Float(a[lane]) + Float(b[lane])),
                 Mnemonic.Vsubps => Bits(Float(a[lane]) - Float(b[lane])),
                 Mnemonic.Vpdpbusd => Dot(target[lane], a[lane], b[lane]),
+                Mnemonic.Vdpbf16ps => Bits(Float(target[lane]) + UpperFloat(a[lane]) * UpperFloat(b[lane]) + UpperFloat(a[lane] << 16) * UpperFloat(b[lane] << 16)),
                 Mnemonic.Vcvtdq2ps => Bits((int)b[lane]),
                 Mnemonic.Vfmadd213ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(target[lane]), Float(b[lane]))),
                 Mnemonic.Vfmadd231ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(b[lane]), Float(target[lane]))),
@@ -167,6 +178,9 @@ internal sealed unsafe class Emulator
         for (int k = 0; k < 32; k += 8) total += (byte)(unsigned >> k) * (sbyte)(signed >> k);
         return (uint)total;
     }
+
+    /// <summary>The bfloat16 in the upper half.</summary>
+    private static float UpperFloat(uint bits) => Float(bits & 0xFFFF0000);
 
     private static uint Bits(float value) => BitConverter.SingleToUInt32Bits(value);
 

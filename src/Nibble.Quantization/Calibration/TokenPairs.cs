@@ -1,0 +1,144 @@
+using System.Numerics.Tensors;
+using System.Runtime.Intrinsics;
+using Nibble.Core.Kernels.Generated;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+
+namespace Nibble.Quantization.Calibration;
+
+/// <summary>
+/// Inputs of a batch of tokens in bfloat16, those of two neighbouring tokens side by side, laid out for sums over tokens by
+/// <see cref="PairPanel"/>: once in panels of 32 columns, once in groups of six.
+/// </summary>
+internal sealed unsafe class TokenPairs(PairPanel panel)
+{
+    private const int Width = PairPanel.Rows, Group = PairPanel.Tokens;
+
+    private readonly GrowingBuffer _wide = new(), _narrow = new();
+    private int _pairs, _columns;
+
+    private int Panels => (_columns + Width - 1) / Width;
+
+    private int Groups => (_columns + Group - 1) / Group;
+
+    /// <summary>[pairs, 32 columns].</summary>
+    private uint* Panel(int i) => (uint*)_wide.Pointer + (nint)i * _pairs * Width;
+
+    /// <summary>[pairs, 6 columns].</summary>
+    private uint* Columns(int group) => (uint*)_narrow.Pointer + (nint)group * _pairs * Group;
+
+    /// <summary>The bits of floats rounded to bfloat16, ties to even, which are then the upper halves.</summary>
+    internal static Vector256<uint> Upper(Vector256<float> numbers)
+    {
+        Vector256<uint> bits = numbers.AsUInt32();
+        return (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256<uint>.One)) & Vector256.Create(0xFFFF0000u);
+    }
+
+    /// <param name="x">[tokens, columns].</param>
+    public void Load(float* x, int tokens, int columns, WorkerPool pool)
+    {
+        (_pairs, _columns) = ((tokens + 1) / 2, columns);
+        _wide.Reserve((nint)Panels * _pairs * Width * sizeof(uint));
+        // The last group may reach beyond the last panel.
+        _narrow.Reserve((nint)Groups * _pairs * Group * sizeof(uint));
+        var wide = new WideJob { Pairs = this, X = x, Tokens = tokens };
+        pool.Run(ref wide);
+        var narrow = new NarrowJob { Pairs = this };
+        pool.Run(ref narrow);
+    }
+
+    private struct WideJob : IParallelJob
+    {
+        public TokenPairs Pairs;
+        public float* X;
+        public int Tokens;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Pairs.Panels, worker, workers);
+            float* even = stackalloc float[Width], odd = stackalloc float[Width];
+            for (int p = from; p < to; p++)
+            {
+                uint* target = Pairs.Panel(p);
+                for (int t = 0; t < Tokens; t += 2)
+                {
+                    Take(t, p, even);
+                    Take(t + 1, p, odd);
+                    for (int i = 0; i < Width; i += 8, target += 8)
+                        ((Upper(Vector256.Load(even + i)) >>> 16) | Upper(Vector256.Load(odd + i))).Store(target);
+                }
+            }
+        }
+
+        /// <summary>The columns of a panel in one token; zero where there is none.</summary>
+        private readonly void Take(int token, int panel, float* numbers)
+        {
+            int first = panel * Width, width = token < Tokens ? Math.Min(Width, Pairs._columns - first) : 0;
+            new ReadOnlySpan<float>(X + (nint)token * Pairs._columns + first, width).CopyTo(new Span<float>(numbers, Width));
+            new Span<float>(numbers + width, Width - width).Clear();
+        }
+    }
+
+    private struct NarrowJob : IParallelJob
+    {
+        public TokenPairs Pairs;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Pairs.Groups, worker, workers);
+            for (int g = from; g < to; g++)
+                for (int i = 0; i < Group; i++)
+                {
+                    int column = g * Group + i;
+                    bool isColumn = column < Pairs._columns;
+                    uint* target = Pairs.Columns(g) + i, source = isColumn ? Pairs.Panel(column / Width) + column % Width : null;
+                    for (int p = 0; p < Pairs._pairs; p++) target[p * Group] = isColumn ? source[p * Width] : 0;
+                }
+        }
+    }
+
+    /// <summary>sums[r, c] += the sum over tokens of left[r] right[c].</summary>
+    /// <param name="stride">Floats from a row of the sums to the next.</param>
+    /// <param name="upperOnly">What lies below the diagonal may be left out.</param>
+    public static void AddProducts(TokenPairs left, TokenPairs right, float* sums, int stride, bool upperOnly, WorkerPool pool)
+    {
+        if (left._pairs == 0) return;
+        var job = new ProductJob { Left = left, Right = right, Sums = sums, Stride = stride, UpperOnly = upperOnly };
+        pool.Run(ref job);
+    }
+
+    private PairPanel Product => panel;
+
+    private struct ProductJob : IParallelJob
+    {
+        public TokenPairs Left, Right;
+        public float* Sums;
+        public int Stride;
+        public bool UpperOnly;
+        private int _taken;
+
+        public void Run(int worker, int workers)
+        {
+            float* block = stackalloc float[Group * Width];
+            // The last panels have most above the diagonal.
+            for (int p; (p = Right.Panels - Interlocked.Increment(ref _taken)) >= 0;)
+                for (int g = 0; g < Left.Groups && !(UpperOnly && g * Group >= (p + 1) * Width); g++)
+                {
+                    new Span<float>(block, Group * Width).Clear();
+                    var arguments = new PairPanel.Arguments { Weights = Right.Panel(p), Inputs = Left.Columns(g), Sums = block, Count = Left._pairs };
+                    Left.Product.Multiply(ref arguments);
+                    Add(block, g, p);
+                }
+        }
+
+        private readonly void Add(float* block, int group, int panel)
+        {
+            int width = Math.Min(Width, Right._columns - panel * Width);
+            for (int r = 0; r < Group && group * Group + r < Left._columns; r++)
+            {
+                var row = new Span<float>(Sums + (nint)(group * Group + r) * Stride + panel * Width, width);
+                TensorPrimitives.Add(row, new ReadOnlySpan<float>(block + r * Width, width), row);
+            }
+        }
+    }
+}
