@@ -1,3 +1,6 @@
+using System.Runtime.Intrinsics;
+using Nibble.Core.Kernels;
+
 namespace Nibble.Core.Formats;
 
 /// <summary>
@@ -59,9 +62,30 @@ public sealed partial class TableFormat : GroupedFormat
     public override int Group => _whole is null ? 0 : IntegerGroup;
     public override ReadOnlySpan<sbyte> Levels => _wholeLevels;
 
-    public override bool HasLevelTables => _whole is null && HasWholeStretches;
+    public override bool HasLevelTables => _whole is null && Family != FormatFamily.Float && HasWholeStretches;
     public override (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at) => (ScaleOf(Parameters(block), at / GroupSize), 0);
     public override ReadOnlySpan<float> LevelTable(int table) => _table.Levels;
+
+    /// <summary>8-bit floats need no table.</summary>
+    public override bool HasDot => Family == FormatFamily.Float && GroupSize % 16 == 0;
+
+    public override unsafe float Dot(ReadOnlySpan<byte> row, ReadOnlySpan<float> x)
+    {
+        Vector256<float> sum = default;
+        fixed (float* inputs = x)
+            for (int at = 0; at < x.Length; at += BlockSize, row = row[BlockBytes..])
+                fixed (byte* codes = Codes(row))
+                {
+                    ReadOnlySpan<byte> parameters = Parameters(row);
+                    for (int g = 0; g < BlockSize / GroupSize; g++)
+                    {
+                        int from = g * GroupSize;
+                        Vector256<float> lanes = FloatKernel.AddLanes(_kind == E4M3, codes + from, inputs + at + from, GroupSize);
+                        sum = Vector256.FusedMultiplyAdd(lanes, Vector256.Create(ScaleOf(parameters, g)), sum);
+                    }
+                }
+        return Vector256.Sum(sum);
+    }
 
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
