@@ -1,4 +1,3 @@
-using System.Runtime.Intrinsics;
 using Nibble.Core.Kernels;
 
 namespace Nibble.Core.Formats;
@@ -71,20 +70,12 @@ public sealed partial class TableFormat : GroupedFormat
 
     public override unsafe float Dot(ReadOnlySpan<byte> row, ReadOnlySpan<float> x)
     {
-        Vector256<float> sum = default;
+        int groups = Groups, count = x.Length / GroupSize;
+        Span<float> scales = count <= 512 ? stackalloc float[count] : new float[count];
+        _scales.Read(Granularity.Reach == Reach.Tensor ? Parameters(row) : row, BlockBytes, scales);
+        fixed (byte* blocks = row)
         fixed (float* inputs = x)
-            for (int at = 0; at < x.Length; at += BlockSize, row = row[BlockBytes..])
-                fixed (byte* codes = Codes(row))
-                {
-                    ReadOnlySpan<byte> parameters = Parameters(row);
-                    for (int g = 0; g < BlockSize / GroupSize; g++)
-                    {
-                        int from = g * GroupSize;
-                        Vector256<float> lanes = FloatKernel.AddLanes(_kind == E4M3, codes + from, inputs + at + from, GroupSize);
-                        sum = Vector256.FusedMultiplyAdd(lanes, Vector256.Create(ScaleOf(parameters, g)), sum);
-                    }
-                }
-        return Vector256.Sum(sum);
+            return FloatKernel.DotGroups(_kind == E4M3, blocks + (BlockBytes - BlockSize), inputs, scales, GroupSize, groups, BlockBytes);
     }
 
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)

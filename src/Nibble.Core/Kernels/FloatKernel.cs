@@ -84,49 +84,6 @@ internal static unsafe partial class FloatKernel
         public static float One(byte* at) => BitConverter.Int32BitsToSingle(*(ushort*)at << 16);
     }
 
-    private struct E4M3Reader : IReader
-    {
-        public static int Size => 1;
-        public static bool Deals => false;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static (Vector256<float> First, Vector256<float> Second) Read(byte* at) => Float8Lanes(at, 20, 1.329227995784916e36f);
-
-        public static float One(byte* at) => Float8.E4M3[*at];
-    }
-
-    private struct E5M2Reader : IReader
-    {
-        public static int Size => 1;
-        public static bool Deals => false;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static (Vector256<float> First, Vector256<float> Second) Read(byte* at) => Float8Lanes(at, 21, 5.192296858534828e33f);
-
-        public static float One(byte* at) => Float8.E5M2[*at];
-    }
-
-    /// <summary>
-    /// 16 floats of 8 bits, as <see cref="Half16.Load"/>: exponent and mantissa go to their place below the sign, whose copies a mask
-    /// drops, and two to the difference of the exponents' biases makes the number.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Vector256<float> First, Vector256<float> Second) Float8Lanes(byte* at, int up, float rescale)
-    {
-        (Vector256<int> low, Vector256<int> high) = Widen((sbyte*)at);
-        var mask = Vector256.Create(int.MinValue | 127 << up);
-        var factor = Vector256.Create(rescale);
-        return (((low << up) & mask).AsSingle() * factor, ((high << up) & mask).AsSingle() * factor);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Vector256<int> Low, Vector256<int> High) Widen(sbyte* at)
-    {
-        if (Avx2.IsSupported) return (Avx2.ConvertToVector256Int32(at), Avx2.ConvertToVector256Int32(at + 8));
-        (Vector128<short> low, Vector128<short> high) = Vector128.Widen(Vector128.Load(at));
-        return (Vector256.Create(Vector128.WidenLower(low), Vector128.WidenUpper(low)), Vector256.Create(Vector128.WidenLower(high), Vector128.WidenUpper(high)));
-    }
-
     private static void MultiplyRows<TReader>(Weight w, float* x, float* y, int from, int to) where TReader : struct, IReader
     {
         float* dealt = TReader.Deals ? Deal(x, w.Columns) : x;
@@ -167,13 +124,6 @@ internal static unsafe partial class FloatKernel
         for (int i = whole; i < columns; i++) sum += TReader.One(row + i * TReader.Size) * x[i];
         return sum;
     }
-
-    /// <summary>Eight sums of 8-bit floats times an input, all together their product.</summary>
-    /// <param name="isE4M3">Their kind: E4M3, or E5M2.</param>
-    /// <param name="codes">As many as columns.</param>
-    /// <param name="columns">A multiple of 16.</param>
-    public static Vector256<float> AddLanes(bool isE4M3, byte* codes, float* x, int columns) =>
-        isE4M3 ? AddLanes<E4M3Reader>(codes, x, columns) : AddLanes<E5M2Reader>(codes, x, columns);
 
     /// <summary>The sums of eight lanes, of a multiple of 16 columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
