@@ -31,6 +31,9 @@ internal sealed class Float8
         return mantissa == 0 ? infinity : float.NaN;
     }
 
+    /// <summary>The value of a code.</summary>
+    public float this[byte code] => _values[code];
+
     /// <summary>The value of each code, with zero where it is not a finite number.</summary>
     public float[] FiniteLevels() => [.. _values.Select(v => float.IsFinite(v) ? v : 0)];
 

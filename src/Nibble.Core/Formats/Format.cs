@@ -130,15 +130,15 @@ public abstract partial class Format
         throw new NotSupportedException($"{Name} has no integer form.");
 
     /// <summary>
-    /// True if codes (as of <see cref="ReadCodes"/>) of up to 4 bits choose levels at any distances, and every 64 weights from
-    /// a multiple of 64 on share a scale and a table of levels: see <see cref="LevelsAt"/>.
+    /// True if codes (as of <see cref="ReadCodes"/>) choose levels at any distances, and every 64 weights from a multiple of 64 on
+    /// share a scale and a table of levels: see <see cref="LevelsAt"/>. Of more than 4 bits the top one is the sign.
     /// </summary>
     public virtual bool HasLevelTables => false;
 
     /// <summary>The scale and the number of the table, below 256, that hold at a place of a block.</summary>
     public virtual (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at) => throw new NotSupportedException($"{Name} has no tables of levels.");
 
-    /// <summary>The levels of a table by code, at most 16: <c>weight = scale * level[code]</c>.</summary>
+    /// <summary>The levels of a table by code: <c>weight = scale * level[code]</c>.</summary>
     public virtual ReadOnlySpan<float> LevelTable(int table) => throw new NotSupportedException($"{Name} has no tables of levels.");
 
     /// <summary>True if a row times one input can be had straight from the codes: see <see cref="Dot"/>.</summary>

@@ -169,8 +169,8 @@ public abstract class GroupedFormat : Format
     /// <summary>Weights in one group of <see cref="Format.Unpack"/>.</summary>
     protected int IntegerGroup => Granularity.Reach != Reach.Group ? PieceOf(BlockSize) : GroupSize % 8 == 0 ? GroupSize : 0;
 
-    /// <summary>True if 4-bit codes and whole stretches of 64 columns under one scale are what the look-up kernel wants.</summary>
-    protected bool HasWholeStretches => Bits <= 4 && (Granularity.Reach != Reach.Group || GroupSize % 64 == 0) && BlockSize % 64 == 0;
+    /// <summary>True if the look-up kernel finds its whole stretches of 64 columns under one scale.</summary>
+    protected bool HasWholeStretches => (Granularity.Reach != Reach.Group || GroupSize % 64 == 0) && BlockSize % 64 == 0;
 
     /// <summary>The pieces that a row under one scale is cut in for the integer kernels; 0 if it cannot be.</summary>
     internal static int PieceOf(int columns)

@@ -103,7 +103,7 @@ public sealed partial class LinearFormat : GroupedFormat
 
     /// <summary>True if the parameters of several groups are searched for at once.</summary>
     private bool SearchesLanes(in FitOptions options) =>
-        options.Range is null && Bits is > 1 and <= SearchedBits && !IsFixedPoint && Kind != LinearKind.Minimum
+        options.Range is null && Bits is > 1 and <= SearchedBits && !IsFixedPoint
         && Granularity.Reach == Reach.Group && GroupSize <= LinearSearch.LargestGroup && GroupSize % 2 == 0;
 
     /// <summary>The scale of each group, and the weight of its code 0.</summary>
@@ -116,7 +116,7 @@ public sealed partial class LinearFormat : GroupedFormat
             {
                 int count = Math.Min(GroupLanes.Lanes, scales.Length - g);
                 FitOptions own = options.Slice(g * size, count * size);
-                LinearSearch.Find(weights.Slice(g * size, count * size), own.Importance, Bits, Kind == LinearKind.Symmetric,
+                LinearSearch.Find(weights.Slice(g * size, count * size), own.Importance, Bits, Kind,
                     scales.Slice(g, count), lows.Slice(g, count));
             }
             return;

@@ -33,22 +33,29 @@ internal ref struct LinearSearch
     /// <param name="weights">The groups.</param>
     /// <param name="importance">As long, or empty.</param>
     /// <param name="bits">2 to 5.</param>
-    /// <param name="symmetric">True if zero lies in the middle, and a step below zero puts the spare level above.</param>
+    /// <param name="kind">Symmetric: zero lies in the middle, and a step below zero puts the spare level above.</param>
     /// <param name="steps">One a group.</param>
     /// <param name="lows">One a group: the weight of code 0.</param>
-    public static void Find(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, int bits, bool symmetric, Span<float> steps, Span<float> lows)
+    public static void Find(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, int bits, LinearKind kind, Span<float> steps, Span<float> lows)
     {
         int size = weights.Length / steps.Length;
         Debug.Assert(size <= LargestGroup && size % 2 == 0 && steps.Length <= GroupLanes.Lanes);
         if (steps.Length < GroupLanes.Lanes)
         {
-            FindFew(weights, importance, bits, symmetric, steps, lows);
+            FindFew(weights, importance, bits, kind, steps, lows);
             return;
         }
         var lanes = new GroupLanes(stackalloc Vector256<float>[2 * size]);
         Vector256<float> unit = lanes.TransposeEach(weights, importance);
+        if (kind == LinearKind.Minimum)
+        {
+            AffineSearch affine = WithMinimum(lanes, bits, !importance.IsEmpty);
+            (affine.Scale / unit).CopyTo(steps);
+            (affine.Offset / unit).CopyTo(lows);
+            return;
+        }
         var search = new LinearSearch(lanes, !importance.IsEmpty, (1 << bits) - 1);
-        if (symmetric) search.Symmetric(bits);
+        if (kind == LinearKind.Symmetric) search.Symmetric(bits);
         else search.WithZeroPoint(bits);
         Vector256<float> step = search._step / unit;
         step.CopyTo(steps);
@@ -56,14 +63,14 @@ internal ref struct LinearSearch
     }
 
     /// <summary>The other lanes hold zeros.</summary>
-    private static void FindFew(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, int bits, bool symmetric, Span<float> steps, Span<float> lows)
+    private static void FindFew(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, int bits, LinearKind kind, Span<float> steps, Span<float> lows)
     {
         int all = weights.Length / steps.Length * GroupLanes.Lanes;
         Span<float> padded = stackalloc float[all], paddedImportance = stackalloc float[importance.IsEmpty ? 0 : all];
         Span<float> allSteps = stackalloc float[GroupLanes.Lanes], allLows = stackalloc float[GroupLanes.Lanes];
         weights.CopyTo(padded);
         importance.CopyTo(paddedImportance);
-        Find(padded, paddedImportance, bits, symmetric, allSteps, allLows);
+        Find(padded, paddedImportance, bits, kind, allSteps, allLows);
         allSteps[..steps.Length].CopyTo(steps);
         allLows[..steps.Length].CopyTo(lows);
     }
@@ -92,6 +99,34 @@ internal ref struct LinearSearch
         Try(step, Vector256.Max(zero - Vector256<float>.One, Vector256<float>.Zero));
         for (int turn = 0; turn < Turns; turn++) Try(_step, _zero);
     }
+
+    /// <summary>Any weight may be code 0: least squares finds the minimum with the step.</summary>
+    private static AffineSearch WithMinimum(GroupLanes groups, int bits, bool weighted)
+    {
+        var search = new AffineSearch(groups, (1 << bits) - 1, offsetBelowZero: false);
+        (Vector256<float> low, Vector256<float> high) = search.Interval();
+        Vector256<float> width = high - low;
+        Vector256<float> cell = width / Vector256.Create((float)((1 << bits) - 1));
+        foreach (float lowCut in Cuts(bits))
+            foreach (float highCut in Cuts(bits)) search.FromRange(low + cell * lowCut, high - cell * highCut, turns: 1);
+        if (weighted)
+            foreach (float lowCut in EndCuts)
+                foreach (float highCut in EndCuts) search.FromRange(low + width * lowCut, high - width * highCut, turns: 1);
+        search.FromScale(search.Scale, search.Offset, Turns);
+        return search;
+    }
+
+    /// <summary>Steps that the first ranges cut off at each end.</summary>
+    private static ReadOnlySpan<float> Cuts(int bits) => bits switch
+    {
+        2 => [0.2f, 0.4f, 0.6f, 0.8f],
+        3 => [0, 0.27f, 0.53f, 0.8f],
+        4 => [-0.2f, 0.13f, 0.47f, 0.8f],
+        _ => [-0.6f, -0.2f, 0.2f, 0.6f],
+    };
+
+    /// <summary>Parts of the interval that may be cut off at either end, where the outermost weights may not matter.</summary>
+    private static ReadOnlySpan<float> EndCuts => [0, 0.06f, 0.12f, 0.18f, 0.24f, 0.3f, 0.36f];
 
     private void Symmetric(int bits)
     {

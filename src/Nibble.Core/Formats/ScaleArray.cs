@@ -34,12 +34,30 @@ public readonly record struct ScaleArray(ScaleType Type, int Count, bool Signed)
         _ => BinaryPrimitives.ReadSingleLittleEndian(stored) * (Signed ? (sbyte)stored[SuperBytes + group] : stored[SuperBytes + group]),
     };
 
-    /// <summary>A finite half's bits, moved to a float's place, are too small by 2^112: less work than the general conversion.</summary>
+    /// <summary>The scales of all groups of the blocks of a row.</summary>
+    /// <param name="blocks">From the first block's scales on.</param>
+    /// <param name="blockBytes">Bytes from a block's scales to the next one's.</param>
+    /// <param name="scales">As many as groups.</param>
+    public void Read(ReadOnlySpan<byte> blocks, int blockBytes, Span<float> scales)
+    {
+        if (Type == ScaleType.F16 && Count == 1)
+        {
+            for (int g = 0; g < scales.Length; g++) scales[g] = ReadHalf(blocks[(g * blockBytes)..]);
+            return;
+        }
+        for (int g = 0; g < scales.Length; g++) scales[g] = Read(blocks[(g / Count * blockBytes)..], g % Count);
+    }
+
+    /// <summary>
+    /// A finite half's bits, moved to a float's place, are too small by 2^112: less work than the general conversion. Where a half has no
+    /// leading one, the float would have none either, which processors are slow with, so its bits are counted.
+    /// </summary>
     private static float ReadHalf(ReadOnlySpan<byte> stored)
     {
-        const float Gap = 5.192296858534828e33f; // 2^112
+        const float Gap = 5.192296858534828e33f, Least = 5.9604644775390625e-8f; // 2^112, 2^-24
         uint bits = BinaryPrimitives.ReadUInt16LittleEndian(stored);
         if ((bits & 0x7C00) == 0x7C00) return (float)BitConverter.UInt16BitsToHalf((ushort)bits);
+        if ((bits & 0x7C00) == 0) return ((bits & 0x8000) == 0 ? 1 : -1) * (int)(bits & 0x3FF) * Least;
         return BitConverter.UInt32BitsToSingle(((bits & 0x8000) << 16) | ((bits & 0x7FFF) << 13)) * Gap;
     }
 

@@ -1,3 +1,5 @@
+using Nibble.Core.Kernels;
+
 namespace Nibble.Core.Formats;
 
 /// <summary>
@@ -59,9 +61,22 @@ public sealed partial class TableFormat : GroupedFormat
     public override int Group => _whole is null ? 0 : IntegerGroup;
     public override ReadOnlySpan<sbyte> Levels => _wholeLevels;
 
-    public override bool HasLevelTables => _whole is null && HasWholeStretches;
+    public override bool HasLevelTables => _whole is null && Family != FormatFamily.Float && HasWholeStretches;
     public override (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at) => (ScaleOf(Parameters(block), at / GroupSize), 0);
     public override ReadOnlySpan<float> LevelTable(int table) => _table.Levels;
+
+    /// <summary>8-bit floats need no table.</summary>
+    public override bool HasDot => Family == FormatFamily.Float && GroupSize % 16 == 0;
+
+    public override unsafe float Dot(ReadOnlySpan<byte> row, ReadOnlySpan<float> x)
+    {
+        int groups = Groups, count = x.Length / GroupSize;
+        Span<float> scales = count <= 512 ? stackalloc float[count] : new float[count];
+        _scales.Read(Granularity.Reach == Reach.Tensor ? Parameters(row) : row, BlockBytes, scales);
+        fixed (byte* blocks = row)
+        fixed (float* inputs = x)
+            return FloatKernel.DotGroups(_kind == E4M3, blocks + (BlockBytes - BlockSize), inputs, scales, GroupSize, groups, BlockBytes);
+    }
 
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

@@ -22,6 +22,8 @@ internal static unsafe partial class FloatKernel
         else if (w.Format == FloatFormat.F32) MultiplyRows<SingleReader>(w, x, y, from, to);
         else if (w.Format == FloatFormat.F16) MultiplyRows<HalfReader>(w, x, y, from, to);
         else if (w.Format == FloatFormat.BF16) MultiplyRows<BFloat16Reader>(w, x, y, from, to);
+        else if (w.Format == FloatFormat.F8_E4M3) MultiplyRows<E4M3Reader>(w, x, y, from, to);
+        else if (w.Format == FloatFormat.F8_E5M2) MultiplyRows<E5M2Reader>(w, x, y, from, to);
         else if (w.Format.HasDot)
             for (int r = from; r < to; r++) y[r] = w.Format.Dot(w.Row(r), new ReadOnlySpan<float>(x, w.Columns));
         else MultiplyDecoded(w, x, y, from, to);
@@ -117,12 +119,22 @@ internal static unsafe partial class FloatKernel
 
     private static float Dot<TReader>(byte* row, float* x, int columns) where TReader : struct, IReader
     {
+        int whole = columns & ~15;
+        float sum = Vector256.Sum(AddLanes<TReader>(row, x, whole));
+        for (int i = whole; i < columns; i++) sum += TReader.One(row + i * TReader.Size) * x[i];
+        return sum;
+    }
+
+    /// <summary>The sums of eight lanes, of a multiple of 16 columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> AddLanes<TReader>(byte* row, float* x, int columns) where TReader : struct, IReader
+    {
         Vector256<float> a = Vector256<float>.Zero, b = a, c = a, d = a;
         int i = 0;
         for (; i <= columns - 32; i += 32, row += 32 * TReader.Size)
         {
-            // 16 bits: a line is 32 of them. Rows follow each other, so this reaches into the next; past the last it asks for nothing.
-            if (TReader.Deals && Sse.IsSupported) Sse.Prefetch0(row + PrefetchAhead);
+            // Of 16 bits a line is 32. Rows follow each other, so this reaches into the next; past the last it asks for nothing.
+            if (TReader.Size < sizeof(float) && Sse.IsSupported) Sse.Prefetch0(row + PrefetchAhead);
             (Vector256<float> first, Vector256<float> second) = TReader.Read(row);
             (Vector256<float> third, Vector256<float> fourth) = TReader.Read(row + 16 * TReader.Size);
             a = Vector256.FusedMultiplyAdd(first, Vector256.Load(x + i), a);
@@ -135,11 +147,7 @@ internal static unsafe partial class FloatKernel
             (Vector256<float> first, Vector256<float> second) = TReader.Read(row);
             a = Vector256.FusedMultiplyAdd(first, Vector256.Load(x + i), a);
             b = Vector256.FusedMultiplyAdd(second, Vector256.Load(x + i + 8), b);
-            i += 16;
-            row += 16 * TReader.Size;
         }
-        float sum = Vector256.Sum((a + b) + (c + d));
-        for (; i < columns; i++, row += TReader.Size) sum += TReader.One(row) * x[i];
-        return sum;
+        return (a + b) + (c + d);
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
@@ -10,33 +11,18 @@ namespace Nibble.Core.Kernels;
 /// its codes up in tables of its own; both digits of a level are multiplied by the inputs as small codes are.
 /// </summary>
 /// <remarks>
-/// 64 columns of a row are 19 operations: 3 for the codes, 4 look-ups, 4 products and 2 additions, 3 to put the digits
-/// together, 3 for scales; and 5 loads, for the rows share the inputs.
+/// With AVX2, 64 columns of a row of small codes are 19 operations: 3 for the codes, 4 look-ups, 4 products and 2 additions, 3
+/// to put the digits together, 3 for scales; and few loads, for the rows share the inputs. <see cref="WideLevels"/> takes them at
+/// 512 bits.
 /// </remarks>
 public static unsafe class LevelKernel
 {
-    private const int TileRows = LevelMatrix.TileRows;
-
-    /// <summary>Bytes of codes of a row in a stretch.</summary>
-    private const int RowBytes = LevelMatrix.Stretch / 2;
+    private const int TileRows = LevelMatrix.TileRows, Stretch = LevelMatrix.Stretch;
 
     /// <summary>How far ahead codes are asked for; past the end that asks for nothing.</summary>
-    private const int Ahead = 2048;
+    internal const int Ahead = 2048;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
-
-    /// <summary>The inputs of a stretch of 64 columns, which is two chunks: the lower 128 bits are of the first.</summary>
-    private struct Inputs
-    {
-        /// <summary>Columns 0 to 15 of both chunks, then 16 to 31.</summary>
-        public Vector256<sbyte> First, Second;
-
-        /// <summary>The scales.</summary>
-        public Vector256<float> Scale;
-
-        /// <summary>In the first lane of each chunk, what the bias of the levels adds.</summary>
-        public Vector256<float> Bias;
-    }
 
     /// <summary>Writes rows [4 fromTile, 4 toTile) of y = W x.</summary>
     /// <param name="w">[rows, columns].</param>
@@ -44,92 +30,117 @@ public static unsafe class LevelKernel
     /// <param name="y">[rows].</param>
     /// <param name="fromTile">The first tile.</param>
     /// <param name="toTile">The tile after the last.</param>
-    /// <param name="portable">Without AVX2 even where it is there, for tests.</param>
-    public static void Multiply(LevelMatrix w, Activation x, float* y, int fromTile, int toTile, bool portable = false)
+    public static void Multiply(LevelMatrix w, Activation x, float* y, int fromTile, int toTile) =>
+        Multiply(w, x, y, fromTile, toTile, WideLevels.For(w.IsSmall), portable: false);
+
+    /// <param name="wide">The generated code that takes them, or null.</param>
+    /// <param name="portable">Without AVX2 even where it is there.</param>
+    internal static void Multiply(LevelMatrix w, Activation x, float* y, int fromTile, int toTile, WideLevels? wide, bool portable)
     {
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        scratch.Reserve((nint)w.Stretches * sizeof(Inputs));
-        var inputs = (Inputs*)scratch.Pointer;
-        Arrange(x, w.Stretches, inputs);
-        float* sums = stackalloc float[TileRows];
+        scratch.Reserve(WideLevels.SumBytes + (nint)w.Stretches * sizeof(LevelInput));
+        var arguments = new WideLevels.Arguments
+        {
+            Sums = (float*)scratch.Pointer,
+            Inputs = (LevelInput*)(scratch.Pointer + WideLevels.SumBytes),
+            Tables = w.Tables,
+            Stretches = w.Stretches,
+        };
+        LevelInput.Arrange(x, w.Stretches, w.Bias, arguments.Inputs);
         for (int tile = fromTile; tile < toTile; tile++)
         {
-            nint at = (nint)tile * w.Stretches * TileRows;
-            byte* codes = w.Codes + at * RowBytes;
-            if (Avx2.IsSupported && !portable) Dot(codes, w.Scales + at, w.Numbers + at, w.Tables, inputs, w.Stretches, sums);
-            else
-                for (int r = 0; r < TileRows; r++) sums[r] = DotPortable(codes + r * RowBytes, w.Scales + at + r, w.Numbers + at + r, w.Tables, x);
+            nint at = (nint)tile * w.Stretches;
+            arguments.Codes = w.Codes + at * w.TileBytes;
+            arguments.Scales = w.Scales + at * TileRows;
+            arguments.Numbers = w.Numbers + at * TileRows;
+            if (portable || !Avx2.IsSupported)
+                for (int r = 0; r < TileRows; r++) arguments.Sums[r] = DotPortable(w, arguments, r);
+            else if (wide is not null) wide.Multiply(ref arguments);
+            else Dot(w.LevelBits, arguments);
             int rows = Math.Min(TileRows, w.Rows - tile * TileRows);
-            new ReadOnlySpan<float>(sums, rows).CopyTo(new Span<float>(y + tile * TileRows, rows));
+            new ReadOnlySpan<float>(arguments.Sums, rows).CopyTo(new Span<float>(y + tile * TileRows, rows));
         }
     }
 
-    private static void Arrange(Activation x, int stretches, Inputs* inputs)
+    private static void Dot(int levelBits, in WideLevels.Arguments a)
     {
-        sbyte* codes = x.Codes;
-        for (int s = 0, c = 0; s < stretches; s++, c += 2, codes += LevelMatrix.Stretch)
+        switch (levelBits)
         {
-            inputs[s].First = Vector256.Create(Vector128.Load(codes), Vector128.Load(codes + 32));
-            inputs[s].Second = Vector256.Create(Vector128.Load(codes + 16), Vector128.Load(codes + 48));
-            inputs[s].Scale = Vector256.Create(Vector128.Create(x.Scales[c]), Vector128.Create(x.Scales[c + 1]));
-            inputs[s].Bias = Vector256.Create(Vector128.CreateScalar(Bias(x, c)), Vector128.CreateScalar(Bias(x, c + 1)));
+            case <= 4: Dot<Levels16>(a); break;
+            case 5: Dot<Magnitudes16>(a); break;
+            case 6: Dot<Magnitudes32>(a); break;
+            case 7: Dot<Magnitudes64>(a); break;
+            default: Dot<Magnitudes128>(a); break;
         }
     }
 
-    private static float Bias(Activation x, int chunk) => -LevelMatrix.Bias * x.Scales[chunk] * (x.Sums[2 * chunk] + x.Sums[2 * chunk + 1]);
-
-    private static void Dot(byte* codes, float* scales, byte* numbers, byte* tables, Inputs* inputs, int stretches, float* sums)
+    private static void Dot<TLevels>(in WideLevels.Arguments arguments) where TLevels : struct, ILevels
     {
         Vector256<float> a = default, b = default, c = default, d = default;
-        for (Inputs* end = inputs + stretches; inputs < end; inputs++)
+        byte* codes = arguments.Codes, numbers = arguments.Numbers, tables = arguments.Tables;
+        float* scales = arguments.Scales;
+        LevelInput* input = arguments.Inputs, end = input + arguments.Stretches;
+        for (; input < end; input++)
         {
-            for (int line = 0; line < TileRows * RowBytes; line += 64) Sse.Prefetch0(codes + Ahead + line);
-            Vector256<sbyte> first = inputs->First, second = inputs->Second;
-            a = AddRow(a, codes, scales, tables + (nint)numbers[0] * LevelMatrix.TableBytes, first, second, inputs);
-            b = AddRow(b, codes + RowBytes, scales + 1, tables + (nint)numbers[1] * LevelMatrix.TableBytes, first, second, inputs);
-            c = AddRow(c, codes + 2 * RowBytes, scales + 2, tables + (nint)numbers[2] * LevelMatrix.TableBytes, first, second, inputs);
-            d = AddRow(d, codes + 3 * RowBytes, scales + 3, tables + (nint)numbers[3] * LevelMatrix.TableBytes, first, second, inputs);
-            codes += TileRows * RowBytes;
+            for (int line = 0; line < 2 * TLevels.PairBytes; line += 64) Sse.Prefetch0(codes + Ahead + line);
+            AddPair<TLevels>(ref a, ref b, codes, scales, tables + (nint)numbers[0] * TLevels.TableBytes, tables + (nint)numbers[1] * TLevels.TableBytes, input);
+            AddPair<TLevels>(ref c, ref d, codes + TLevels.PairBytes, scales + 2, tables + (nint)numbers[2] * TLevels.TableBytes, tables + (nint)numbers[3] * TLevels.TableBytes, input);
+            codes += 2 * TLevels.PairBytes;
             scales += TileRows;
             numbers += TileRows;
         }
+        float* sums = arguments.Sums;
         (sums[0], sums[1], sums[2], sums[3]) = (Vector256.Sum(a), Vector256.Sum(b), Vector256.Sum(c), Vector256.Sum(d));
     }
 
-    /// <summary>Adds a stretch of one row to its sums.</summary>
+    /// <summary>Adds a stretch of two rows to their sums.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> AddRow(
-        Vector256<float> sum, byte* codes, float* scale, byte* table, Vector256<sbyte> firstInputs, Vector256<sbyte> secondInputs, Inputs* inputs)
+    private static void AddPair<TLevels>(ref Vector256<float> a, ref Vector256<float> b, byte* codes, float* scales, byte* tableA, byte* tableB, LevelInput* input)
+        where TLevels : struct, ILevels
     {
-        var nibble = Vector256.Create((byte)15);
-        Vector256<byte> upper = Avx2.BroadcastVector128ToVector256(table), lower = Avx2.BroadcastVector128ToVector256(table + 16);
-        Vector256<byte> pair = Vector256.Load(codes), first = pair & nibble, second = (pair.AsUInt16() >>> 4).AsByte() & nibble;
+        Vector256<byte> first = Vector256.Load(codes), second = Vector256.Load(codes + 32);
+        a = AddRow<TLevels>(a, TLevels.First(first), TLevels.First(second), scales, tableA, input);
+        (first, second) = (TLevels.Second(first, codes + Stretch), TLevels.Second(second, codes + Stretch + 32));
+        b = AddRow<TLevels>(b, first, second, scales + 1, tableB, input);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> AddRow<TLevels>(Vector256<float> sum, Vector256<byte> first, Vector256<byte> second, float* scale, byte* table, LevelInput* input)
+        where TLevels : struct, ILevels
+    {
+        Vector256<sbyte> x = TLevels.Sign(Vector256.Load(input->Codes), first), x2 = TLevels.Sign(Vector256.Load(input->Codes + 32), second);
         // A lane is four products of at most 63 * 127, which 16 bits hold.
-        Vector256<short> h = Avx2.MultiplyAddAdjacent(Avx2.Shuffle(upper, first), firstInputs)
-            + Avx2.MultiplyAddAdjacent(Avx2.Shuffle(upper, second), secondInputs);
-        Vector256<short> l = Avx2.MultiplyAddAdjacent(Avx2.Shuffle(lower, first), firstInputs)
-            + Avx2.MultiplyAddAdjacent(Avx2.Shuffle(lower, second), secondInputs);
+        Vector256<short> h = Avx2.MultiplyAddAdjacent(TLevels.LookUp(table, first), x)
+            + Avx2.MultiplyAddAdjacent(TLevels.LookUp(table, second), x2);
+        table += TLevels.TableBytes / 2;
+        Vector256<short> l = Avx2.MultiplyAddAdjacent(TLevels.LookUp(table, first), x)
+            + Avx2.MultiplyAddAdjacent(TLevels.LookUp(table, second), x2);
         Vector256<int> dot = Avx2.MultiplyAddAdjacent(h, Vector256.Create((short)64)) + Avx2.MultiplyAddAdjacent(l, Vector256<short>.One);
-        Vector256<float> scaled = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), inputs->Scale, inputs->Bias);
+        Vector256<float> scaled = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), Vector256.Load(input->Scale), Vector256.Load(input->Bias));
         return Vector256.FusedMultiplyAdd(scaled, Vector256.Create(*scale), sum);
     }
 
-    private static float DotPortable(byte* codes, float* scales, byte* numbers, byte* tables, Activation x)
+    private static float DotPortable(LevelMatrix w, in WideLevels.Arguments a, int row)
     {
         float sum = 0;
-        for (int chunk = 0; chunk < x.Chunks; chunk++)
+        for (int s = 0; s < w.Stretches; s++)
         {
-            int stretch = chunk / 2 * TileRows;
-            byte* table = tables + numbers[stretch] * LevelMatrix.TableBytes, from = codes + stretch * RowBytes + chunk % 2 * 16;
-            sbyte* inputs = x.Codes + chunk * Activation.Chunk;
-            int dot = 0;
-            for (int j = 0; j < 16; j++)
+            byte* codes = a.Codes + (nint)s * w.TileBytes + (w.IsSmall ? row / 2 : row) * Stretch;
+            byte* table = w.Tables + a.Numbers[s * TileRows + row] * w.TableBytes;
+            LevelInput* input = a.Inputs + s;
+            for (int chunk = 0; chunk < 2; chunk++)
             {
-                int low = from[j] & 15, high = from[j] >> 4;
-                dot += (64 * table[low] + table[16 + low] - LevelMatrix.Bias) * inputs[j];
-                dot += (64 * table[high] + table[16 + high] - LevelMatrix.Bias) * inputs[j + 16];
+                int dot = 0;
+                for (int j = 32 * chunk; j < 32 * chunk + 32; j++)
+                {
+                    int place = LevelMatrix.Place(j), code = codes[place];
+                    bool negative = !w.IsSmall && code > 127;
+                    code = w.IsSmall ? (code >> (row % 2 * 4)) & 15 : code & 127;
+                    int number = 64 * table[code] + table[w.DigitBytes + code] - w.Bias;
+                    dot += (negative ? -number : number) * input->Codes[place];
+                }
+                sum += a.Scales[s * TileRows + row] * (input->Scale[4 * chunk] * dot);
             }
-            sum += scales[stretch] * (x.Scales[chunk] * dot);
         }
         return sum;
     }

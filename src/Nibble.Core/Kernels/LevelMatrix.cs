@@ -5,13 +5,15 @@ using Nibble.Core.Threading;
 namespace Nibble.Core.Kernels;
 
 /// <summary>
-/// A weight whose 4-bit codes choose levels at any distances from tables that change from group to group, laid out for the
-/// product with one token: for each row and 64 columns 32 bytes of codes, a scale, and the number of a table of levels. Four
-/// rows lie side by side, which the kernel takes at once.
+/// A weight whose codes choose levels at any distances from tables that change from group to group, laid out for the product
+/// with one token: for each row and 64 columns the codes, a scale, and the number of a table of levels. Four rows lie side by
+/// side, which the kernel takes at once.
 /// </summary>
 /// <remarks>
-/// Levels are rounded to whole numbers of 12 bits, the largest of a table being 2015, so a level is off by at most 1/4030 of
-/// the largest: a sixteenth of what rounding the inputs to 8 bits costs. A number is two digits of 6 bits, 64 (h - 32) + (l - 32).
+/// Codes of up to 4 bits take half a byte, and their levels are rounded to whole numbers of 12 bits, the largest of a table being
+/// 2015: a level is off by at most 1/4030 of the largest, a sixteenth of what rounding the inputs to 8 bits costs. A number is two
+/// digits of 6 bits, 64 (h - 32) + (l - 32). Codes of more bits take a byte whose top bit is the sign: their magnitudes are
+/// 64 h + l, the largest 4095.
 /// </remarks>
 public sealed unsafe class LevelMatrix
 {
@@ -21,25 +23,20 @@ public sealed unsafe class LevelMatrix
     /// <summary>Rows that lie side by side; the last are filled up with zeros.</summary>
     public const int TileRows = 4;
 
-    /// <summary>Bytes of a table: the upper digit of each level, then the lower.</summary>
-    public const int TableBytes = 32;
+    private const int SmallBits = 4, MostTables = 256;
 
-    /// <summary>What digits add to a number, and so to every level.</summary>
-    public const int Bias = 64 * 32 + 32;
-
-    private const int Levels = 16, LargestNumber = 2015, MostTables = 256;
-
-    private readonly NativeBuffer _codes, _scales, _numbers, _tables;
+    private readonly NativeBuffer _codes, _scales, _numbers;
+    private NativeBuffer? _tables;
 
     private LevelMatrix(Weight weight)
     {
         Rows = weight.Rows;
         Stretches = weight.Columns / Stretch;
-        nint count = (nint)Tiles * Stretches * TileRows;
-        _codes = new NativeBuffer(count * Stretch / 2);
-        _scales = new NativeBuffer(count * sizeof(float));
-        _numbers = new NativeBuffer(count);
-        _tables = new NativeBuffer(MostTables * TableBytes, clear: false);
+        LevelBits = int.Log2(weight.Format.CodeCount);
+        nint count = (nint)Tiles * Stretches;
+        _codes = new NativeBuffer(count * TileBytes);
+        _scales = new NativeBuffer(count * TileRows * sizeof(float));
+        _numbers = new NativeBuffer(count * TileRows);
     }
 
     public int Rows { get; }
@@ -48,7 +45,30 @@ public sealed unsafe class LevelMatrix
     /// <summary>Stretches of 64 columns in a row.</summary>
     public int Stretches { get; }
 
-    /// <summary>[tiles, stretches, 4, 2, 16]: column j of 32 in the lower half of byte j, column j + 16 in its upper half.</summary>
+    /// <summary>Bits of the format's codes.</summary>
+    public int LevelBits { get; }
+
+    /// <summary>True if a code is half a byte, else it is a sign and a magnitude in a byte.</summary>
+    public bool IsSmall => LevelBits <= SmallBits;
+
+    /// <summary>Bytes of the codes of four rows in a stretch.</summary>
+    public int TileBytes => TileRows * Stretch / (IsSmall ? 2 : 1);
+
+    /// <summary>Bytes of one digit of every code; of small codes four times over, as look-ups at 512 bits want it.</summary>
+    public int DigitBytes => IsSmall ? 64 : 128;
+
+    /// <summary>Bytes of a table: the upper digit of each code, then the lower.</summary>
+    public int TableBytes => 2 * DigitBytes;
+
+    /// <summary>What digits add to a number, and so to every level.</summary>
+    public int Bias => IsSmall ? 64 * 32 + 32 : 0;
+
+    private int LargestNumber => IsSmall ? 2015 : 4095;
+
+    /// <summary>
+    /// [tiles, stretches, 2, 64] where codes are small, the first row of two in the lower half of a byte, the second in its upper;
+    /// else [tiles, stretches, 4, 64]. Columns are in the order of <see cref="Place"/>.
+    /// </summary>
     public byte* Codes => _codes.Pointer;
 
     /// <summary>[tiles, stretches, 4].</summary>
@@ -57,8 +77,11 @@ public sealed unsafe class LevelMatrix
     /// <summary>[tiles, stretches, 4].</summary>
     public byte* Numbers => _numbers.Pointer;
 
-    /// <summary>[256, 2, 16].</summary>
-    public byte* Tables => _tables.Pointer;
+    /// <summary>[tables, 2, <see cref="DigitBytes"/>].</summary>
+    public byte* Tables => _tables!.Pointer;
+
+    /// <summary>Where a stretch has its column: 16 of the first 32 columns and 16 of the others take turns, so that lanes of 128 bits know whose scale is theirs.</summary>
+    public static int Place(int column) => (column & 15) | (column & 32) >> 1 | (column & 16) << 1;
 
     public static bool CanPack(Weight weight) => weight.Format.HasLevelTables && weight.Columns % Stretch == 0;
 
@@ -66,25 +89,46 @@ public sealed unsafe class LevelMatrix
     {
         var matrix = new LevelMatrix(weight);
         var units = new float[MostTables];
-        for (int t = 0; t < MostTables; t++) units[t] = WriteTable(weight.Format.LevelTable(t), matrix.Tables + t * TableBytes);
+        for (int t = 0; t < MostTables; t++) units[t] = matrix.UnitOf(weight.Format.LevelTable(t));
         var job = new PackJob { Matrix = matrix, Weight = weight, Units = units };
         pool.Run(ref job);
+        matrix.MakeTables(weight.Format, units);
         return matrix;
     }
 
-    /// <summary>Writes the digits of a table's levels.</summary>
-    /// <returns>The level that the number 1 stands for.</returns>
-    private static float WriteTable(ReadOnlySpan<float> levels, byte* table)
+    /// <summary>The level that the number 1 stands for.</summary>
+    private float UnitOf(ReadOnlySpan<float> levels)
     {
         float largest = 0;
         foreach (float level in levels) largest = Math.Max(largest, Math.Abs(level));
-        float unit = largest / LargestNumber;
-        for (int i = 0; i < Levels; i++)
+        return largest / LargestNumber;
+    }
+
+    /// <summary>Numbers the tables that occur, and writes them.</summary>
+    private void MakeTables(Format format, float[] units)
+    {
+        var used = new List<int>();
+        var placeOf = new byte[MostTables];
+        var numbers = new Span<byte>(Numbers, checked(Tiles * Stretches * TileRows));
+        for (int t = 0; t < MostTables; t++)
         {
-            int number = Bias + (i < levels.Length && unit > 0 ? (int)Math.Round((double)levels[i] / unit) : 0);
-            (table[i], table[Levels + i]) = ((byte)(number >> 6), (byte)(number & 63));
+            if (!numbers.Contains((byte)t)) continue;
+            placeOf[t] = (byte)used.Count;
+            used.Add(t);
         }
-        return unit;
+        foreach (ref byte number in numbers) number = placeOf[number];
+        _tables = new NativeBuffer(used.Count * TableBytes);
+        for (int i = 0; i < used.Count; i++) WriteTable(format.LevelTable(used[i]), units[used[i]], Tables + i * TableBytes);
+    }
+
+    private void WriteTable(ReadOnlySpan<float> levels, float unit, byte* table)
+    {
+        int count = IsSmall ? levels.Length : levels.Length / 2, places = IsSmall ? 16 : DigitBytes;
+        for (int i = 0; i < DigitBytes; i++)
+        {
+            int code = i % places, number = Bias + (code < count && unit > 0 ? (int)Math.Round((double)levels[code] / unit) : 0);
+            (table[i], table[DigitBytes + i]) = ((byte)(number >> 6), (byte)(number & 63));
+        }
     }
 
     private struct PackJob : IParallelJob
@@ -95,30 +139,34 @@ public sealed unsafe class LevelMatrix
 
         public readonly void Run(int worker, int workers)
         {
-            (int from, int to) = ParallelRows.Share(Matrix.Rows, worker, workers);
-            int stretches = Matrix.Stretches;
+            (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
             // A block and a stretch may each hold several of the other.
             Format format = Weight.Format;
             var codes = new ushort[Weight.Columns];
-            for (int r = from; r < to; r++)
+            for (int r = from * TileRows; r < Math.Min(Matrix.Rows, to * TileRows); r++)
             {
                 ReadOnlySpan<byte> row = Weight.Row(r);
                 for (int i = 0, b = 0; i < codes.Length; i += format.BlockSize, b += format.BlockBytes)
                     format.ReadCodes(row.Slice(b, format.BlockBytes), codes.AsSpan(i, format.BlockSize));
-                for (int s = 0; s < stretches; s++)
+                for (int s = 0; s < Matrix.Stretches; s++)
                 {
                     int column = s * Stretch, block = column / format.BlockSize;
                     (float scale, int table) = format.LevelsAt(row.Slice(block * format.BlockBytes, format.BlockBytes), column % format.BlockSize);
-                    nint at = ((nint)(r / TileRows) * stretches + s) * TileRows + r % TileRows;
+                    nint tile = (nint)(r / TileRows) * Matrix.Stretches + s, at = tile * TileRows + r % TileRows;
                     Matrix.Scales[at] = scale * Units[table];
                     Matrix.Numbers[at] = (byte)table;
-                    for (int j = 0; j < Stretch / 2; j++)
-                    {
-                        int low = column + (j & 16) * 2 + (j & 15);
-                        Matrix.Codes[at * (Stretch / 2) + j] = (byte)(codes[low] | (codes[low + 16] << 4));
-                    }
+                    Matrix.PutCodes(codes.AsSpan(column, Stretch), Matrix.Codes + tile * Matrix.TileBytes, r % TileRows);
                 }
             }
         }
+    }
+
+    private void PutCodes(ReadOnlySpan<ushort> codes, byte* tile, int row)
+    {
+        byte* to = tile + (IsSmall ? row / 2 : row) * Stretch;
+        int sign = LevelBits - 1, magnitude = (1 << sign) - 1;
+        for (int j = 0; j < Stretch; j++)
+            if (IsSmall) to[Place(j)] |= (byte)(codes[j] << (row % 2 * 4));
+            else to[Place(j)] = (byte)((codes[j] >> sign << 7) | (codes[j] & magnitude));
     }
 }

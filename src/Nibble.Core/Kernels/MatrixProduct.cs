@@ -8,7 +8,7 @@ namespace Nibble.Core.Kernels;
 /// <summary>y = x Wᵀ, for a weight in any format.</summary>
 /// <remarks>
 /// A weight with an integer form is packed by its first product and computed with 8-bit inputs; others are computed in
-/// float32 from the bytes as they are stored, but for one token through tables of up to 16 levels, which is computed with
+/// float32 from the bytes as they are stored, but for one token through tables of levels, which is computed with
 /// 8-bit inputs too (<see cref="LevelMatrix"/>). See <see cref="InputRounding"/> for other inputs.
 /// </remarks>
 public static unsafe class MatrixProduct

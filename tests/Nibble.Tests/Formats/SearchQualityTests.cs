@@ -50,6 +50,7 @@ public class SearchQualityTests
     [Theory]
     [InlineData("Linear2"), InlineData("Linear3"), InlineData("Linear4"), InlineData("Linear5"), InlineData("Linear2-sym"), InlineData("Linear4-sym")]
     [InlineData("Linear3-g128"), InlineData("Linear4-g32"), InlineData("Linear4-g32-s8")]
+    [InlineData("Linear2-min"), InlineData("Linear3-min"), InlineData("Linear4-min"), InlineData("Linear5-min"), InlineData("Linear4-min-g32")]
     public void Linear_formats_lose_within_half_a_percent_of_a_thorough_search(string name)
     {
         float[] matrix = Matrix(), importance = GoldenGgml.ColumnImportance;

@@ -1,5 +1,6 @@
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Tests.Formats;
@@ -11,7 +12,7 @@ namespace Nibble.Tests.Kernels;
 public sealed unsafe class MatrixProductTests
 {
     /// <summary>The list, a group that chunks of 32 columns would cross, and other parameters of linear formats.</summary>
-    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48", "Linear4-g16", "Linear4-min", "Linear3-row"]);
+    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48", "Linear4-g16", "Linear4-min", "Linear3-row", "F8_E4M3-g64", "F8_E5M2-row"]);
 
     [Theory, MemberData(nameof(Formats))]
     public void The_product_is_decode_and_multiply(string name)
@@ -76,7 +77,8 @@ public sealed unsafe class MatrixProductTests
         if (problem.Case.Tokens == 1) Assert.Equal(Run<PortableDot>(problem, pool), y);
     }
 
-    [Theory, InlineData("NF4"), InlineData("Log4"), InlineData("Log2"), InlineData("NF4-row"), InlineData("Log3-g128")]
+    [Theory, InlineData("NF4"), InlineData("Log4"), InlineData("Log2"), InlineData("NF4-row"), InlineData("Log3-g128"), InlineData("Log5"), InlineData("Log6-row")]
+    [InlineData("Log7"), InlineData("Log8"), InlineData("Log8-tensor"), InlineData("Log5-b1.5"), InlineData("Pot6")]
     public void Levels_are_looked_up_alike_on_every_instruction_set(string name)
     {
         using var pool = new WorkerPool(1);
@@ -86,13 +88,19 @@ public sealed unsafe class MatrixProductTests
             Assert.True(problem.LooksLevelsUp);
             problem.X.MakeCodes(pool);
             LevelMatrix matrix = LevelMatrix.Pack(problem.Weight, pool);
-            var y = new float[47];
-            foreach (bool portable in (bool[])[false, true])
-            {
-                fixed (float* p = y) LevelKernel.Multiply(matrix, problem.X, p, 0, matrix.Tiles, portable);
-                problem.Check(y, packed: true, $"{name}, portable: {portable}");
-            }
+            Look(problem, matrix, null, portable: true, $"{name}, portable");
+            Look(problem, matrix, null, portable: false, $"{name}, 256 bits");
+            foreach (bool windows in (bool[])[false, true])
+                Look(problem, matrix, Emulator.Levels(matrix.IsSmall, windows), portable: false, $"{name}, emulated, Windows: {windows}");
+            Look(problem, matrix, WideLevels.For(matrix.IsSmall), portable: false, $"{name}, generated");
         }
+    }
+
+    private static void Look(Problem problem, LevelMatrix matrix, WideLevels? wide, bool portable, string message)
+    {
+        var y = new float[problem.Case.Rows];
+        fixed (float* p = y) LevelKernel.Multiply(matrix, problem.X, p, 0, matrix.Tiles, wide, portable);
+        problem.Check(y, packed: true, message);
     }
 
     private static float[] Run<TDot>(Problem problem, WorkerPool pool) where TDot : struct, IIntegerDot =>
@@ -169,7 +177,7 @@ public sealed unsafe class MatrixProductTests
             }
         }
 
-        /// <summary>How far a level may be off: half a whole number, of which the largest level of its table is 2015.</summary>
+        /// <summary>How far a level may be off: half a whole number, of which the largest level of its table is 2015, or 4095 where signs are apart.</summary>
         private double HalfStep(int row, int column)
         {
             Format format = Weight.Format;
@@ -177,7 +185,7 @@ public sealed unsafe class MatrixProductTests
             (float scale, int table) = format.LevelsAt(Weight.Row(row).Slice(block * format.BlockBytes, format.BlockBytes), at);
             double largest = 0;
             foreach (float level in format.LevelTable(table)) largest = Math.Max(largest, Math.Abs((double)level));
-            return scale * largest / 2015 / 2;
+            return scale * largest / (format.CodeCount > 16 ? 4095 : 2015) / 2;
         }
 
         private double Input(int token, int column, bool packed) => packed

@@ -12,6 +12,9 @@ public static unsafe class Avx512Vnni
     /// <summary>True if the processor has it, the system keeps its registers, and neither was told to leave it alone.</summary>
     public static bool IsSupported { get; } = Avx2.IsSupported && Environment.GetEnvironmentVariable("DOTNET_EnableAVX512") is not "0" && HasInstructions();
 
+    /// <summary>True if the processor also has AVX512-VBMI: look-ups of bytes in tables of 64 and 128.</summary>
+    public static bool HasByteLookUps { get; } = X86Base.IsSupported && (X86Base.CpuId(7, 0).Ecx & 1 << 1) != 0;
+
     private static bool HasInstructions()
     {
         const int Avx512F = 1 << 16, Avx512BW = 1 << 30, Avx512Vnni = 1 << 11;

@@ -15,6 +15,7 @@ internal sealed unsafe class Emulator
 
     private readonly ulong[] _general = new ulong[16];
     private readonly uint[] _vectors = new uint[32 * Lanes];
+    private ulong _mask; // k1
     private bool _zero, _less;
 
     // What a called function must leave as it is, on every system and on Windows beside.
@@ -22,7 +23,7 @@ internal sealed unsafe class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_panel, t_vector, t_pairs;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_panel, t_vector, t_pairs, t_levels;
 
     /// <summary>The generated panel, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -54,6 +55,16 @@ internal sealed unsafe class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallPairs(PairPanel.Arguments* arguments) => Call(t_pairs, arguments);
+
+    /// <summary>The generated product of four rows of looked-up levels, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static WideLevels Levels(bool small, bool windows = false)
+    {
+        t_levels = (Decode(WideLevelsCode.Assemble(small, windows)), windows);
+        return new WideLevels((nint)(delegate* unmanaged<WideLevels.Arguments*, void>)&CallLevels);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallLevels(WideLevels.Arguments* arguments) => Call(t_levels, arguments);
 
     /// <summary>The instruction that starts at each byte of the code.</summary>
     private static Instruction[] Decode(byte[] code)
@@ -97,6 +108,8 @@ internal sealed unsafe class Emulator
             case Mnemonic.Push: Set(Register.RSP, Get(Register.RSP) - 8); *(ulong*)Get(Register.RSP) = Get(i.Op0Register); break;
             case Mnemonic.Pop: Set(i.Op0Register, *(ulong*)Get(Register.RSP)); Set(Register.RSP, Get(Register.RSP) + 8); break;
             case Mnemonic.Mov: Set(i.Op0Register, i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Second(i)); break;
+            case Mnemonic.Movzx: Set(i.Op0Register, *(byte*)Address(i)); break;
+            case Mnemonic.Shl: Set(i.Op0Register, Get(i.Op0Register) << i.Immediate8); break;
             case Mnemonic.Lea: Set(i.Op0Register, Address(i)); break;
             case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + Second(i)); break;
             case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); break;
@@ -118,14 +131,26 @@ internal sealed unsafe class Emulator
             Vector(i.Op1Register)[..(i.Op1Register.GetSize() / 4)].CopyTo(new Span<uint>((void*)Address(i), Lanes));
             return;
         }
+        if (i.Mnemonic == Mnemonic.Vpmovb2m)
+        {
+            Span<sbyte> bytes = MemoryMarshal.Cast<uint, sbyte>(Vector(i.Op1Register));
+            for (int k = 0; k < bytes.Length; k++) _mask = (_mask & ~(1ul << k)) | (bytes[k] < 0 ? 1ul << k : 0);
+            return;
+        }
         Span<uint> target = Vector(i.Op0Register);
         Span<uint> a = i.OpCount > 2 ? Vector(i.Op1Register) : default, b = stackalloc uint[Lanes];
         Last(i, b);
+        if (i.Mnemonic is Mnemonic.Vpermb or Mnemonic.Vpermi2b or Mnemonic.Vpsubb)
+        {
+            StepBytes(i, MemoryMarshal.AsBytes(target), MemoryMarshal.AsBytes(a), MemoryMarshal.AsBytes(b));
+            return;
+        }
         for (int lane = 0; lane < i.Op0Register.GetSize() / 4; lane++)
             target[lane] = i.Mnemonic switch
             {
                 Mnemonic.Vmovups or Mnemonic.Vpbroadcastd or Mnemonic.Vbroadcastss => b[lane],
                 Mnemonic.Vbroadcasti32x4 => b[lane % 4],
+                Mnemonic.Vbroadcastf64x4 => b[lane % 8],
                 Mnemonic.Vpxord => a[lane] ^ b[lane],
                 Mnemonic.Vpandd => a[lane] & b[lane],
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xF8 => target[lane] | (a[lane] & b[lane]),
@@ -139,6 +164,8 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vsubps => Bits(Float(a[lane]) - Float(b[lane])),
                 Mnemonic.Vpdpbusd => Dot(target[lane], a[lane], b[lane]),
                 Mnemonic.Vdpbf16ps => Bits(Float(target[lane]) + UpperFloat(a[lane]) * UpperFloat(b[lane]) + UpperFloat(a[lane] << 16) * UpperFloat(b[lane] << 16)),
+                Mnemonic.Vpmaddubsw => Pair(a[lane], b[lane]) & 0xFFFF | Pair(a[lane] >> 16, b[lane] >> 16) << 16,
+                Mnemonic.Vpdpwssd => target[lane] + (uint)((short)a[lane] * (short)b[lane] + (short)(a[lane] >> 16) * (short)(b[lane] >> 16)),
                 Mnemonic.Vcvtdq2ps => Bits((int)b[lane]),
                 Mnemonic.Vfmadd213ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(target[lane]), Float(b[lane]))),
                 Mnemonic.Vfmadd231ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(b[lane]), Float(target[lane]))),
@@ -170,6 +197,23 @@ internal sealed unsafe class Emulator
         }
         return bytes;
     }
+
+    /// <summary>Look-ups in one register or two, whose place comes from the low bits of a byte; a difference under a mask.</summary>
+    private void StepBytes(in Instruction i, Span<byte> target, Span<byte> a, Span<byte> b)
+    {
+        Span<byte> before = [.. target];
+        for (int k = 0; k < target.Length; k++)
+            target[k] = i.Mnemonic switch
+            {
+                Mnemonic.Vpermb => b[a[k] & 63],
+                Mnemonic.Vpermi2b => (before[k] & 64) == 0 ? a[before[k] & 63] : b[before[k] & 63],
+                _ => i.OpMask == Register.None || (_mask >> k & 1) != 0 ? (byte)(a[k] - b[k]) : before[k],
+            };
+    }
+
+    /// <summary>Two products of an unsigned and a signed byte, the sum cut to what 16 bits hold.</summary>
+    private static uint Pair(uint unsigned, uint signed) =>
+        (uint)Math.Clamp((byte)unsigned * (sbyte)signed + (byte)(unsigned >> 8) * (sbyte)(signed >> 8), short.MinValue, short.MaxValue);
 
     /// <summary>Four products of an unsigned and a signed byte.</summary>
     private static uint Dot(uint sum, uint unsigned, uint signed)
