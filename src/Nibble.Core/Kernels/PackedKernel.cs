@@ -100,6 +100,6 @@ public abstract unsafe class PackedKernel
         return codes;
     }
 
-    /// <summary>True if the levels are consecutive integers.</summary>
-    protected static bool IsRun(ReadOnlySpan<sbyte> levels) => levels.Length > 0 && levels[^1] - levels[0] == levels.Length - 1;
+    /// <summary>True if codes are levels less the first: consecutive integers, or -1 and 1, which two bits tell apart as well.</summary>
+    protected static bool IsRun(ReadOnlySpan<sbyte> levels) => levels.Length > 0 && (levels[^1] - levels[0] == levels.Length - 1 || levels[^1] - levels[0] < 4);
 }

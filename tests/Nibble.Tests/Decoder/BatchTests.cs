@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
@@ -15,14 +16,30 @@ public class BatchTests
     [Theory, MemberData(nameof(Folders))]
     public void Sequences_of_different_lengths_have_the_logits_they_have_alone(string name) => Compare(GoldenCheckpoint.Folder(name), new DecoderOptions());
 
+    /// <summary>
+    /// What differs in the last digits may be rounded to another code, so the logits differ by a part of what the cache's rounding itself
+    /// changes in them.
+    /// </summary>
     [Theory]
     [InlineData("F16", false)]
     [InlineData("Q8_0", false)]
     [InlineData("Q8_0", true)]
-    public void So_they_have_with_a_quantized_cache(string format, bool rotate) =>
-        Compare(GoldenCheckpoint.Folder("llama-tied-bias-rope-llama3"), new DecoderOptions { CacheFormat = Format.Parse(format), RotateCache = rotate });
+    public void So_they_have_with_a_quantized_cache(string format, bool rotate)
+    {
+        string folder = GoldenCheckpoint.Folder("llama-tied-bias-rope-llama3");
+        (float[] alone, float[] together) = Logits(folder, new DecoderOptions { CacheFormat = Format.Parse(format), RotateCache = rotate });
+        (float[] exact, _) = Logits(folder, new DecoderOptions());
+        Assert.InRange(TensorPrimitives.Distance(alone, together), 0, TensorPrimitives.Distance(alone, exact) / 2);
+    }
 
     private static void Compare(string folder, DecoderOptions options)
+    {
+        (float[] alone, float[] together) = Logits(folder, options);
+        GoldenArchitectureTests.AssertClose(alone, together, Path.GetFileName(folder));
+    }
+
+    /// <summary>The logits of five sequences at each of some steps, decoded one by one and as a batch.</summary>
+    private static (float[] Alone, float[] Together) Logits(string folder, DecoderOptions options)
     {
         const int Sequences = 5, Steps = 12;
         using ModelSource source = ModelSource.Open(folder);
@@ -30,25 +47,25 @@ public class BatchTests
         // A small batch size makes the ring buffers of windowed layers wrap.
         using var model = new DecoderModel(source, pool, options with { BatchSize = 4 });
         int[] text = GoldenArchitecture.Read(folder).InputIds;
-        int vocabulary = model.Config.Vocabulary;
+        int vocabulary = model.Config.Vocabulary, step = Sequences * vocabulary;
         KvCache[] alone = [.. Enumerable.Range(0, Sequences).Select(_ => model.NewCache(40 + Steps))];
         KvCache[] together = [.. Enumerable.Range(0, Sequences).Select(_ => model.NewCache(40 + Steps))];
-        float[] expected = new float[vocabulary], actual = new float[Sequences * vocabulary];
+        float[] expected = new float[Steps * step], actual = new float[Steps * step];
         for (int s = 0; s < Sequences; s++)
             foreach (KvCache cache in (KvCache[])[alone[s], together[s]])
-                model.Forward(text.AsSpan(s, 1 + 3 * s), cache, expected, LogitPositions.None);
-        for (int step = 0; step < Steps; step++)
+                model.Forward(text.AsSpan(s, 1 + 3 * s), cache, [], LogitPositions.None);
+        for (int i = 0; i < Steps; i++)
         {
-            int[] tokens = [.. Enumerable.Range(0, Sequences).Select(s => text[(7 * s + step) % text.Length])];
-            model.Forward(tokens, together, actual);
+            int[] tokens = [.. Enumerable.Range(0, Sequences).Select(s => text[(7 * s + i) % text.Length])];
+            model.Forward(tokens, together, actual.AsSpan(i * step, step));
             for (int s = 0; s < Sequences; s++)
             {
-                model.Forward(tokens.AsSpan(s, 1), alone[s], expected, LogitPositions.Last);
-                GoldenArchitectureTests.AssertClose(expected, actual.AsSpan(s * vocabulary, vocabulary), $"{Path.GetFileName(folder)}, sequence {s}, step {step}");
+                model.Forward(tokens.AsSpan(s, 1), alone[s], expected.AsSpan(i * step + s * vocabulary, vocabulary), LogitPositions.Last);
                 Assert.Equal(alone[s].Tokens.ToArray(), together[s].Tokens.ToArray());
             }
         }
         foreach (KvCache cache in alone.Concat(together)) cache.Dispose();
+        return (expected, actual);
     }
 
     [Fact]
