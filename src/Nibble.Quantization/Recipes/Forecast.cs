@@ -30,10 +30,7 @@ internal sealed class Forecaster(ModelConfig config, IReadOnlyList<SourceTensor>
     private (SourceTensor Tensor, PlannedTensor Planned)[] Quantized => [.. tensors.Zip(plan.Tensors).Where(t => t.Second.Format.Family != FormatFamily.Float)];
 
     /// <summary>Of nearest rounding.</summary>
-    public Forecast Nearest()
-    {
-        return new Forecast(SecondsOf(Quantized), NearestBytes);
-    }
+    public Forecast Nearest() => new(SecondsOf(Quantized), NearestBytes);
 
     /// <summary>What the process holds anyway, the rows on their way to the file, and the pages of the source that they are read from.</summary>
     private long NearestBytes => held + Compiled + Methods.Nearest.HeldBytes(plan.Tensors.Max(t => t.Bytes)) + Methods.Nearest.HeldBytes(tensors.Max(t => t.StoredBytes));
