@@ -24,6 +24,7 @@ public sealed class WeightHistogram
     private readonly Format _format;
     private readonly Dictionary<double, long> _levels = [];
     private readonly double[] _original = new double[Bins];
+    private readonly (double Sum, long Count)[] _codes;
     private long _weights;
 
     private WeightHistogram(TensorPair pair)
@@ -32,6 +33,7 @@ public sealed class WeightHistogram
         Weight first = pair.Model(0);
         _format = first.Format;
         ReadOnlySpan<sbyte> levels = _format.Levels;
+        _codes = new (double, long)[!HasScales && _format.Stride == 1 && _format.CodeCount <= MostLevels ? _format.CodeCount : 0];
         bool whole = HasScales && !levels.IsEmpty;
         // Half a step beyond the outermost levels; beyond that, weights were clipped and lie in the outermost bins.
         (From, To) = whole ? (levels[0] - 1.0, levels[^1] + 1.0) : HasScales ? (-129, 129) : (-1.1, 1.1);
@@ -54,6 +56,9 @@ public sealed class WeightHistogram
 
     /// <summary>The values that weights became, ascending; empty where there are too many to be drawn.</summary>
     public IReadOnlyList<Level> Levels { get; private set; } = [];
+
+    /// <summary>True if blocks have levels of their own, of which <see cref="Levels"/> are the means, code by code.</summary>
+    public bool LevelsAreMeans { get; private set; }
 
     private bool HasScales => _format.Group > 0;
 
@@ -79,15 +84,21 @@ public sealed class WeightHistogram
         int size = Math.Min(_format.BlockSize == 1 ? original.Length : _format.BlockSize, original.Length);
         float[] scales = new float[Math.Max(1, HasScales ? size / _format.Group : 1)], offsets = new float[scales.Length];
         var codes = new sbyte[size];
+        var chosen = new ushort[_codes.Length == 0 ? 0 : size];
         for (int at = 0, block = 0; at + size <= original.Length; at += size, block++)
         {
-            if (HasScales) _format.Unpack(stored.Slice(block * _format.BlockBytes, _format.BlockBytes), codes, scales, offsets);
+            ReadOnlySpan<byte> bytes = stored.Slice(block * _format.BlockBytes, _format.BlockBytes);
+            if (HasScales) _format.Unpack(bytes, codes, scales, offsets);
             else scales[0] = Math.Abs(TensorPrimitives.MaxMagnitude<float>(rounded.AsSpan(at, size)));
+            if (chosen.Length > 0) _format.ReadCodes(bytes, chosen);
             int group = size / scales.Length;
             for (int i = 0; i < size; i++)
             {
                 float scale = scales[i / group], offset = offsets[i / group];
-                if (scale != 0) Add((original[at + i] - offset) / (double)scale, HasScales ? codes[i] : rounded[at + i] / (double)scale);
+                if (scale == 0) continue;
+                double level = HasScales ? codes[i] : rounded[at + i] / (double)scale;
+                Add((original[at + i] - offset) / (double)scale, level);
+                if (chosen.Length > 0) _codes[chosen[i]] = (_codes[chosen[i]].Sum + level, _codes[chosen[i]].Count + 1);
             }
         }
     }
@@ -105,5 +116,8 @@ public sealed class WeightHistogram
         for (int i = 0; i < Bins; i++) _original[i] /= Math.Max(1, _weights);
         if (_levels.Count <= MostLevels && _format.Family != FormatFamily.Float)
             Levels = [.. _levels.OrderBy(l => l.Key).Select(l => new Level(l.Key, (double)l.Value / _weights))];
+        if (Levels.Count > 0 || _codes.Length == 0) return;
+        LevelsAreMeans = true;
+        Levels = [.. _codes.Where(c => c.Count > 0).Select(c => new Level(c.Sum / c.Count, (double)c.Count / _weights)).OrderBy(l => l.Value)];
     }
 }

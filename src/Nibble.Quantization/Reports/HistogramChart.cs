@@ -35,7 +35,8 @@ internal static class HistogramChart
             });
             markup.Text("figcaption", histogram.Levels.Count == 0
                 ? "The levels of this format lie too close to be drawn."
-                : string.Create(CultureInfo.InvariantCulture, $"{histogram.Levels.Count} levels in use; the fullest holds {100 * most:F1} % of the weights."));
+                : string.Create(CultureInfo.InvariantCulture, $"{histogram.Levels.Count} levels in use; the fullest holds {100 * most:F1} % of the weights.")
+                    + (histogram.LevelsAreMeans ? " Each group has levels of its own; they are drawn at their means." : ""));
         }, ("class", "histogram"));
     }
 }

@@ -42,6 +42,17 @@ public sealed class ReportCommandTests : IDisposable
         Assert.Equal(1, report.GetProperty("models")[1].GetProperty("tensors").EnumerateArray().Sum(t => t.GetProperty("blame").ValueKind == JsonValueKind.Number ? t.GetProperty("blame").GetDouble() : 0), 1e-9);
     }
 
+    [Fact]
+    public void Levels_that_differ_from_group_to_group_are_drawn_at_their_means()
+    {
+        string page = _folder.PathOf("page.html");
+        _ = CommandRun.Of("report", EmbeddedModel.Folder, Quantize("Log4", "log4"), "-o", page, "--context", "64", "--chunks", "1", "--tensor", "blk.0.ffn_down", "--json").Json;
+        XElement histogram = Parse(File.ReadAllText(page)).Descendants("section").Single(s => s.Attribute("id")!.Value == "histogram");
+        // A sign, seven magnitudes, and zero.
+        Assert.Contains("15 levels in use", histogram.Value, StringComparison.Ordinal);
+        Assert.Contains("drawn at their means", histogram.Value, StringComparison.Ordinal);
+    }
+
     [Theory, InlineData("eval"), InlineData("report")]
     public void A_model_with_a_weight_that_is_no_number_is_unusable(string verb)
     {
