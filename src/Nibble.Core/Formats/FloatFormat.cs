@@ -74,8 +74,18 @@ public sealed class FloatFormat : Format
         for (; i < row.Length; i++) bits[i] = (ushort)ToBFloat16(Vector256.Create(row[i]))[0];
     }
 
+    /// <summary>The floats that bfloat16 makes of others.</summary>
+    /// <param name="row">Any numbers.</param>
+    /// <param name="rounded">As many; may be the row itself.</param>
+    public static void RoundToBFloat16(ReadOnlySpan<float> row, Span<float> rounded)
+    {
+        int i = 0;
+        for (; i <= row.Length - 8; i += 8) (ToBFloat16(Vector256.Create(row.Slice(i, 8))) << 16).AsSingle().CopyTo(rounded[i..]);
+        for (; i < row.Length; i++) rounded[i] = (ToBFloat16(Vector256.Create(row[i])) << 16).AsSingle()[0];
+    }
+
     /// <summary>The upper half of each float's bits, rounded; NaN stays NaN, made quiet.</summary>
-    private static Vector256<uint> ToBFloat16(Vector256<float> weights)
+    public static Vector256<uint> ToBFloat16(Vector256<float> weights)
     {
         Vector256<uint> bits = weights.AsUInt32(), upper = bits >>> 16;
         Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + (upper & Vector256<uint>.One)) >>> 16;

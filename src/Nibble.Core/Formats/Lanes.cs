@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Nibble.Core.Formats;
 
-/// <summary>Lane conversions that several formats decode with.</summary>
+/// <summary>What several formats and kernels do with the lanes of vectors.</summary>
 internal static class Lanes
 {
     /// <summary>Sixteen bytes as two times eight floats, in order.</summary>
@@ -23,6 +23,15 @@ internal static class Lanes
             return (Avx2.ConvertToVector256Int32(bytes), Avx2.ConvertToVector256Int32(Vector128.Shuffle(bytes.AsUInt64(), Vector128.Create(1ul, 1ul)).AsByte()));
         Vector256<ushort> wide = Vector256.Create(Vector128.WidenLower(bytes), Vector128.WidenUpper(bytes));
         return (Vector256.WidenLower(wide).AsInt32(), Vector256.WidenUpper(wide).AsInt32());
+    }
+
+    /// <summary>The largest of eight numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Largest(Vector256<float> lanes)
+    {
+        Vector128<float> most = Vector128.Max(lanes.GetLower(), lanes.GetUpper());
+        most = Vector128.Max(most, Vector128.Shuffle(most, Vector128.Create(2, 3, 0, 1)));
+        return MathF.Max(most[0], most[1]);
     }
 }
 

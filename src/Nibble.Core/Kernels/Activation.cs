@@ -165,9 +165,7 @@ public sealed unsafe class Activation : IDisposable
         float* x = Floats + (nint)token * Columns, rounded = (float*)_rounded.Pointer + (nint)token * Columns;
         if (rounding.Bits == 16)
         {
-            var bytes = new byte[Columns * sizeof(ushort)];
-            FloatFormat.BF16.Encode(new ReadOnlySpan<float>(x, Columns), default, bytes);
-            FloatFormat.BF16.Decode(bytes, new Span<float>(rounded, Columns));
+            FloatFormat.RoundToBFloat16(new ReadOnlySpan<float>(x, Columns), new Span<float>(rounded, Columns));
             return;
         }
         bool perColumn = rounding.Grain == InputGrain.Channel;
@@ -198,9 +196,7 @@ public sealed unsafe class Activation : IDisposable
         Vector256<float> most = default;
         int i = 0;
         for (; i <= count - Vector256<float>.Count; i += Vector256<float>.Count) most = Vector256.Max(most, Vector256.Abs(Vector256.Load(x + i)));
-        Vector128<float> most4 = Vector128.Max(most.GetLower(), most.GetUpper());
-        most4 = Vector128.Max(most4, Vector128.Shuffle(most4, Vector128.Create(2, 3, 0, 1)));
-        float largest = MathF.Max(most4[0], most4[1]);
+        float largest = Lanes.Largest(most);
         for (; i < count; i++) largest = MathF.Max(largest, MathF.Abs(x[i]));
         return largest;
     }

@@ -200,7 +200,7 @@ public static unsafe partial class Attention
     {
         Vector256<float> lanes = Vector256.Create(largest), sum = default;
         for (int j = 0; j < KeyBlock; j += Vector256<float>.Count) lanes = Vector256.Max(lanes, Vector256.Load(scores + j));
-        float most = Largest(lanes);
+        float most = Formats.Lanes.Largest(lanes);
         if (most > largest)
         {
             float shrink = MathF.Exp(largest - most);
@@ -215,12 +215,5 @@ public static unsafe partial class Attention
             sum += weights;
         }
         total += Vector256.Sum(sum);
-    }
-
-    private static float Largest(Vector256<float> lanes)
-    {
-        Vector128<float> most = Vector128.Max(lanes.GetLower(), lanes.GetUpper());
-        most = Vector128.Max(most, Vector128.Shuffle(most, Vector128.Create(2, 3, 0, 1)));
-        return MathF.Max(most[0], most[1]);
     }
 }

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using System.Runtime.Intrinsics;
+using Nibble.Core.Formats;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
@@ -26,13 +27,6 @@ internal sealed unsafe class TokenPairs(PairPanel panel)
 
     /// <summary>[pairs, 6 columns].</summary>
     private uint* Columns(int group) => (uint*)_narrow.Pointer + (nint)group * _pairs * Group;
-
-    /// <summary>The bits of floats rounded to bfloat16, ties to even, which are then the upper halves.</summary>
-    internal static Vector256<uint> Upper(Vector256<float> numbers)
-    {
-        Vector256<uint> bits = numbers.AsUInt32();
-        return (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256<uint>.One)) & Vector256.Create(0xFFFF0000u);
-    }
 
     /// <param name="x">[tokens, columns].</param>
     public void Load(float* x, int tokens, int columns, WorkerPool pool)
@@ -65,7 +59,7 @@ internal sealed unsafe class TokenPairs(PairPanel panel)
                     Take(t, p, even);
                     Take(t + 1, p, odd);
                     for (int i = 0; i < Width; i += 8, target += 8)
-                        ((Upper(Vector256.Load(even + i)) >>> 16) | Upper(Vector256.Load(odd + i))).Store(target);
+                        (FloatFormat.ToBFloat16(Vector256.Load(even + i)) | (FloatFormat.ToBFloat16(Vector256.Load(odd + i)) << 16)).Store(target);
                 }
             }
         }

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using Nibble.Core.Formats;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
@@ -78,7 +79,7 @@ internal sealed unsafe class TokenPanels
                     var values = new Span<float>(panel, Width);
                     new ReadOnlySpan<float>(X + (nint)t * Panels.Columns + first, width).CopyTo(values);
                     values[width..].Clear();
-                    for (int half = 0; half < Width; half += 8) TokenPairs.Upper(Vector256.Load(panel + half)).AsSingle().Store(panel + half);
+                    FloatFormat.RoundToBFloat16(values, values);
                 }
             }
         }
