@@ -17,7 +17,7 @@ internal static class Processor
         ("SSE4.2", Sse42.IsSupported), ("AVX", Avx.IsSupported), ("AVX2", Avx2.IsSupported), ("FMA", Fma.IsSupported),
         ("BMI2", Bmi2.X64.IsSupported), ("AVX-VNNI", AvxVnni.IsSupported), ("AVX512F", Avx512F.IsSupported),
         ("AVX512BW", Avx512BW.IsSupported), ("AVX512DQ", Avx512DQ.IsSupported), ("AVX512VBMI", Avx512Vbmi.IsSupported),
-        ("AVX512-VNNI", WidePanel.IsInUse), ("AVX512-BF16", PairPanel.Instance is not null),
+        ("AVX512-VNNI", WideTile.IsInUse), ("AVX512-BF16", PairPanel.Instance is not null),
         ("GFNI", Gfni.IsSupported), ("NEON", AdvSimd.IsSupported), ("DOTPROD", Dp.IsSupported),
     ];
 
@@ -44,8 +44,8 @@ internal static class Processor
         Check("AVX2", (ebx & (1 << 5)) != 0, Avx2.IsSupported, "DOTNET_EnableAVX2", "x86-64-v3");
         Check("AVX-VNNI", (eax1 & (1 << 4)) != 0, AvxVnni.IsSupported, "DOTNET_EnableAVXVNNI", "x86-64-v3,avxvnni");
         // Where generated code has it for the products, what the runtime would do with it is too little to speak of.
-        Check("AVX-512", (ebx & (1 << 16)) != 0, Avx512F.IsSupported || WidePanel.IsInUse, "DOTNET_EnableAVX512", "x86-64-v4");
-        if (Avx512Vnni.IsSupported && !WidePanel.IsInUse)
+        Check("AVX-512", (ebx & (1 << 16)) != 0, Avx512F.IsSupported || WideTile.IsInUse, "DOTNET_EnableAVX512", "x86-64-v4");
+        if (Avx512Vnni.IsSupported && !WideTile.IsInUse)
             lines.Add("the processor has AVX512-VNNI, but this system lets no program write machine code: products are computed at 256 bits");
         return lines;
 

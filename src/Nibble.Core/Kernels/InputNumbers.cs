@@ -1,9 +1,8 @@
 namespace Nibble.Core.Kernels;
 
 /// <summary>
-/// What the integer kernels need of the inputs beside their codes, for each part of a chunk: the scale; the scale times the
-/// sum of codes times the bias of the weights, or what narrow sums start with; and the scale times the sum of codes (for
-/// offsets).
+/// What the integer kernels need of the inputs beside their codes, for each part of a chunk: the scale; the integer that the sum
+/// of products starts with, which makes of codes levels; and the sum of codes (for offsets and zero points).
 /// </summary>
 internal static unsafe class InputNumbers
 {
@@ -15,31 +14,37 @@ internal static unsafe class InputNumbers
     /// <param name="group">Tokens that a kernel takes at once.</param>
     /// <param name="parts">1 or 2 of a chunk.</param>
     /// <param name="bias">What must be added to a weight as the dot product sees it.</param>
+    /// <param name="scaled">Whether the sum of codes is multiplied by the scale.</param>
     /// <param name="target">Room for all of it.</param>
-    public static void Arrange(Activation x, int group, int parts, int bias, float* target)
+    public static void Arrange(Activation x, int group, int parts, int bias, bool scaled, float* target)
     {
-        int width = group * Kinds * parts;
-        for (int token = 0; token < (x.Tokens + group - 1) / group * group; token++)
+        nint numbers = (nint)x.Chunks * parts * Kinds * group;
+        for (int first = 0; first < x.Tokens; first += group, target += numbers) ArrangeGroup(x, first, group, parts, bias, scaled, target);
+    }
+
+    /// <summary>One group, from its first token on: [chunks, parts, kinds, tokens of the group].</summary>
+    public static void ArrangeGroup(Activation x, int first, int group, int parts, int bias, bool scaled, float* target)
+    {
+        for (int token = 0; token < group; token++)
         {
-            int source = Math.Min(token, x.Tokens - 1) * x.Chunks;
-            float* scales = x.Scales + source;
+            int source = Math.Min(first + token, x.Tokens - 1) * x.Chunks;
+            float* scales = x.Scales + source, at = target + token;
             int* sums = x.Sums + 2 * source;
-            float* at = target + (nint)(token / group) * x.Chunks * width + token % group;
             for (int c = 0; c < x.Chunks; c++)
                 for (int part = 0; part < parts; part++, at += group * Kinds)
                 {
-                    float sum = scales[c] * (parts == 1 ? sums[2 * c] + sums[2 * c + 1] : sums[2 * c + part]);
+                    int sum = parts == 1 ? sums[2 * c] + sums[2 * c + 1] : sums[2 * c + part];
                     at[0] = scales[c];
-                    at[group] = bias * sum;
-                    at[2 * group] = sum;
+                    *(int*)(at + group) = bias * sum;
+                    at[2 * group] = scaled ? scales[c] * sum : sum;
                 }
         }
     }
 
     /// <summary>The same for sums in 16-bit lanes: the second number is the bits of <see cref="IIntegerDot.Start"/>.</summary>
-    public static void ArrangeNarrow<TDot>(Activation x, int group, int parts, int level, float* target) where TDot : struct, IIntegerDot
+    public static void ArrangeNarrow<TDot>(Activation x, int group, int parts, int level, bool scaled, float* target) where TDot : struct, IIntegerDot
     {
-        Arrange(x, group, parts, 0, target);
+        Arrange(x, group, parts, 0, scaled, target);
         int width = group * Kinds * parts;
         for (int token = 0; token < (x.Tokens + group - 1) / group * group; token++)
         {

@@ -111,15 +111,14 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     public override void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        if (x.Tokens < PanelTokens)
+        if (WideTile(1) is not null)
         {
-            if (WideVector is not null) MultiplyWide(WideVector, w, x, y, fromTile, toTile);
-            else MultiplyVector(w, x, y, fromTile, toTile);
+            MultiplyWide(w, x, y, fromTile, toTile);
             return;
         }
-        if (WidePanel is not null)
+        if (x.Tokens < PanelTokens)
         {
-            MultiplyWide(WidePanel, w, x, y, fromTile, toTile);
+            MultiplyVector(w, x, y, fromTile, toTile);
             return;
         }
         var panel = new Panel(scratch, (x.Tokens + 3) & ~3, w.Chunks);
@@ -132,10 +131,12 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         }
     }
 
+    /// <summary>For groups of so many tokens. With one token zero points are taken from the integers, else they become offsets.</summary>
     private void ArrangeInputs(Activation x, int tokens, float* inputs)
     {
-        if (TDot.IsNarrow) InputNumbers.ArrangeNarrow<TDot>(x, tokens, Groups, _zero, inputs);
-        else InputNumbers.Arrange(x, tokens, Groups, _zero + TDot.Bias, inputs);
+        bool scaled = tokens > 1 || !TShape.HasZeroPoints;
+        if (TDot.IsNarrow) InputNumbers.ArrangeNarrow<TDot>(x, tokens, Groups, _zero, scaled, inputs);
+        else InputNumbers.Arrange(x, tokens, Groups, _zero + TDot.Bias, scaled, inputs);
     }
 
     /// <summary>Writes a tile's sums, the given numbers apart from token to token.</summary>
@@ -149,7 +150,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     /// <summary>What the sums of a group begin with.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Start(float* number) => TDot.IsNarrow ? Vector256.Create(*(int*)number) : Vector256<int>.Zero;
+    private static Vector256<int> Start(float* number) => Vector256.Create(*(int*)number);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<sbyte> Broadcast(sbyte* x) => Vector256.Create(*(int*)x).AsSByte();

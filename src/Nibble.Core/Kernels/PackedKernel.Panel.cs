@@ -177,20 +177,18 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         AddSum(b3, scale, input + 3, y + 56);
     }
 
-    /// <summary>y += scale (xScale dot + bias), the input's numbers being four tokens apart; narrow sums have no bias left.</summary>
+    /// <summary>y += scale xScale dot.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddSum(Vector256<int> dot, Vector256<float> scale, float* input, float* y)
     {
         var xScale = Vector256.Create(input[0]);
-        Vector256<float> sum;
-        if (SumsRuns)
-            sum = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(TDot.Widen(dot, scale.AsInt16())), xScale, Vector256.Load(y));
-        else if (TDot.IsNarrow)
-            sum = Vector256.FusedMultiplyAdd(
-                Vector256.ConvertToSingle(TDot.Widen(dot, Vector256<short>.One)) * xScale, scale, Vector256.Load(y));
+        Vector256<float> sum = Vector256.Load(y);
+        if (SumsRuns) sum = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(TDot.Widen(dot, scale.AsInt16())), xScale, sum);
         else
-            sum = Vector256.FusedMultiplyAdd(
-                Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), xScale, Vector256.Create(input[4])), scale, Vector256.Load(y));
+        {
+            if (TDot.IsNarrow) dot = TDot.Widen(dot, Vector256<short>.One);
+            sum = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot) * xScale, scale, sum);
+        }
         sum.Store(y);
     }
 

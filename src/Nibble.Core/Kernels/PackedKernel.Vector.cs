@@ -86,11 +86,9 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             y = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(TDot.Widen(dot, UnitByte.LoadPairs(numbers))), scale, y);
         else
         {
-            Vector256<float> sum = TDot.IsNarrow
-                ? Vector256.ConvertToSingle(TDot.Widen(dot, Vector256<short>.One)) * scale
-                : Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dot), scale, Vector256.Create(input[1]));
+            Vector256<float> sum = Vector256.ConvertToSingle(TDot.IsNarrow ? TDot.Widen(dot, Vector256<short>.One) : dot);
             if (TShape.HasZeroPoints) sum -= UnitByte.Load(offsets) * Vector256.Create(input[2]);
-            y = Vector256.FusedMultiplyAdd(sum, TNumber.Load(numbers), y);
+            y = Vector256.FusedMultiplyAdd(sum * TNumber.Load(numbers), scale, y);
         }
         if (TShape.HasOffsets && !TShape.HasZeroPoints)
             yOffset = Vector256.FusedMultiplyAdd(TNumber.Load(offsets), Vector256.Create(input[2]), yOffset);

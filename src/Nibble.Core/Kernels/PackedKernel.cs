@@ -24,11 +24,8 @@ public abstract unsafe class PackedKernel
     /// <summary>Scales a row has in a chunk: 1 or 2.</summary>
     public abstract int Parts { get; }
 
-    /// <summary>The generated code that takes the products with many tokens; null where there is none.</summary>
-    internal WidePanel? WidePanel { get; set; }
-
-    /// <summary>The generated code that takes the products with one token; null where there is none.</summary>
-    internal WideVector? WideVector { get; set; }
+    /// <summary>The generated code that takes the products with so many tokens; null where there is none.</summary>
+    internal Func<int, WideTile?> WideTile { get; set; } = static _ => null;
 
     /// <summary>How a chunk lies in memory.</summary>
     internal abstract PackedShape Shape { get; }
@@ -50,8 +47,7 @@ public abstract unsafe class PackedKernel
     {
         PackedKernel kernel =
             VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
-        kernel.WidePanel = WidePanel.For(kernel.Parts, format.HasOffsets);
-        kernel.WideVector = WideVector.For(kernel.Shape);
+        kernel.WideTile = tokens => Generated.WideTile.For(kernel.Shape, tokens);
         return kernel;
     }
 

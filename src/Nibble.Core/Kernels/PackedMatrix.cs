@@ -41,7 +41,10 @@ public sealed unsafe class PackedMatrix
     public nint TileBytes { get; }
     public long Bytes => (long)TileBytes * Tiles;
 
-    /// <summary>A tile; where tiles are made when asked for, it is the calling thread's until it asks for the next but one.</summary>
+    /// <summary>True if tiles are made whenever they are asked for.</summary>
+    public bool IsStreamed => _streamed is not null;
+
+    /// <summary>A tile; where <see cref="IsStreamed"/>, it is the calling thread's until it asks for the next but one.</summary>
     public byte* Tile(int tile)
     {
         if (_buffer is not null) return _buffer.Pointer + tile * TileBytes;

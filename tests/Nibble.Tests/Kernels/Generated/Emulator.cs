@@ -23,28 +23,18 @@ internal sealed unsafe class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_panel, t_vector, t_pairs, t_levels;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_levels;
 
-    /// <summary>The generated panel, emulated: good for calls from this thread, until the next is asked for.</summary>
+    /// <summary>The generated product with few tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
-    public static WidePanel Panel(int parts, bool hasOffsets, bool windows = false)
+    public static WideTile Tile(PackedShape shape, int tokens, bool windows = false)
     {
-        t_panel = (Decode(WidePanelCode.Assemble(parts, hasOffsets, windows)), windows);
-        return new WidePanel((nint)(delegate* unmanaged<WidePanel.Arguments*, void>)&CallPanel);
+        t_tile = (Decode(WideTileCode.Assemble(shape, tokens, windows)), windows);
+        return new WideTile((nint)(delegate* unmanaged<WideTile.Arguments*, void>)&CallTile);
     }
 
     [UnmanagedCallersOnly]
-    private static void CallPanel(WidePanel.Arguments* arguments) => Call(t_panel, arguments);
-
-    /// <summary>The generated product with one token, emulated: good for calls from this thread, until the next is asked for.</summary>
-    public static WideVector Vector(PackedShape shape, bool windows = false)
-    {
-        t_vector = (Decode(WideVectorCode.Assemble(shape, windows)), windows);
-        return new WideVector((nint)(delegate* unmanaged<WideVector.Arguments*, void>)&CallVector);
-    }
-
-    [UnmanagedCallersOnly]
-    private static void CallVector(WideVector.Arguments* arguments) => Call(t_vector, arguments);
+    private static void CallTile(WideTile.Arguments* arguments) => Call(t_tile, arguments);
 
     /// <summary>The generated product of pairs, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static PairPanel Pairs(bool windows = false)
@@ -167,6 +157,7 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vpmaddubsw => Pair(a[lane], b[lane]) & 0xFFFF | Pair(a[lane] >> 16, b[lane] >> 16) << 16,
                 Mnemonic.Vpdpwssd => target[lane] + (uint)((short)a[lane] * (short)b[lane] + (short)(a[lane] >> 16) * (short)(b[lane] >> 16)),
                 Mnemonic.Vcvtdq2ps => Bits((int)b[lane]),
+                Mnemonic.Vfnmadd231ps => Bits(MathF.FusedMultiplyAdd(-Float(a[lane]), Float(b[lane]), Float(target[lane]))),
                 Mnemonic.Vfmadd213ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(target[lane]), Float(b[lane]))),
                 Mnemonic.Vfmadd231ps => Bits(MathF.FusedMultiplyAdd(Float(a[lane]), Float(b[lane]), Float(target[lane]))),
                 _ => throw new NotSupportedException($"{i}"),

@@ -1,0 +1,289 @@
+using System.Runtime.InteropServices;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Nibble.Core.Kernels.Generated;
+
+/// <summary>The machine code of <see cref="WideTile"/>.</summary>
+/// <remarks>32-bit lane r of a step's register is row r, byte k of it column 4 * step + k.</remarks>
+internal sealed class WideTileCode
+{
+    private const int Line = 64;
+
+    // vpternlogd's truth table of a or (b and c).
+    private const byte OrMasked = 0xF8;
+
+    // rcx or rdi brings the arguments; rcx counts chunks then, s_left those of the stretch.
+    private static readonly AssemblerRegister64 s_tile = rax, s_x = rdx, s_inputs = r8, s_sums = r9, s_left = r10, s_units = r11;
+
+    // Three rows from each of three addresses. A callee gives these registers back.
+    private static readonly AssemblerRegister64 s_stride = rbx, s_x3 = rsi, s_x6 = rdi;
+
+    // Those that both calling conventions let a callee change, then those that Windows wants back.
+    private static readonly AssemblerRegisterZMM[] s_zmm =
+    [
+        zmm0, zmm1, zmm2, zmm3, zmm4, zmm5, zmm16, zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23, zmm24, zmm25, zmm26, zmm27, zmm28,
+        zmm29, zmm30, zmm31, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13, zmm14, zmm15,
+    ];
+    private const int Free = 22, SavedBytes = 16;
+
+    private static readonly AssemblerRegisterXMM[] s_saved = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
+
+    private static readonly AssemblerRegisterZMM s_codes = s_zmm[0], s_high = s_zmm[1], s_number = s_zmm[2];
+    private static readonly AssemblerRegisterZMM s_lowMask = s_zmm[3], s_highMask = s_zmm[4], s_table = s_zmm[5];
+    private const int FirstSum = 6;
+
+    private readonly Assembler _ = new(64);
+    private readonly PackedShape _shape;
+    private readonly int _tokens;
+    private readonly bool _windows;
+
+    private WideTileCode(PackedShape shape, int tokens, bool windows) => (_shape, _tokens, _windows) = (shape, tokens, windows);
+
+    /// <param name="shape">How the chunks lie in memory.</param>
+    /// <param name="tokens">1 to <see cref="MaxTokens"/>.</param>
+    /// <param name="windows">Whether it is called as Windows calls functions, else as other systems do.</param>
+    public static byte[] Assemble(PackedShape shape, int tokens, bool windows)
+    {
+        var code = new WideTileCode(shape, tokens, windows);
+        code.Write();
+        return code._.ToBytes();
+    }
+
+    /// <summary>The most tokens of a layout whose sums fit the registers.</summary>
+    public static int MaxTokens(PackedShape shape) => Math.Min(8, (s_zmm.Length - FirstSum) / new WideTileCode(shape, 1, false).TokenRegisters);
+
+    /// <summary>Bits a code in the lower of its two pieces, or all of them.</summary>
+    private int LowBits => _shape.CodeBits switch { 2 or 3 => 2, 8 => 8, _ => 4 };
+
+    /// <summary>Bits a code in the upper piece.</summary>
+    private int HighBits => _shape.CodeBits - LowBits;
+
+    /// <summary>True if offsets have sums of their own.</summary>
+    private bool SumsOffsets => _shape is { HasOffsets: true, HasZeroPoints: false };
+
+    /// <summary>Vector registers of a token: a sum, dot products of each part, perhaps a sum of offsets.</summary>
+    private int TokenRegisters => 1 + _shape.Parts + (SumsOffsets ? 1 : 0);
+
+    /// <summary>Vector registers to save: none where the free ones are enough.</summary>
+    private int Saved => _windows && FirstSum + TokenRegisters * _tokens > Free ? s_saved.Length : 0;
+
+    private void Write()
+    {
+        Enter();
+        Label stretch = _.CreateLabel(), chunk = _.CreateLabel();
+        _.Label(ref stretch);
+        BeginStretch();
+        _.Label(ref chunk);
+        for (int at = 0; at < _shape.ChunkBytes; at += Line) _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
+        for (int part = 0; part < _shape.Parts; part++)
+        {
+            SumProducts(part);
+            AddToSums(part);
+        }
+        _.add(s_tile, _shape.ChunkBytes);
+        _.add(s_x, Activation.Chunk);
+        if (_tokens > 3) _.add(s_x3, Activation.Chunk);
+        if (_tokens > 6) _.add(s_x6, Activation.Chunk);
+        _.add(s_inputs, _shape.Parts * InputNumbers.Kinds * _tokens * sizeof(float));
+        _.dec(s_left);
+        _.jne(chunk);
+        EndStretch();
+        _.cmp(rcx, 0);
+        _.jne(stretch);
+        Leave();
+    }
+
+    private void Enter()
+    {
+        if (_tokens > 1)
+        {
+            _.push(rbx);
+            _.push(rsi);
+            _.push(rdi);
+        }
+        if (!_windows) _.mov(rcx, rdi);
+        if (Saved > 0) _.sub(rsp, Saved * SavedBytes);
+        for (int i = 0; i < Saved; i++) _.vmovups(__[rsp + i * SavedBytes], s_saved[i]);
+        FillMasks();
+        if (_shape.IsTable)
+        {
+            _.mov(rax, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Table))]);
+            _.vbroadcasti32x4(s_table, __xmmword_ptr[rax]);
+        }
+        _.mov(s_tile, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Tile))]);
+        _.mov(s_x, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.X))]);
+        _.mov(s_inputs, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Inputs))]);
+        _.mov(s_sums, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Sums))]);
+        if (_tokens > 1) _.mov(s_stride, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Stride))]);
+        _.mov(rcx, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Chunks))]);
+        if (_tokens > 3) AddThreeRows(s_x3, s_x);
+        if (_tokens > 6) AddThreeRows(s_x6, s_x3);
+
+        void AddThreeRows(AssemblerRegister64 target, AssemblerRegister64 from)
+        {
+            _.lea(target, __[from + s_stride * 2]);
+            _.add(target, s_stride);
+        }
+    }
+
+    private void Leave()
+    {
+        _.vzeroupper();
+        for (int i = 0; i < Saved; i++) _.vmovups(s_saved[i], __[rsp + i * SavedBytes]);
+        if (Saved > 0) _.add(rsp, Saved * SavedBytes);
+        if (_tokens > 1)
+        {
+            _.pop(rdi);
+            _.pop(rsi);
+            _.pop(rbx);
+        }
+        _.ret();
+    }
+
+    private void FillMasks()
+    {
+        if (LowBits < 8) Fill(s_lowMask, (1 << LowBits) - 1);
+        if (HighBits > 0) Fill(s_highMask, ((1 << HighBits) - 1) << LowBits);
+
+        void Fill(AssemblerRegisterZMM mask, int value)
+        {
+            _.mov(eax, value * 0x01010101);
+            _.vpbroadcastd(mask, eax);
+        }
+    }
+
+    private void BeginStretch()
+    {
+        _.mov(r10d, PackedKernel.StretchChunks);
+        _.cmp(rcx, s_left);
+        _.cmovl(s_left, rcx);
+        _.sub(rcx, s_left);
+        if (_shape.HasUnits)
+        {
+            _.mov(s_units, s_tile);
+            _.add(s_tile, _shape.UnitsBytes);
+        }
+        for (int token = 0; token < _tokens; token++)
+        {
+            Clear(Sum(token));
+            if (SumsOffsets) Clear(OffsetSum(token));
+        }
+    }
+
+    private void EndStretch()
+    {
+        for (int token = 0; token < _tokens; token++)
+        {
+            AssemblerRegisterZMM sum = Sum(token);
+            if (_shape.HasUnits) _.vmulps(sum, sum, __[s_units]);
+            if (_shape.HasUnits && SumsOffsets) _.vmulps(OffsetSum(token), OffsetSum(token), __[s_units + 64]);
+            if (SumsOffsets) _.vaddps(sum, sum, OffsetSum(token));
+            _.vaddps(sum, sum, __[s_sums + token * Line]);
+            _.vmovups(__[s_sums + token * Line], sum);
+        }
+    }
+
+    private void SumProducts(int part)
+    {
+        for (int token = 0; token < _tokens; token++) _.vpbroadcastd(Dot(part, token), __dword_ptr[s_inputs + Input(part, 1, token)]);
+        int steps = 8 / _shape.Parts;
+        for (int step = part * steps; step < (part + 1) * steps; step++)
+        {
+            Unpack(step);
+            for (int token = 0; token < _tokens; token++) _.vpdpbusd(Dot(part, token), s_codes, X(token, step * 4));
+        }
+    }
+
+    /// <summary>The codes of a step, a byte each, to <see cref="s_codes"/>: as the step of the layout in <see cref="ICodeLayout"/>.</summary>
+    private void Unpack(int step)
+    {
+        if (LowBits == 8)
+        {
+            _.vmovups(s_codes, Codes(step));
+            return;
+        }
+        (int piece, int from) = LowBits == 4 ? (step & 3, step < 4 ? 0 : 4) : (step >> 2, 2 * (step & 3));
+        if (from == 0) _.vpandd(s_codes, s_lowMask, Codes(piece));
+        else
+        {
+            _.vpsrlw(s_codes, Codes(piece), (byte)from);
+            _.vpandd(s_codes, s_codes, s_lowMask);
+        }
+        if (HighBits > 0)
+        {
+            // One plane of 8 single bits, or two of 4 times two bits. Lanes have 16 bits: what crosses a byte is masked away.
+            (int plane, int at) = HighBits == 1 ? (0, step) : (step >> 2, 2 * (step & 3));
+            AssemblerMemoryOperand bits = Codes(LowBits + plane);
+            if (at > LowBits) _.vpsrlw(s_high, bits, (byte)(at - LowBits));
+            else if (at < LowBits) _.vpsllw(s_high, bits, (byte)(LowBits - at));
+            if (at == LowBits) _.vpternlogd(s_codes, s_highMask, bits, OrMasked);
+            else _.vpternlogd(s_codes, s_highMask, s_high, OrMasked);
+        }
+        if (_shape.IsTable) _.vpshufb(s_codes, s_table, s_codes);
+    }
+
+    /// <summary>
+    /// The part's dot products times its scales, to the first part's; at the chunk's end sum += xScale dot. Offsets are multiplied by
+    /// the input's sum, zero points taken from the dot products.
+    /// </summary>
+    private void AddToSums(int part)
+    {
+        AssemblerRegisterZMM offset = s_codes, first;
+        LoadNumber(s_number, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
+        if (_shape.HasZeroPoints) LoadNumber(offset, _shape.NumbersBytes + part * PackedMatrix.TileRows, 1);
+        else if (SumsOffsets) LoadNumber(offset, _shape.NumbersBytes + part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
+        for (int token = 0; token < _tokens; token++)
+        {
+            AssemblerRegisterZMM dot = Dot(part, token);
+            _.vcvtdq2ps(dot, dot);
+            if (_shape.HasZeroPoints) _.vfnmadd231ps(dot, offset, __dword_bcst[s_inputs + Input(part, 2, token)]);
+            if (SumsOffsets) _.vfmadd231ps(OffsetSum(token), offset, __dword_bcst[s_inputs + Input(part, 2, token)]);
+            if (part == 0) _.vmulps(first = dot, dot, s_number);
+            else _.vfmadd231ps(first = Dot(0, token), dot, s_number);
+            if (part == _shape.Parts - 1) _.vfmadd231ps(Sum(token), first, __dword_bcst[s_inputs + Input(part, 0, token)]);
+        }
+    }
+
+    /// <summary>16 scales, offsets or zero points of so many bytes as floats.</summary>
+    private void LoadNumber(AssemblerRegisterZMM target, int at, int bytes)
+    {
+        switch (bytes)
+        {
+            case 4: _.vmovups(target, __[s_tile + at]); break;
+            case 2: _.vcvtph2ps(target, __ymmword_ptr[s_tile + at]); break;
+            default:
+                _.vpmovsxbd(target, __xmmword_ptr[s_tile + at]);
+                _.vcvtdq2ps(target, target);
+                break;
+        }
+    }
+
+    private static AssemblerRegisterZMM Sum(int token) => s_zmm[FirstSum + token];
+
+    private AssemblerRegisterZMM Dot(int part, int token) => s_zmm[FirstSum + (1 + part) * _tokens + token];
+
+    private AssemblerRegisterZMM OffsetSum(int token) => s_zmm[FirstSum + (1 + _shape.Parts) * _tokens + token];
+
+    /// <summary>Where a number of a token is.</summary>
+    private int Input(int part, int kind, int token) => ((part * InputNumbers.Kinds + kind) * _tokens + token) * sizeof(float);
+
+    /// <summary>64 bytes of the chunk's codes.</summary>
+    private AssemblerMemoryOperand Codes(int piece) => __[s_tile + _shape.CodesAt + piece * Line];
+
+    /// <summary>Four columns of a token, in every lane.</summary>
+    private static AssemblerMemoryOperand X(int token, int at)
+    {
+        AssemblerRegister64 row = (token / 3) switch { 0 => s_x, 1 => s_x3, _ => s_x6 };
+        return (token % 3) switch
+        {
+            0 => __dword_bcst[row + at],
+            1 => __dword_bcst[row + s_stride + at],
+            _ => __dword_bcst[row + s_stride * 2 + at],
+        };
+    }
+
+    private void Clear(AssemblerRegisterZMM register) => _.vpxord(register, register, register);
+
+    private static int Offset(string field) => (int)Marshal.OffsetOf<WideTile.Arguments>(field);
+}
