@@ -22,8 +22,10 @@ public sealed unsafe class Activation : IDisposable
     private readonly GrowingBuffer _codes = new();
     private readonly GrowingBuffer _scales = new();
     private readonly GrowingBuffer _sums = new();
+    private readonly GrowingBuffer _numbers = new();
     private readonly GrowingBuffer _rounded = new();
     private InputRounding? _codesOf, _roundedOf;
+    private InputGroups _numbersOf;
     private Activation? _rotated;
     private ColumnRotation? _rotatedBy;
 
@@ -60,6 +62,7 @@ public sealed unsafe class Activation : IDisposable
     public void Changed()
     {
         _codesOf = _roundedOf = null;
+        _numbersOf = default;
         _rotatedBy = null;
     }
 
@@ -102,6 +105,32 @@ public sealed unsafe class Activation : IDisposable
         _sums.Reserve((nint)Tokens * Chunks * 2 * sizeof(int));
         Run(new RoundJob { X = this, Rounding = rounding, Codes = true }, pool);
         _codesOf = rounding;
+        _numbersOf = default;
+    }
+
+    /// <summary>What the generated kernels need beside the codes: [groups, chunks, parts, kinds, tokens of the group]. Valid after <see cref="MakeNumbers"/>.</summary>
+    internal float* Numbers => (float*)_numbers.Pointer;
+
+    /// <summary>Arranges the numbers that belong to the codes, if they are not so already: weights that share an input share them.</summary>
+    internal void MakeNumbers(WorkerPool pool, InputGroups groups)
+    {
+        if (_numbersOf == groups) return;
+        _numbers.Reserve(groups.Count * groups.Numbers(Chunks) * sizeof(float));
+        Run(new NumbersJob { X = this, Groups = groups }, pool);
+        _numbersOf = groups;
+    }
+
+    private struct NumbersJob : IParallelJob
+    {
+        public Activation X;
+        public InputGroups Groups;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Groups.Count, worker, workers);
+            for (int g = from; g < to; g++)
+                InputNumbers.ArrangeGroup(X, Groups.First(g), Groups.Size, Groups.Parts, Groups.Bias, Groups.Scaled, X.Numbers + g * Groups.Numbers(X.Chunks));
+        }
     }
 
     /// <summary>The floats as a rounding leaves them, [tokens, columns]: made once, for products in float32.</summary>
@@ -223,6 +252,7 @@ public sealed unsafe class Activation : IDisposable
         _codes.Dispose();
         _scales.Dispose();
         _sums.Dispose();
+        _numbers.Dispose();
         _rounded.Dispose();
         _rotated?.Dispose();
     }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
@@ -38,11 +39,11 @@ public static unsafe partial class Attention
                 {
                     var rows = new RowGroup(firstGroup, g, size, width);
                     new Span<float>(scores, count * GroupRows).Clear();
-                    AddProducts(keys, size, 1, count, rows.Queries, size, scores);
+                    AddProducts(WideProducts.Instance, keys, size, 1, count, rows.Queries, size, scores);
                     Cap(new Span<float>(scores, count * GroupRows));
                     if (partial) Hide(scores, heads, firstToken, tokens, g, from, count);
                     WeighRows(scores, count, rows, width);
-                    AddProducts(values, 1, valuesInKeys ? size : width, width, scores, count, rows.Sums);
+                    AddProducts(WideProducts.Instance, values, 1, valuesInKeys ? size : width, width, scores, count, rows.Sums);
                 }
             }
             for (int r = 0; r < heads * tokens; r++) StoreSums(firstHead + r % heads, firstToken + r / heads, r % GroupRows, new RowGroup(firstGroup, r / GroupRows, size, width));
@@ -153,7 +154,8 @@ public static unsafe partial class Attention
     }
 
     /// <summary>sums[m, rows] += Σ over k of a[m * apart + k * along] b[k, rows].</summary>
-    private static void AddProducts(float* a, nint apart, nint along, int numbers, float* b, int count, float* sums)
+    /// <param name="wide">The generated code that takes eight numbers at a time, if there is any.</param>
+    internal static void AddProducts(WideProducts? wide, float* a, nint apart, nint along, int numbers, float* b, int count, float* sums)
     {
         // A sum of thousands of numbers would lose digits; it is made of shorter ones.
         const int Longest = 256;
@@ -161,6 +163,21 @@ public static unsafe partial class Attention
         {
             int next = Math.Min(Longest, count - done), m = 0;
             float* from = a + done * along, rows = b + done * GroupRows;
+            if (wide is not null && numbers >= WideProducts.Numbers)
+            {
+                var arguments = new WideProducts.Arguments
+                {
+                    A = from,
+                    Apart = apart * sizeof(float),
+                    Along = along * sizeof(float),
+                    B = rows,
+                    Count = next,
+                    Sums = sums,
+                    Groups = numbers / WideProducts.Numbers,
+                };
+                wide.Add(ref arguments);
+                m = numbers / WideProducts.Numbers * WideProducts.Numbers;
+            }
             for (; m <= numbers - 4; m += 4) AddFour(from + m * apart, apart, along, rows, next, sums + m * GroupRows);
             for (; m < numbers; m++) AddOne(from + m * apart, along, rows, next, sums + m * GroupRows);
         }

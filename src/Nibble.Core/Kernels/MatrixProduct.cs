@@ -42,6 +42,7 @@ public static unsafe class MatrixProduct
         {
             x.MakeCodes(pool, rounding);
             var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
+            packed.Matrix.Kernel.Prepare(x, pool);
             pool.Run(ref packed);
         }
         else if (x.Tokens == 1 && LevelMatrix.CanPack(weight) && integers)

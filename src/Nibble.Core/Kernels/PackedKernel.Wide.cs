@@ -1,6 +1,7 @@
 using System.Runtime.Intrinsics;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
+using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
 
@@ -11,36 +12,44 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>Bytes of the tiles that all tokens meet before the next ones: what the second cache holds beside the inputs.</summary>
     private const int BlockBytes = 256 << 10;
 
+    public override void Prepare(Activation x, WorkerPool pool)
+    {
+        if (WideTile(1) is not null) x.MakeNumbers(pool, WideGroups(x.Tokens));
+    }
+
+    /// <summary>Groups of equal size, as large as the registers allow.</summary>
+    private InputGroups WideGroups(int tokens)
+    {
+        int most = WideTileCode.MaxTokens(Shape), groups = (tokens + most - 1) / most;
+        return new(tokens, (tokens + groups - 1) / groups, TShape.Parts, _zero, Scaled: !TShape.HasZeroPoints);
+    }
+
     private void MultiplyWide(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {
-        int most = WideTileCode.MaxTokens(Shape), groups = (x.Tokens + most - 1) / most, size = (x.Tokens + groups - 1) / groups;
-        WideTile wide = WideTile(size) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not");
         const int TileRows = PackedMatrix.TileRows;
-        int numbers = w.Chunks * TShape.Parts * InputNumbers.Kinds * size;
+        InputGroups groups = WideGroups(x.Tokens);
+        WideTile wide = WideTile(groups.Size) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not");
         GrowingBuffer scratch = t_scratch!;
-        scratch.Reserve((groups * (nint)numbers + size * TileRows) * sizeof(float));
-        float* inputs = (float*)scratch.Pointer, sums = inputs + groups * (nint)numbers;
-        // The last group begins early enough to be as large as the others.
-        int First(int group) => Math.Min(group * size, x.Tokens - size);
-        for (int g = 0; g < groups; g++) InputNumbers.ArrangeGroup(x, First(g), size, TShape.Parts, _zero, !TShape.HasZeroPoints, inputs + g * (nint)numbers);
+        scratch.Reserve(groups.Size * TileRows * sizeof(float));
         Vector128<byte> table = _table.GetLower();
-        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table, Sums = sums };
+        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table, Sums = (float*)scratch.Pointer };
         int block = w.IsStreamed ? 1 : (int)Math.Max(1, BlockBytes / w.TileBytes);
         byte** tiles = stackalloc byte*[block];
         for (int from = fromTile; from < toTile; from += block)
         {
             int count = Math.Min(block, toTile - from);
             for (int i = 0; i < count; i++) tiles[i] = w.Tile(from + i);
-            for (int g = 0; g < groups; g++)
+            for (int g = 0; g < groups.Count; g++)
             {
-                arguments.X = x.Codes + First(g) * arguments.Stride;
-                arguments.Inputs = inputs + g * (nint)numbers;
+                int first = groups.First(g);
+                arguments.X = x.Codes + first * arguments.Stride;
+                arguments.Inputs = x.Numbers + g * groups.Numbers(w.Chunks);
                 for (int i = 0; i < count; i++)
                 {
                     arguments.Tile = tiles[i];
-                    new Span<float>(sums, size * TileRows).Clear();
+                    new Span<float>(arguments.Sums, groups.Size * TileRows).Clear();
                     wide.Multiply(ref arguments);
-                    Store(sums, TileRows, size, w, y + First(g) * (nint)w.Rows, from + i);
+                    Store(arguments.Sums, TileRows, groups.Size, w, y + first * (nint)w.Rows, from + i);
                 }
             }
         }

@@ -1,5 +1,6 @@
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels.Generated;
+using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
 
@@ -38,6 +39,9 @@ public abstract unsafe class PackedKernel
     /// <param name="run"><see cref="RunBytes"/> bytes.</param>
     public abstract void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run);
+
+    /// <summary>Makes of an input with codes what all workers read of it: once before <see cref="Multiply"/>, by one thread.</summary>
+    public abstract void Prepare(Activation x, WorkerPool pool);
 
     /// <summary>Writes columns [16 fromTile, 16 toTile) of y = x Wᵀ, y being [tokens, rows].</summary>
     public abstract void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile);

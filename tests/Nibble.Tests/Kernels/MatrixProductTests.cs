@@ -57,6 +57,7 @@ public sealed unsafe class MatrixProductTests
             problem.X.MakeCodes(pool);
             float[] y = new float[c.Rows], packed = new float[c.Rows];
             PackedMatrix matrix = PackedMatrix.Pack(problem.Weight, pool);
+            matrix.Kernel.Prepare(problem.X, pool);
             fixed (float* p = y, q = packed)
             {
                 TrellisKernel.Multiply(problem.Weight, problem.X, p, 0, c.Rows);
@@ -109,6 +110,7 @@ public sealed unsafe class MatrixProductTests
     {
         PackedMatrix packed = PackedMatrix.Pack(problem.Weight, pool, kernel);
         var y = new float[problem.Case.Tokens * problem.Case.Rows];
+        kernel.Prepare(problem.X, pool);
         fixed (float* p = y) kernel.Multiply(packed, problem.X, p, 0, packed.Tiles);
         problem.Check(y, packed: true, $"{name}, {problem.Case}");
         return y;

@@ -23,7 +23,7 @@ internal sealed unsafe class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_levels;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_levels, t_products;
 
     /// <summary>The generated product with few tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -55,6 +55,16 @@ internal sealed unsafe class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallLevels(WideLevels.Arguments* arguments) => Call(t_levels, arguments);
+
+    /// <summary>The generated products of attention, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static WideProducts Products(bool windows = false)
+    {
+        t_products = (Decode(WideProductsCode.Assemble(windows)), windows);
+        return new WideProducts((nint)(delegate* unmanaged<WideProducts.Arguments*, void>)&CallProducts);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallProducts(WideProducts.Arguments* arguments) => Call(t_products, arguments);
 
     /// <summary>The instruction that starts at each byte of the code.</summary>
     private static Instruction[] Decode(byte[] code)
@@ -97,6 +107,7 @@ internal sealed unsafe class Emulator
         {
             case Mnemonic.Push: Set(Register.RSP, Get(Register.RSP) - 8); *(ulong*)Get(Register.RSP) = Get(i.Op0Register); break;
             case Mnemonic.Pop: Set(i.Op0Register, *(ulong*)Get(Register.RSP)); Set(Register.RSP, Get(Register.RSP) + 8); break;
+            case Mnemonic.Mov when i.Op0Kind == OpKind.Memory: *(ulong*)Address(i) = Get(i.Op1Register); break;
             case Mnemonic.Mov: Set(i.Op0Register, i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Second(i)); break;
             case Mnemonic.Movzx: Set(i.Op0Register, *(byte*)Address(i)); break;
             case Mnemonic.Shl: Set(i.Op0Register, Get(i.Op0Register) << i.Immediate8); break;

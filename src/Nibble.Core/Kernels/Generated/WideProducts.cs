@@ -1,0 +1,62 @@
+namespace Nibble.Core.Kernels.Generated;
+
+/// <summary>
+/// The inner product of attention over many rows at 512 bits: eight numbers at a time with a line of 16 rows. Generated at run time,
+/// for what is compiled ahead of time is compiled for processors of 256 bits.
+/// </summary>
+/// <remarks>
+/// A step is 8 multiply-adds that take a number from memory each, one load, and 5 instructions beside: the multiply-adds decide. The
+/// same with intrinsics of 256 bits has 8 multiply-adds and 6 loads for half of it.
+/// </remarks>
+public sealed unsafe class WideProducts
+{
+    /// <summary>Numbers that are met at once.</summary>
+    public const int Numbers = 8;
+
+    /// <summary>What the generated code is told. Its fields are read by their offsets, and those that move are left where they end.</summary>
+    public struct Arguments
+    {
+        /// <summary>The first number of the first step.</summary>
+        public float* A;
+
+        /// <summary>Bytes from a number to the next one.</summary>
+        public nint Apart;
+
+        /// <summary>Bytes from a step to the next one.</summary>
+        public nint Along;
+
+        /// <summary>[steps, 16 rows].</summary>
+        public float* B;
+
+        /// <summary>Steps, at least 1.</summary>
+        public nint Count;
+
+        /// <summary>[groups, 8 numbers, 16 rows], added to.</summary>
+        public float* Sums;
+
+        /// <summary>Groups of eight numbers, at least 1.</summary>
+        public nint Groups;
+    }
+
+    private static readonly Lazy<WideProducts?> s_products = new(Load);
+
+    private readonly delegate* unmanaged<Arguments*, void> _code;
+
+    /// <param name="code">The address of a function that takes a pointer to <see cref="Arguments"/>.</param>
+    internal WideProducts(nint code) => _code = (delegate* unmanaged<Arguments*, void>)code;
+
+    /// <summary>The code, or null where it cannot run.</summary>
+    public static WideProducts? Instance => s_products.Value;
+
+    public void Add(ref Arguments arguments)
+    {
+        fixed (Arguments* a = &arguments) _code(a);
+    }
+
+    private static WideProducts? Load()
+    {
+        if (!Avx512Vnni.IsSupported) return null;
+        nint code = ExecutableMemory.Load(WideProductsCode.Assemble(OperatingSystem.IsWindows()));
+        return code == 0 ? null : new WideProducts(code);
+    }
+}
