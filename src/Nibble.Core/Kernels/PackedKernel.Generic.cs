@@ -83,7 +83,10 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     public override int Parts => TShape.Parts;
 
-    internal override PackedShape Shape => new(TCodes.Bits, typeof(TCodes) == typeof(Table4), TNumber.Size, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints);
+    /// <summary>Codes of 2 bits with multiples of a unit are those of Q2_K, whose scales are 0 to 15.</summary>
+    internal override PackedShape Shape => new(
+        TCodes.Bits, typeof(TCodes) == typeof(Table4), TNumber.Size, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints,
+        FoldsScales: typeof(TCodes) == typeof(Bits2) && HasUnits && TShape.Parts == 2);
 
     public override void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run)

@@ -43,6 +43,27 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
+    /// <summary>Groups of one to eight tokens, the last beginning early, emulated as both systems call them and run where the processor can.</summary>
+    [Theory, InlineData("Q4_0"), InlineData("Q8_0"), InlineData("Q5_1"), InlineData("Q2_K"), InlineData("Q3_K"), InlineData("Q4_K"), InlineData("Q6_K")]
+    [InlineData("IQ4_XS"), InlineData("Linear4"), InlineData("Linear1")]
+    public void Generated_code_takes_any_number_of_tokens(string name)
+    {
+        using var pool = new WorkerPool(1);
+        foreach (int tokens in (int[])[2, 3, 4, 5, 6, 8, 9, 11, 19])
+        {
+            using Problem problem = new(new Case(Format.Parse(name), 17, 768, tokens));
+            problem.X.MakeCodes(pool);
+            PackedKernel kernel = PackedKernel.WithDot<PortableDot>(problem.Weight.Format);
+            if (WideTile.IsInUse)
+            {
+                kernel.WideTile = size => WideTile.For(kernel.Shape, size);
+                Run(problem, pool, kernel, "generated");
+            }
+            kernel.WideTile = size => Emulator.Tile(kernel.Shape, size, windows: tokens % 2 == 0);
+            Run(problem, pool, kernel, "emulated");
+        }
+    }
+
     /// <summary>The kernel that reads a trellis in place, for one token, against decoding and against the packed tiles.</summary>
     [Theory, InlineData("Trellis2"), InlineData("Trellis3"), InlineData("Trellis4"), InlineData("Trellis3-g128-f32"), InlineData("Trellis2-g64")]
     public void A_trellis_is_multiplied_in_place(string name)

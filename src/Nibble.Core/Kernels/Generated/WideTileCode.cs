@@ -10,8 +10,8 @@ internal sealed class WideTileCode
 {
     private const int Line = 64;
 
-    // vpternlogd's truth table of a or (b and c).
-    private const byte OrMasked = 0xF8;
+    // vpternlogd's truth tables of a or (b and c), and of (a and b) or c.
+    private const byte OrMasked = 0xF8, MaskedOr = 0xEA;
 
     // rcx or rdi brings the arguments; rcx counts chunks then, s_left those of the stretch.
     private static readonly AssemblerRegister64 s_tile = rax, s_x = rdx, s_inputs = r8, s_sums = r9, s_left = r10, s_units = r11;
@@ -33,6 +33,12 @@ internal sealed class WideTileCode
     private static readonly AssemblerRegisterZMM s_lowMask = s_zmm[3], s_highMask = s_zmm[4], s_table = s_zmm[5];
     private const int FirstSum = 6;
 
+    // Where scales are folded into codes, the table is that of four rows by four codes in each 128 bits.
+    private static readonly AssemblerRegisterZMM s_rowPlaces = s_highMask, s_multiples = s_high;
+
+    /// <summary>Tokens from which folding scales into codes pays.</summary>
+    private const int FoldTokens = 4;
+
     private readonly Assembler _ = new(64);
     private readonly PackedShape _shape;
     private readonly int _tokens;
@@ -51,7 +57,7 @@ internal sealed class WideTileCode
     }
 
     /// <summary>The most tokens of a layout whose sums fit the registers.</summary>
-    public static int MaxTokens(PackedShape shape) => Math.Min(8, (s_zmm.Length - FirstSum) / new WideTileCode(shape, 1, false).TokenRegisters);
+    public static int MaxTokens(PackedShape shape) => Math.Min(8, (s_zmm.Length - FirstSum) / new WideTileCode(shape, FoldTokens, false).TokenRegisters);
 
     /// <summary>Bits a code in the lower of its two pieces, or all of them.</summary>
     private int LowBits => _shape.CodeBits switch { 2 or 3 => 2, 8 => 8, _ => 4 };
@@ -62,8 +68,13 @@ internal sealed class WideTileCode
     /// <summary>True if offsets have sums of their own.</summary>
     private bool SumsOffsets => _shape is { HasOffsets: true, HasZeroPoints: false };
 
+    private bool FoldsScales => _shape.FoldsScales && _tokens >= FoldTokens;
+
     /// <summary>Vector registers of a token: a sum, dot products of each part, perhaps a sum of offsets.</summary>
-    private int TokenRegisters => 1 + _shape.Parts + (SumsOffsets ? 1 : 0);
+    private int TokenRegisters => 1 + DotParts + (SumsOffsets ? 1 : 0);
+
+    /// <summary>Dot products of a row in a chunk: as many as it has scales, but where these are in the codes already.</summary>
+    private int DotParts => FoldsScales ? 1 : _shape.Parts;
 
     /// <summary>Vector registers to save: none where the free ones are enough.</summary>
     private int Saved => _windows && FirstSum + TokenRegisters * _tokens > Free ? s_saved.Length : 0;
@@ -106,6 +117,7 @@ internal sealed class WideTileCode
         if (Saved > 0) _.sub(rsp, Saved * SavedBytes);
         for (int i = 0; i < Saved; i++) _.vmovups(__[rsp + i * SavedBytes], s_saved[i]);
         FillMasks();
+        if (FoldsScales) LoadPlaces();
         if (_shape.IsTable)
         {
             _.mov(rax, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Table))]);
@@ -146,11 +158,26 @@ internal sealed class WideTileCode
         if (LowBits < 8) Fill(s_lowMask, (1 << LowBits) - 1);
         if (HighBits > 0) Fill(s_highMask, ((1 << HighBits) - 1) << LowBits);
 
-        void Fill(AssemblerRegisterZMM mask, int value)
+        void Fill(AssemblerRegisterZMM mask, int value) => Broadcast(mask, value * 0x01010101);
+    }
+
+    private void Broadcast(AssemblerRegisterZMM target, int value)
+    {
+        _.mov(eax, value);
+        _.vpbroadcastd(target, eax);
+    }
+
+    /// <summary>Where the products of each of four rows begin in a table, and what makes 0 to 3 times a scale of it.</summary>
+    private void LoadPlaces()
+    {
+        foreach (ulong two in (ulong[])[0x0C0C0C0C_08080808, 0x04040404_00000000])
         {
-            _.mov(eax, value * 0x01010101);
-            _.vpbroadcastd(mask, eax);
+            _.mov(rax, two);
+            _.push(rax);
         }
+        _.vbroadcasti32x4(s_rowPlaces, __xmmword_ptr[rsp]);
+        _.add(rsp, 16);
+        Broadcast(s_multiples, 0x03020100);
     }
 
     private void BeginStretch()
@@ -186,12 +213,18 @@ internal sealed class WideTileCode
 
     private void SumProducts(int part)
     {
-        for (int token = 0; token < _tokens; token++) _.vpbroadcastd(Dot(part, token), __dword_ptr[s_inputs + Input(part, 1, token)]);
+        if (part < DotParts)
+            for (int token = 0; token < _tokens; token++) _.vpbroadcastd(Dot(part, token), __dword_ptr[s_inputs + Input(part, 1, token)]);
+        if (FoldsScales)
+        {
+            _.vpmovsxbd(s_table, __xmmword_ptr[s_tile + part * PackedMatrix.TileRows]);
+            _.vpmulld(s_table, s_table, s_multiples);
+        }
         int steps = 8 / _shape.Parts;
         for (int step = part * steps; step < (part + 1) * steps; step++)
         {
             Unpack(step);
-            for (int token = 0; token < _tokens; token++) _.vpdpbusd(Dot(part, token), s_codes, X(token, step * 4));
+            for (int token = 0; token < _tokens; token++) _.vpdpbusd(Dot(Math.Min(part, DotParts - 1), token), s_codes, X(token, step * 4));
         }
     }
 
@@ -204,7 +237,13 @@ internal sealed class WideTileCode
             return;
         }
         (int piece, int from) = LowBits == 4 ? (step & 3, step < 4 ? 0 : 4) : (step >> 2, 2 * (step & 3));
-        if (from == 0) _.vpandd(s_codes, s_lowMask, Codes(piece));
+        if (FoldsScales)
+        {
+            if (from == 0) _.vmovups(s_codes, Codes(piece));
+            else _.vpsrlw(s_codes, Codes(piece), (byte)from);
+            _.vpternlogd(s_codes, s_lowMask, s_rowPlaces, MaskedOr);
+        }
+        else if (from == 0) _.vpandd(s_codes, s_lowMask, Codes(piece));
         else
         {
             _.vpsrlw(s_codes, Codes(piece), (byte)from);
@@ -220,7 +259,7 @@ internal sealed class WideTileCode
             if (at == LowBits) _.vpternlogd(s_codes, s_highMask, bits, OrMasked);
             else _.vpternlogd(s_codes, s_highMask, s_high, OrMasked);
         }
-        if (_shape.IsTable) _.vpshufb(s_codes, s_table, s_codes);
+        if (_shape.IsTable || FoldsScales) _.vpshufb(s_codes, s_table, s_codes);
     }
 
     /// <summary>
@@ -229,20 +268,27 @@ internal sealed class WideTileCode
     /// </summary>
     private void AddToSums(int part)
     {
-        AssemblerRegisterZMM offset = s_codes, first;
-        LoadNumber(s_number, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
+        AssemblerRegisterZMM offset = s_codes;
+        if (!FoldsScales) LoadNumber(s_number, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
         if (_shape.HasZeroPoints) LoadNumber(offset, _shape.NumbersBytes + part * PackedMatrix.TileRows, 1);
         else if (SumsOffsets) LoadNumber(offset, _shape.NumbersBytes + part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
+        bool last = part == _shape.Parts - 1;
         for (int token = 0; token < _tokens; token++)
         {
-            AssemblerRegisterZMM dot = Dot(part, token);
-            _.vcvtdq2ps(dot, dot);
-            if (_shape.HasZeroPoints) _.vfnmadd231ps(dot, offset, __dword_bcst[s_inputs + Input(part, 2, token)]);
             if (SumsOffsets) _.vfmadd231ps(OffsetSum(token), offset, __dword_bcst[s_inputs + Input(part, 2, token)]);
-            if (part == 0) _.vmulps(first = dot, dot, s_number);
-            else _.vfmadd231ps(first = Dot(0, token), dot, s_number);
-            if (part == _shape.Parts - 1) _.vfmadd231ps(Sum(token), first, __dword_bcst[s_inputs + Input(part, 0, token)]);
+            if (!FoldsScales) Scale(part, token, offset);
+            else if (last) _.vcvtdq2ps(Dot(0, token), Dot(0, token));
+            if (last) _.vfmadd231ps(Sum(token), Dot(0, token), __dword_bcst[s_inputs + Input(part, 0, token)]);
         }
+    }
+
+    private void Scale(int part, int token, AssemblerRegisterZMM zeroPoint)
+    {
+        AssemblerRegisterZMM dot = Dot(part, token);
+        _.vcvtdq2ps(dot, dot);
+        if (_shape.HasZeroPoints) _.vfnmadd231ps(dot, zeroPoint, __dword_bcst[s_inputs + Input(part, 2, token)]);
+        if (part == 0) _.vmulps(dot, dot, s_number);
+        else _.vfmadd231ps(Dot(0, token), dot, s_number);
     }
 
     /// <summary>16 scales, offsets or zero points of so many bytes as floats.</summary>
@@ -263,7 +309,7 @@ internal sealed class WideTileCode
 
     private AssemblerRegisterZMM Dot(int part, int token) => s_zmm[FirstSum + (1 + part) * _tokens + token];
 
-    private AssemblerRegisterZMM OffsetSum(int token) => s_zmm[FirstSum + (1 + _shape.Parts) * _tokens + token];
+    private AssemblerRegisterZMM OffsetSum(int token) => s_zmm[FirstSum + (1 + DotParts) * _tokens + token];
 
     /// <summary>Where a number of a token is.</summary>
     private int Input(int part, int kind, int token) => ((part * InputNumbers.Kinds + kind) * _tokens + token) * sizeof(float);

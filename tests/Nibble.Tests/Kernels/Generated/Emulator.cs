@@ -155,6 +155,8 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vpxord => a[lane] ^ b[lane],
                 Mnemonic.Vpandd => a[lane] & b[lane],
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xF8 => target[lane] | (a[lane] & b[lane]),
+                Mnemonic.Vpternlogd when i.Immediate8 == 0xEA => (target[lane] & a[lane]) | b[lane],
+                Mnemonic.Vpmulld => a[lane] * b[lane],
                 Mnemonic.Vpsrlw => (a[lane] & 0xFFFF) >> i.Immediate8 | (a[lane] >> 16 >> i.Immediate8 << 16),
                 Mnemonic.Vpsllw => (a[lane] << i.Immediate8 & 0xFFFF) | (a[lane] >> 16 << i.Immediate8 << 16),
                 Mnemonic.Vpshufb => Shuffle(a, b[lane], lane & ~3),
