@@ -93,23 +93,33 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     {
         units[..(UnitsBytes / sizeof(float))].CopyTo(new Span<float>(run, UnitsBytes / sizeof(float)));
         int numbers = TShape.Parts * PackedMatrix.TileRows;
-        for (int c = 0; c < RunChunks; c++)
-        {
-            byte* chunk = run + UnitsBytes + c * ChunkBytes;
-            for (int i = 0; i < numbers; i++)
+        fixed (byte* source = codes)
+        fixed (float* s = scales, o = offsets, u = units)
+            for (int c = 0; c < RunChunks; c++)
             {
-                int row = i % PackedMatrix.TileRows;
-                float scale = scales[c * numbers + i], offset = offsets[c * numbers + i];
-                Store(scale, units[row], chunk + i * TNumber.Size);
-                if (TShape.HasZeroPoints) UnitByte.Store(scale == 0 ? 0 : -offset / scale, chunk + NumbersBytes + i);
-                else if (TShape.HasOffsets) Store(offset, units[PackedMatrix.TileRows + row], chunk + NumbersBytes + i * TNumber.Size);
+                byte* chunk = run + UnitsBytes + c * ChunkBytes;
+                PackNumbers(s + c * numbers, o + c * numbers, u, chunk);
+                TCodes.Pack(source + c * 512, chunk + CodesAt);
             }
-            fixed (byte* source = codes) TCodes.Pack(source + c * 512, chunk + CodesAt);
+    }
+
+    /// <summary>The scales of a chunk, and its offsets or zero points.</summary>
+    private static void PackNumbers(float* scales, float* offsets, float* units, byte* chunk)
+    {
+        for (int i = 0; i < TShape.Parts * PackedMatrix.TileRows; i += 8)
+        {
+            float* unit = units + i % PackedMatrix.TileRows;
+            Vector256<float> scale = Vector256.Load(scales + i), offset = Vector256.Load(offsets + i);
+            TNumber.Store(HasUnits ? Quotient(scale, Vector256.Load(unit)) : scale, chunk + i * TNumber.Size);
+            if (TShape.HasZeroPoints) UnitByte.Store(Quotient(-offset, scale), chunk + NumbersBytes + i);
+            else if (TShape.HasOffsets)
+                TNumber.Store(HasUnits ? Quotient(offset, Vector256.Load(unit + PackedMatrix.TileRows)) : offset, chunk + NumbersBytes + i * TNumber.Size);
         }
     }
 
-    private static void Store(float number, float unit, byte* at) =>
-        TNumber.Store(!HasUnits ? number : unit == 0 ? 0 : number / unit, at);
+    /// <summary>0 where the divisor is.</summary>
+    private static Vector256<float> Quotient(Vector256<float> number, Vector256<float> divisor) =>
+        Vector256.AndNot(number / divisor, Vector256.Equals(divisor, Vector256<float>.Zero));
 
     public override void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {

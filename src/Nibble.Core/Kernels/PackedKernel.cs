@@ -86,18 +86,13 @@ public abstract unsafe class PackedKernel
             (true, true) => new PackedKernel<TDot, TCodes, TNumber, ScaleOffsetOf16>(format),
         };
 
-    /// <summary>The packed code of each level (+ 128): its place in the list of levels, or the level + 128 where any may come.</summary>
+    /// <summary>The level of code 0 where codes are levels less that, or null where they are places in the format's list of levels.</summary>
     /// <param name="format">A format with an integer form.</param>
-    /// <param name="first">The level of code 0 where codes are levels less that, or null.</param>
-    internal static byte[] CodeOfLevel(Format format, out sbyte? first)
+    internal static sbyte? FirstLevel(Format format)
     {
         ReadOnlySpan<sbyte> levels = format.Levels;
-        bool table = levels.Length is > 0 and <= 16 && !IsRun(levels);
-        first = table ? null : IsRun(levels) && levels.Length <= 64 ? levels[0] : sbyte.MinValue;
-        var codes = new byte[256];
-        for (int level = -128; level < 128; level++)
-            codes[level + 128] = (byte)Math.Max(table ? levels.IndexOf((sbyte)level) : level - first!.Value, 0);
-        return codes;
+        if (levels.Length is > 0 and <= 16 && !IsRun(levels)) return null;
+        return IsRun(levels) && levels.Length <= 64 ? levels[0] : sbyte.MinValue;
     }
 
     /// <summary>True if codes are levels less the first: consecutive integers, or -1 and 1, which two bits tell apart as well.</summary>

@@ -13,7 +13,8 @@ public unsafe interface IScaleNumber
     /// <summary>Eight of them as floats.</summary>
     static abstract Vector256<float> Load(byte* numbers);
 
-    static abstract void Store(float number, byte* at);
+    /// <summary>Eight that are exact in this form.</summary>
+    static abstract void Store(Vector256<float> numbers, byte* at);
 }
 
 /// <summary>IEEE half precision.</summary>
@@ -33,7 +34,14 @@ public unsafe struct Half16 : IScaleNumber
         return (bits & Vector256.Create(unchecked((int)0x8FFFE000))).AsSingle() * Vector256.Create(5.192296858534828e33f);
     }
 
-    public static void Store(float number, byte* at) => *(Half*)at = (Half)number;
+    /// <summary>The inverse: the exponent is rescaled, and the bits are shifted to their place.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<float> numbers, byte* at)
+    {
+        Vector256<int> bits = (numbers * Vector256.Create(1.925929944387236e-34f)).AsInt32();
+        Vector256<int> halves = ((bits >> 13) & Vector256.Create(0x7FFF)) | ((bits >> 16) & Vector256.Create(0x8000));
+        Vector128.Narrow(halves.AsUInt32().GetLower(), halves.AsUInt32().GetUpper()).Store((ushort*)at);
+    }
 }
 
 /// <summary>A signed byte: a multiple of the unit that 256 columns share.</summary>
@@ -60,7 +68,13 @@ public unsafe struct UnitByte : IScaleNumber
         return upper.AsInt16() >> 8;
     }
 
-    public static void Store(float number, byte* at) => *(sbyte*)at = (sbyte)MathF.Round(number);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<float> numbers, byte* at)
+    {
+        Vector256<int> whole = Vector256.ConvertToInt32(Vector256.Round(numbers));
+        Vector128<short> words = Vector128.Narrow(whole.GetLower(), whole.GetUpper());
+        *(long*)at = Vector128.Narrow(words, words).AsInt64()[0];
+    }
 }
 
 /// <summary>IEEE single precision.</summary>
@@ -71,7 +85,8 @@ public unsafe struct Single32 : IScaleNumber
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Load(byte* numbers) => Vector256.Load((float*)numbers);
 
-    public static void Store(float number, byte* at) => *(float*)at = number;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<float> numbers, byte* at) => numbers.Store((float*)at);
 }
 
 /// <summary>

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Nibble.Core.Kernels;
 
@@ -10,6 +11,16 @@ internal static unsafe class Square
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Turn(Vector128<uint> a, Vector128<uint> b, Vector128<uint> c, Vector128<uint> d, byte* target, nint apart)
     {
+        if (Sse2.IsSupported)
+        {
+            Vector128<ulong> low = Sse2.UnpackLow(a, b).AsUInt64(), high = Sse2.UnpackHigh(a, b).AsUInt64();
+            Vector128<ulong> low2 = Sse2.UnpackLow(c, d).AsUInt64(), high2 = Sse2.UnpackHigh(c, d).AsUInt64();
+            Sse2.UnpackLow(low, low2).AsUInt32().Store((uint*)target);
+            Sse2.UnpackHigh(low, low2).AsUInt32().Store((uint*)(target + apart));
+            Sse2.UnpackLow(high, high2).AsUInt32().Store((uint*)(target + 2 * apart));
+            Sse2.UnpackHigh(high, high2).AsUInt32().Store((uint*)(target + 3 * apart));
+            return;
+        }
         (Vector128<uint> ab, Vector128<uint> abHigh) = Interleave(a, b);
         (Vector128<uint> cd, Vector128<uint> cdHigh) = Interleave(c, d);
         Vector128.Create(ab.GetLower(), cd.GetLower()).Store((uint*)target);

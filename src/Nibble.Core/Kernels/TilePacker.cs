@@ -19,11 +19,15 @@ internal sealed unsafe class TilePacker
     private readonly Format _format;
     private readonly int _stretch;
     private readonly int _partWidth;
-    private readonly byte[] _codeOfLevel;
+
+    /// <summary>The level of code 0 where codes are levels less that; else levels have their places in the format's list for codes.</summary>
     private readonly sbyte? _firstLevel;
 
-    // A stretch of a row as the format unpacks it.
+    // A stretch of 16 rows as the format unpacks it, whole chunks of levels a row.
     private readonly sbyte[] _levels;
+    private readonly int _width;
+
+    // A stretch of one row.
     private readonly float[] _rowScales;
     private readonly float[] _rowOffsets;
 
@@ -40,11 +44,12 @@ internal sealed unsafe class TilePacker
         _weight = weight;
         _matrix = matrix;
         _format = weight.Format;
-        _codeOfLevel = PackedKernel.CodeOfLevel(_format, out _firstLevel);
+        _firstLevel = PackedKernel.FirstLevel(_format);
         _partWidth = Chunk / matrix.Kernel.Parts;
         int unit = _format.BlockSize % Chunk == 0 ? _format.BlockSize : _format.BlockSize * 2;
         _stretch = Math.Max(unit, StretchColumns / unit * unit);
-        _levels = new sbyte[_stretch];
+        _width = (_stretch + Chunk - 1) / Chunk * Chunk;
+        _levels = new sbyte[_width * TileRows];
         _rowScales = new float[_stretch / _format.Group];
         _rowOffsets = new float[_rowScales.Length];
         _codes = new byte[_stretch * TileRows];
@@ -66,6 +71,7 @@ internal sealed unsafe class TilePacker
             int columns = Math.Min(_stretch, _matrix.Columns - column);
             if (columns < _stretch) Clear();
             for (int r = 0; r < rows; r++) ReadRow(first + r, r, column, columns);
+            PutCodes(columns);
             at = Write(at, (columns + Chunk - 1) / Chunk);
         }
     }
@@ -73,7 +79,7 @@ internal sealed unsafe class TilePacker
     /// <summary>Rows and columns beyond the matrix have scale 0, so their codes do not matter.</summary>
     private void Clear()
     {
-        Array.Clear(_codes);
+        Array.Fill(_levels, _firstLevel ?? 0);
         Array.Clear(_scales);
         Array.Clear(_offsets);
         Array.Clear(_units);
@@ -98,11 +104,12 @@ internal sealed unsafe class TilePacker
         {
             var block = new ReadOnlySpan<byte>(at, _format.BlockBytes);
             _format.Unpack(
-                block, _levels.AsSpan(b * _format.BlockSize, _format.BlockSize),
+                block, _levels.AsSpan(r * _width + b * _format.BlockSize, _format.BlockSize),
                 _rowScales.AsSpan(b * groups, groups), _rowOffsets.AsSpan(b * groups, groups));
             if (_format.HasUnits) (_units[b * 2 * TileRows + r], _units[(b * 2 + 1) * TileRows + r]) = _format.Units(block);
         }
-        PutCodes(r, columns);
+        // Where half a chunk is missing, what an earlier stretch left there is no level any more, and its bits would reach into other codes.
+        _levels.AsSpan(r * _width, _width)[columns..].Fill(_firstLevel ?? 0);
         for (int i = 0, part = 0; i < columns; i += _partWidth, part++)
         {
             _scales[part * TileRows + r] = _rowScales[i / _format.Group];
@@ -111,23 +118,27 @@ internal sealed unsafe class TilePacker
     }
 
     /// <summary>Step c / 4 of the tile is 64 bytes; row r's four columns are bytes 4 r to 4 r + 3 of it.</summary>
-    private void PutCodes(int r, int columns)
+    private void PutCodes(int columns)
     {
-        var levels = (Span<sbyte>)_levels.AsSpan(0, (columns + Chunk - 1) / Chunk * Chunk);
-        // Where half a chunk is missing, what an earlier stretch left there is no level any more, and its bits would reach into other codes.
-        levels[columns..].Fill(_firstLevel ?? 0);
-        fixed (sbyte* source = levels)
+        fixed (sbyte* levels = _levels)
         fixed (byte* codes = _codes)
-        {
-            if (_firstLevel is { } level)
-                for (int i = 0; i < levels.Length; i += 32)
-                    (Vector256.Load(source + i) - Vector256.Create(level)).Store(source + i);
-            else
-                for (int i = 0; i < levels.Length; i++)
-                    source[i] = (sbyte)_codeOfLevel[source[i] + 128];
-            var fours = (uint*)source;
-            var target = (uint*)codes + r;
-            for (int step = 0; step < levels.Length / 4; step++) target[step * TileRows] = fours[step];
-        }
+            for (int column = 0; column < (columns + Chunk - 1) / Chunk * Chunk; column += 16)
+                for (int r = 0; r < TileRows; r += 4)
+                {
+                    sbyte* at = levels + r * _width + column;
+                    Square.Turn(Codes(at), Codes(at + _width), Codes(at + 2 * _width), Codes(at + 3 * _width), codes + column * TileRows + r * 4, 64);
+                }
+    }
+
+    /// <summary>The codes of 16 levels.</summary>
+    private Vector128<uint> Codes(sbyte* at)
+    {
+        Vector128<sbyte> levels = Vector128.Load(at);
+        if (_firstLevel is { } first) return (levels - Vector128.Create(first)).AsUInt32();
+        // The list ascends: a level's place is the number of levels up to it, without the first. A comparison that holds is -1.
+        Vector128<sbyte> codes = default;
+        ReadOnlySpan<sbyte> list = _format.Levels;
+        for (int i = 1; i < list.Length; i++) codes -= Vector128.GreaterThanOrEqual(levels, Vector128.Create(list[i]));
+        return codes.AsUInt32();
     }
 }
