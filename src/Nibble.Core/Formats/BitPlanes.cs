@@ -17,9 +17,14 @@ internal static class BitPlanes
     /// <param name="shift">Where in a code the bits belong.</param>
     public static void Unpack(ReadOnlySpan<byte> bytes, int bits, Span<sbyte> codes, int shift = 0)
     {
-        codes = codes[..(bytes.Length * 8 / bits)];
-        codes.Clear();
-        UnpackMore(bytes, bits, codes, shift);
+        Span<byte> target = MemoryMarshal.AsBytes(codes[..(bytes.Length * 8 / bits)]);
+        Vector128<byte> mask = Vector128.Create((byte)((1 << bits) - 1));
+        int n = bytes.Length;
+        for (int i = 0; i < n; i += 16)
+        {
+            Vector128<byte> packed = Vector128.Create(bytes.Slice(i, 16));
+            for (int at = i; at < target.Length; at += n, packed >>>= bits) ((packed & mask) << shift).CopyTo(target.Slice(at, 16));
+        }
     }
 
     /// <summary>As <see cref="Unpack"/>, adding bits to those already in the codes.</summary>

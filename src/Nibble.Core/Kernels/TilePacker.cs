@@ -18,10 +18,15 @@ internal sealed unsafe class TilePacker
     private readonly PackedMatrix _matrix;
     private readonly Format _format;
     private readonly int _stretch;
-    private readonly int _partWidth;
+    private readonly int _partWidth, _partsOfGroup;
 
     /// <summary>The level of code 0 where codes are levels less that; else levels have their places in the format's list for codes.</summary>
     private readonly sbyte? _firstLevel;
+
+    /// <summary>
+    /// All levels but the first, 32 times each: the list ascends, so a level's place is the number of these that it reaches.
+    /// </summary>
+    private readonly sbyte[] _thresholds;
 
     // A stretch of 16 rows as the format unpacks it, whole chunks of levels a row.
     private readonly sbyte[] _levels;
@@ -45,7 +50,9 @@ internal sealed unsafe class TilePacker
         _matrix = matrix;
         _format = weight.Format;
         _firstLevel = PackedKernel.FirstLevel(_format);
+        _thresholds = _firstLevel is not null ? [] : [.. _format.Levels[1..].ToArray().SelectMany(level => Enumerable.Repeat(level, Chunk))];
         _partWidth = Chunk / matrix.Kernel.Parts;
+        _partsOfGroup = _format.Group / _partWidth;
         int unit = _format.BlockSize % Chunk == 0 ? _format.BlockSize : _format.BlockSize * 2;
         _stretch = Math.Max(unit, StretchColumns / unit * unit);
         _width = (_stretch + Chunk - 1) / Chunk * Chunk;
@@ -98,23 +105,43 @@ internal sealed unsafe class TilePacker
 
     private void ReadRow(int row, int r, int column, int columns)
     {
-        int blocks = columns / _format.BlockSize, groups = _format.BlockSize / _format.Group;
-        byte* at = _weight.Data + row * _weight.RowBytes + (nint)(column / _format.BlockSize) * _format.BlockBytes;
-        for (int b = 0; b < blocks; b++, at += _format.BlockBytes)
+        int blockSize = _format.BlockSize, blockBytes = _format.BlockBytes, groups = blockSize / _format.Group;
+        byte* at = _weight.Data + row * _weight.RowBytes + (nint)(column / blockSize) * blockBytes;
+        for (int b = 0; b < columns / blockSize; b++, at += blockBytes)
         {
-            var block = new ReadOnlySpan<byte>(at, _format.BlockBytes);
+            var block = new ReadOnlySpan<byte>(at, blockBytes);
             _format.Unpack(
-                block, _levels.AsSpan(r * _width + b * _format.BlockSize, _format.BlockSize),
+                block, _levels.AsSpan(r * _width + b * blockSize, blockSize),
                 _rowScales.AsSpan(b * groups, groups), _rowOffsets.AsSpan(b * groups, groups));
             if (_format.HasUnits) (_units[b * 2 * TileRows + r], _units[(b * 2 + 1) * TileRows + r]) = _format.Units(block);
         }
+        Span<sbyte> levels = _levels.AsSpan(r * _width, _width);
         // Where half a chunk is missing, what an earlier stretch left there is no level any more, and its bits would reach into other codes.
-        _levels.AsSpan(r * _width, _width)[columns..].Fill(_firstLevel ?? 0);
-        for (int i = 0, part = 0; i < columns; i += _partWidth, part++)
+        levels[columns..].Fill(_firstLevel ?? 0);
+        MakeCodes(levels);
+        for (int part = 0, group = 0, left = _partsOfGroup; part * _partWidth < columns; part++)
         {
-            _scales[part * TileRows + r] = _rowScales[i / _format.Group];
-            _offsets[part * TileRows + r] = _rowOffsets[i / _format.Group];
+            _scales[part * TileRows + r] = _rowScales[group];
+            _offsets[part * TileRows + r] = _rowOffsets[group];
+            if (--left > 0) continue;
+            left = _partsOfGroup;
+            group++;
         }
+    }
+
+    /// <summary>Of whole chunks of levels, in place.</summary>
+    private void MakeCodes(Span<sbyte> levels)
+    {
+        fixed (sbyte* at = levels, thresholds = _thresholds)
+            for (int i = 0; i < levels.Length; i += Chunk)
+            {
+                Vector256<sbyte> level = Vector256.Load(at + i), codes = default;
+                if (_firstLevel is { } first) codes = level - Vector256.Create(first);
+                // A comparison that holds is -1.
+                else
+                    for (int t = 0; t < _thresholds.Length; t += Chunk) codes -= Vector256.GreaterThanOrEqual(level, Vector256.Load(thresholds + t));
+                codes.Store(at + i);
+            }
     }
 
     /// <summary>Step c / 4 of the tile is 64 bytes; row r's four columns are bytes 4 r to 4 r + 3 of it.</summary>
@@ -126,19 +153,9 @@ internal sealed unsafe class TilePacker
                 for (int r = 0; r < TileRows; r += 4)
                 {
                     sbyte* at = levels + r * _width + column;
-                    Square.Turn(Codes(at), Codes(at + _width), Codes(at + 2 * _width), Codes(at + 3 * _width), codes + column * TileRows + r * 4, 64);
+                    Square.Turn(Load(at), Load(at + _width), Load(at + 2 * _width), Load(at + 3 * _width), codes + column * TileRows + r * 4, 64);
                 }
-    }
 
-    /// <summary>The codes of 16 levels.</summary>
-    private Vector128<uint> Codes(sbyte* at)
-    {
-        Vector128<sbyte> levels = Vector128.Load(at);
-        if (_firstLevel is { } first) return (levels - Vector128.Create(first)).AsUInt32();
-        // The list ascends: a level's place is the number of levels up to it, without the first. A comparison that holds is -1.
-        Vector128<sbyte> codes = default;
-        ReadOnlySpan<sbyte> list = _format.Levels;
-        for (int i = 1; i < list.Length; i++) codes -= Vector128.GreaterThanOrEqual(levels, Vector128.Create(list[i]));
-        return codes.AsUInt32();
+        static Vector128<uint> Load(sbyte* at) => Vector128.Load((uint*)at);
     }
 }
