@@ -9,7 +9,7 @@ namespace Nibble.Quantization.Calibration;
 
 /// <summary>What calibrating takes: operations counted from shapes, over rates of this machine that are timed on small matrices.</summary>
 /// <param name="layers">The matrices of each layer.</param>
-internal sealed unsafe class CalibrationTime(IReadOnlyList<CalibrationMemory.Matrix[]> layers, CalibratedMethod method, WorkerPool pool)
+internal sealed unsafe class CalibrationTime(IReadOnlyList<CalibrationMemory.Matrix[]> layers, CalibratedMethod method, CalibrationInputs inputs, WorkerPool pool)
 {
     /// <summary>Rows, columns and tokens of what is timed.</summary>
     private const int Size = 512, Rows = 64;
@@ -38,10 +38,12 @@ internal sealed unsafe class CalibrationTime(IReadOnlyList<CalibrationMemory.Mat
         double perToken = 0;
         foreach (CalibrationMemory.Matrix[] layer in layers)
         {
-            double weights = layer.Sum(m => (double)m.Weights), inputs = layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => (double)g.First().Columns * g.First().Columns);
+            double weights = layer.Sum(m => (double)m.Weights), squares = layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => (double)g.First().Columns * g.First().Columns);
             double attention = (double)heads * length * floats / AttentionShare;
-            perToken += 2 * (weights * integers + attention) + inputs * sums;
-            if (method.SeesDrift) perToken += weights * floats + attention + 2 * layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => DriftSums(g)) * sums;
+            perToken += squares * sums;
+            if (inputs == CalibrationInputs.Quantized) perToken += 2 * (weights * integers + attention);
+            if (inputs != CalibrationInputs.Quantized || method.SeesDrift) perToken += weights * floats + attention;
+            if (inputs == CalibrationInputs.Quantized && method.SeesDrift) perToken += 2 * layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => DriftSums(g)) * sums;
         }
         return perToken * tokens + RoundingSeconds(moments);
     }

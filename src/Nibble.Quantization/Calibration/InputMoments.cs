@@ -25,6 +25,13 @@ public sealed unsafe class InputMoments
         _sums = new NativeBuffer((nint)Stride * Stride * sizeof(float));
     }
 
+    /// <summary>Moments that were taken earlier; their sums are to be put into <see cref="Upper"/>.</summary>
+    internal InputMoments(int columns, long tokens, ReadOnlySpan<float> largest) : this(columns)
+    {
+        Tokens = tokens;
+        largest.CopyTo(_largest);
+    }
+
     public int Columns { get; }
 
     /// <summary>Tokens that were added.</summary>
@@ -69,6 +76,9 @@ public sealed unsafe class InputMoments
 
     /// <summary>The sums of x[row] with all columns. Valid after <see cref="Complete"/>.</summary>
     public ReadOnlySpan<float> Row(int row) => new(Sums + (nint)row * Stride, Columns);
+
+    /// <summary>A row of the sums from the diagonal on.</summary>
+    internal Span<float> Upper(int row) => new(Sums + (nint)row * Stride + row, Columns - row);
 
     /// <summary>Fills the triangle below the diagonal, so that whole rows can be read until more is added.</summary>
     public void Complete()

@@ -21,6 +21,12 @@ internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, Origina
     /// <summary>The moments of a linear layer's input, or null if no token reached it.</summary>
     public InputMoments? Of(string linear) => _moments.GetValueOrDefault(Source(linear));
 
+    /// <summary>Takes the moments of a linear layer's input from elsewhere; null if no token reached it.</summary>
+    public void Put(string linear, InputMoments? moments)
+    {
+        if (moments is not null) _moments[Source(linear)] = moments;
+    }
+
     /// <summary>The drift of a linear layer's output, or null where it is not known.</summary>
     public OutputDrift? DriftOf(Linear linear) =>
         _outputDrifts.GetValueOrDefault(linear.Name) ?? _inputDrifts.GetValueOrDefault(Source(linear.Name))?.Through(linear.Weight, pool);
