@@ -35,25 +35,15 @@ internal sealed class CoordinateDescent
         for (int i = 0; i < _columns; i += _stride) Invert(i, _inverses.AsSpan(i * _stride, _stride * _stride));
     }
 
-    /// <summary>Improves some rows, each by itself; they are taken together because each row of the moments is then read once for all.</summary>
-    /// <param name="target">The rows as they are quantized.</param>
-    /// <param name="first">The first row.</param>
-    /// <param name="aims">The weights that they stand for: [rows, columns].</param>
-    /// <param name="sweeps">How often each stride may move.</param>
-    public void Refine(Weight target, int first, ReadOnlySpan<float> aims, int sweeps)
-    {
-        var rounded = new float[aims.Length];
-        var gradients = new float[aims.Length];
-        int rows = aims.Length / _columns;
-        for (int r = 0; r < rows; r++) _format.Decode(target.Row(first + r), rounded.AsSpan(r * _columns, _columns));
-        for (int i = 0; i < _columns; i++)
-            for (int at = 0; at < aims.Length; at += _columns)
-                if (aims[at + i] - rounded[at + i] is var error and not 0)
-                    Add(i, error, gradients.AsSpan(at, _columns));
-        for (int r = 0; r < rows; r++) Refine(target.Row(first + r), rounded.AsSpan(r * _columns, _columns), gradients.AsSpan(r * _columns, _columns), sweeps);
-    }
+    /// <summary>Makes e H, with the damping, of the e H without.</summary>
+    public void Damp(ReadOnlySpan<float> error, Span<float> gradient) => TensorPrimitives.MultiplyAdd(error, _added, gradient, gradient);
 
-    private void Refine(Span<byte> bytes, Span<float> rounded, Span<float> gradient, int sweeps)
+    /// <summary>Improves a row.</summary>
+    /// <param name="bytes">As it is quantized.</param>
+    /// <param name="rounded">The weights that these stand for, changed with them.</param>
+    /// <param name="gradient">e H of its error e, with the damping; changed with it.</param>
+    /// <param name="sweeps">How often each stride may move.</param>
+    public void Refine(Span<byte> bytes, Span<float> rounded, Span<float> gradient, int sweeps)
     {
         if (_stride == 1)
         {
