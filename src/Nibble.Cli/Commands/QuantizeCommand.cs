@@ -131,7 +131,7 @@ internal sealed class QuantizeCommand : Verb
             : quantizer.Plan(recipe, planOptions, allowRequantize, hasImportance: method is not null || options.Importance is not null);
         if (layout is not null) LayoutFolder.Check(path, plan.Tensors.Where(t => t.Format.BlockSize != 1).Select(t => TensorInfo.Of(t.Tensor.Name, t.Format, t.Tensor.Shape)), layout);
         if (method?.Folds == true) plan = plan.WithExactNorms();
-        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options), .. options.Importance?.Warnings(source, plan) ?? []];
+        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options, method), .. options.Importance?.Warnings(source, plan) ?? []];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
         int chunks = run.Get(_calibrationChunks);
         bool onePass = run.Get(_onePass);
@@ -220,7 +220,7 @@ internal sealed class QuantizeCommand : Verb
         else OutputFile.CheckFree(output, force);
     }
 
-    private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer, QuantizeOptions options)
+    private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer, QuantizeOptions options, CalibratedMethod? method)
     {
         var warnings = new List<string>();
         foreach (var group in plan.FellBack.GroupBy(t => (t.Wanted!.Name, Format: t.Format.Name, t.Tensor.Columns)))
@@ -230,6 +230,10 @@ internal sealed class QuantizeCommand : Verb
         PlannedTensor[] unsolved = options.Hqq ? [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !Hqq.Suits(t.Format.ForColumns((int)t.Tensor.Columns)))] : [];
         if (unsolved.Length > 0)
             warnings.Add($"--method {Hqq.Word} has no minimum to solve in {unsolved.Length} tensors, which are rounded to nearest ({string.Join(", ", unsolved.Select(t => t.Format.Name).Distinct())})");
+        PlannedTensor[] untuned = method?.TunesScales != true ? []
+            : [.. plan.Tensors.Where(t => TensorRoles.LayerOf(t.Tensor.Name) >= 0 && t.Format.Family != FormatFamily.Float && t.Format.ForColumns((int)t.Tensor.Columns).BlockParameters.Count == 0)];
+        if (untuned.Length > 0)
+            warnings.Add($"--method {method!.Name} has no scales to tune in {untuned.Length} tensors, which are made as by gptq ({string.Join(", ", untuned.Select(t => t.Format.Name).Distinct())})");
         PlannedTensor[] withoutRange = [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !t.Format.HasRange)];
         if (options.Range is { } range && withoutRange.Length > 0)
             warnings.Add($"--range {range.Name} has no say in {withoutRange.Length} tensors, whose formats have no range to choose ({string.Join(", ", withoutRange.Select(t => t.Format.Name).Distinct())})");

@@ -16,7 +16,6 @@ internal sealed class CoordinateDescent
     private readonly int _columns, _stride;
 
     private readonly InputMoments _moments;
-    private readonly float _added;
 
     /// <summary>The inverses of the damped moments' diagonal blocks, one a stride: [stride, stride].</summary>
     private readonly float[] _inverses;
@@ -30,13 +29,16 @@ internal sealed class CoordinateDescent
         moments.Complete();
         double mean = 0;
         for (int i = 0; i < _columns; i++) mean += moments[i, i] / (double)_columns;
-        _added = (float)(damping * mean);
+        Added = (float)(damping * mean);
         _inverses = new float[_columns * _stride];
         for (int i = 0; i < _columns; i += _stride) Invert(i, _inverses.AsSpan(i * _stride, _stride * _stride));
     }
 
+    /// <summary>What the damping adds to the diagonal of the moments.</summary>
+    public float Added { get; }
+
     /// <summary>Makes e H, with the damping, of the e H without.</summary>
-    public void Damp(ReadOnlySpan<float> error, Span<float> gradient) => TensorPrimitives.MultiplyAdd(error, _added, gradient, gradient);
+    public void Damp(ReadOnlySpan<float> error, Span<float> gradient) => TensorPrimitives.MultiplyAdd(error, Added, gradient, gradient);
 
     /// <summary>Improves a row.</summary>
     /// <param name="bytes">As it is quantized.</param>
@@ -121,10 +123,10 @@ internal sealed class CoordinateDescent
     private void Add(int column, float error, Span<float> gradient)
     {
         TensorPrimitives.MultiplyAdd(_moments.Row(column), error, gradient, gradient);
-        gradient[column] += _added * error;
+        gradient[column] += Added * error;
     }
 
-    private float Damped(int row, int column) => _moments.Row(row)[column] + (row == column ? _added : 0);
+    private float Damped(int row, int column) => _moments.Row(row)[column] + (row == column ? Added : 0);
 
     /// <summary>The inverse of the diagonal block at i, by Gauss and Jordan; it is positive definite, so pivots are not sought.</summary>
     private void Invert(int i, Span<float> inverse)

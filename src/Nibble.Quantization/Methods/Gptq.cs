@@ -32,6 +32,12 @@ public sealed record GptqOptions
     /// </summary>
     public int Sweeps { get; init; } = 4;
 
+    /// <summary>
+    /// How often, after that, the scales and minimums of the blocks move, and the codes once more after them
+    /// (<see cref="ScaleDescent"/>).
+    /// </summary>
+    public int ScaleSweeps { get; init; }
+
     public DynamicRange? Range { get; init; }
 }
 
@@ -58,7 +64,12 @@ public sealed class Gptq : CalibratedMethod
 
     public Gptq(GptqOptions? options = null) => _options = options ?? new GptqOptions();
 
-    public override string Name => "gptq";
+    /// <summary>With scales that are tuned once the codes are chosen.</summary>
+    internal static Gptq WithScales { get; } = new(new GptqOptions { ScaleSweeps = 3 });
+
+    public override string Name => TunesScales ? "gptq+scales" : "gptq";
+
+    public override bool TunesScales => _options.ScaleSweeps > 0;
 
     public override bool SeesDrift => _options.DriftShare > 0;
 
@@ -183,17 +194,21 @@ public sealed class Gptq : CalibratedMethod
             public int First, Count;
             private int _taken;
 
-            public void Run(int worker, int workers)
-            {
-                for (int r; (r = Interlocked.Increment(ref _taken) - 1) < Count;) Chunk.Refine(First, r);
-            }
+            public void Run(int worker, int workers) => Chunk.Refine(First, Count, ref _taken);
         }
 
-        private void Refine(int first, int r)
+        private void Refine(int first, int count, ref int taken)
         {
-            Span<float> gradient = _gradients.Row(r)[..source.Columns];
-            _descent!.Damp(_errors.Row(r)[..source.Columns], gradient);
-            _descent.Refine(target.Row(first + r), _rounded.Row(r), gradient, options.Sweeps);
+            ScaleDescent? scales = options.ScaleSweeps > 0 ? new ScaleDescent(target.Format, moments, _descent!.Added) : null;
+            for (int r; (r = Interlocked.Increment(ref taken) - 1) < count;)
+            {
+                Span<byte> bytes = target.Row(first + r);
+                Span<float> rounded = _rounded.Row(r), gradient = _gradients.Row(r)[..source.Columns];
+                _descent!.Damp(_errors.Row(r)[..source.Columns], gradient);
+                _descent.Refine(bytes, rounded, gradient, options.Sweeps);
+                for (int sweep = 0; sweep < options.ScaleSweeps && scales!.Refine(bytes, rounded, gradient); sweep++)
+                    _descent.Refine(bytes, rounded, gradient, options.Sweeps);
+            }
         }
 
         public void Dispose()
