@@ -139,8 +139,9 @@ internal sealed class QuantizeCommand : Verb
         {
             CalibrationInputs inputs = !onePass ? CalibrationInputs.Quantized : statistics?.HasMoments == true ? CalibrationInputs.Saved : CalibrationInputs.Original;
             double passed = Stopwatch.GetElapsedTime(started).TotalSeconds;
-            return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings)
-                .Expecting(source.Forecast(plan, options, method, text, chunks, inputs, held, pool), passed) with { Statistics = statistics?.Use };
+            Forecast? forecast = source.Forecast(plan, options, method, text, chunks, inputs, held, pool);
+            QuantizeResult planned = QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
+            return planned.Expecting(forecast, passed) with { Statistics = statistics?.Use };
         }
         using MomentsFile? saved = onePass ? statistics?.Moments(source, chunks, pool, run) : null;
         using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, chunks, method, pool, onePass, saved);
