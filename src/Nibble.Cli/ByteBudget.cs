@@ -3,6 +3,7 @@ using Nibble.Core;
 using Nibble.Core.Threading;
 using Nibble.Cli.Commands;
 using Nibble.Quantization;
+using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Recipes;
 
 namespace Nibble.Cli;
@@ -39,14 +40,15 @@ internal sealed class ByteBudget
     /// <summary>The plan that spends it.</summary>
     public QuantizationPlan Plan(
         QuantizationSource source, ModelQuantizer quantizer, PlanOptions planOptions, QuantizeOptions options, bool allowRequantize,
-        string text, WorkerPool pool, Invocation run)
+        string text, SavedStatistics? statistics, WorkerPool pool, Invocation run)
     {
         // Refuses what cannot be quantized before anything is measured, and says what the file takes beside its tensors.
         QuantizationPlan draft = quantizer.Plan(Recipe, planOptions, allowRequantize, hasImportance: true);
         long beside = quantizer.FileBytes(draft, options, source.Output) - draft.Bytes;
         long bytes = _bits is { } bits ? (long)(bits * draft.Tensors.Sum(t => t.Tensor.Elements) / 8) : _size - beside;
         var planner = new BudgetPlanner(source, pool);
+        PriceFile? prices = statistics?.Prices(source, ComparedChunks);
         return run.Terminal.Measure("measuring tensors", BudgetPlanner.StepsOf(draft), "tensors", meter =>
-            planner.Plan(draft, bytes, text, ComparedChunks, done => meter.Done = done, run.Cancellation));
+            planner.Plan(draft, bytes, text, ComparedChunks, prices, done => meter.Done = done, run.Cancellation));
     }
 }

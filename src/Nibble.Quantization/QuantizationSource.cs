@@ -23,6 +23,7 @@ public sealed class QuantizationSource : IDisposable
     private static readonly string[] WindowReaders = ["cohere2", "gemma2", "gemma3", "gpt-oss", "modern-bert", "olmo2"];
 
     private readonly ModelSource _source;
+    private string? _hash;
 
     /// <summary>Opens a Hugging Face folder or a GGUF file.</summary>
     /// <param name="path">The model.</param>
@@ -112,24 +113,44 @@ public sealed class QuantizationSource : IDisposable
     /// <summary>A quantizer that calibrates on a text, for a plan made for this source.</summary>
     /// <param name="text">Cut into chunks of the context (512 tokens, or the model's if shorter), of which some are taken evenly.</param>
     /// <param name="chunks">How many.</param>
+    /// <param name="onePass">Whether each layer sees the original's inputs, not those that the quantized layers before it produce.</param>
+    /// <param name="saved">The moments of the original's inputs on this text, in one pass, where they are at hand.</param>
     /// <exception cref="UnusableInputException">The model has no tokenizer, or the text is too short.</exception>
-    public LayerQuantizer Calibrate(QuantizationPlan plan, string text, int chunks, CalibratedMethod method, WorkerPool pool)
+    public LayerQuantizer Calibrate(QuantizationPlan plan, string text, int chunks, CalibratedMethod method, WorkerPool pool, bool onePass = false, MomentsFile? saved = null)
     {
         IEnumerable<CalibratedTensor> tensors = Tensors.Zip(plan.Tensors)
             .Where(t => t.Second.Format.Family != FormatFamily.Float)
             .Select(t => new CalibratedTensor(t.Second.Format, t.First.Matrices));
-        return new LayerQuantizer(_source, tensors, Chunks(text, chunks, CalibrationContext), method, pool);
+        return new LayerQuantizer(_source, tensors, Chunks(text, chunks, CalibrationContext), method, pool, onePass, saved);
     }
+
+    /// <summary>What statistics measured on a text are known by.</summary>
+    /// <param name="chunks">As many of the text as are read.</param>
+    /// <exception cref="UnusableInputException">The model has no tokenizer, or the text is too short.</exception>
+    public StatisticsKey StatisticsKey(string text, int chunks)
+    {
+        string config = System.IO.Path.Combine(Folder, "config.json");
+        _hash ??= Provenance.Hash(_source.File is not GgufFile && File.Exists(config) ? [.. Files, config] : Files);
+        return Calibration.StatisticsKey.Of(_hash, Chunks(text, chunks, CalibrationContext));
+    }
+
+    /// <summary>Measures the second moments of what every linear layer reads while the model reads a text, into a file.</summary>
+    /// <param name="key">Of the text.</param>
+    /// <param name="progress">Told the layers that are done.</param>
+    /// <returns>Inputs that were measured: all, but for those that a stopped run had measured before.</returns>
+    public int MeasureMoments(string path, StatisticsKey key, string text, WorkerPool pool, Action<int> progress, CancellationToken cancellation) =>
+        MomentsFile.Measure(path, key, _source, Chunks(text, (int)key.Chunks, CalibrationContext), pool, progress, cancellation);
 
     /// <summary>What carrying out a plan will take; null where formats learn tables from the weights, for which nobody can say.</summary>
     /// <param name="text">Calibrated on, as in <see cref="Calibrate"/>; read only with a method.</param>
     /// <param name="method">Null is nearest rounding.</param>
+    /// <param name="inputs">What the method calibrates on.</param>
     /// <param name="held">Bytes of memory that the process held before the plan was made.</param>
-    public Forecast? Forecast(QuantizationPlan plan, QuantizeOptions options, CalibratedMethod? method, string? text, int chunks, long held, WorkerPool pool)
+    public Forecast? Forecast(QuantizationPlan plan, QuantizeOptions options, CalibratedMethod? method, string? text, int chunks, CalibrationInputs inputs, long held, WorkerPool pool)
     {
         if (plan.Tensors.Any(t => t.Format.SharedBytes > 0)) return null;
         var forecaster = new Forecaster(_source.Config, Tensors, plan, options, held, pool);
-        return method is null ? forecaster.Nearest() : forecaster.Calibrated(method, Chunks(text!, chunks, CalibrationContext));
+        return method is null ? forecaster.Nearest() : forecaster.Calibrated(method, Chunks(text!, chunks, CalibrationContext), inputs);
     }
 
     /// <summary>Whether the tensor makes the logits: the output matrix, or the embedding where the two are one.</summary>

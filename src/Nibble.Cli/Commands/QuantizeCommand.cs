@@ -41,6 +41,8 @@ internal sealed class QuantizeCommand : Verb
         HelpName = "N",
         DefaultValueFactory = _ => CalibrationChunks,
     };
+    private readonly Option<bool> _onePass = new("--one-pass") { Description = "Calibrate each layer on what it reads in the original model, not on what the quantized layers before it produce: faster, less good." };
+    private readonly Option<string?> _statistics = new("--statistics") { Description = "Keep in DIR what is measured of the original model (a budget's prices, with --one-pass the moments of all inputs), and take it from there next time.", HelpName = "DIR" };
     private readonly Option<double?> _bits = new("--bits") { Description = "Instead of a recipe: at most B bits a weight, each matrix in the format that serves the whole best. Needs --calibration.", HelpName = "B" };
     private readonly Option<string?> _size = new("--size") { Description = "The same for a file of at most so many bytes: 20MB, 1.5GiB, or a plain number.", HelpName = "BYTES" };
     private readonly Option<string?> _range = new("--range")
@@ -67,7 +69,7 @@ internal sealed class QuantizeCommand : Verb
         "nibble quantize model --to Q3_K_M --dry-run --json")
     {
         Add(_model);
-        AddOptions(_output, _to, _layout, _method, _calibration, _calibrationChunks, _importance, _bits, _size, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
+        AddOptions(_output, _to, _layout, _method, _calibration, _calibrationChunks, _onePass, _statistics, _importance, _bits, _size, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
     }
 
     protected override void Execute(Invocation run)
@@ -82,6 +84,8 @@ internal sealed class QuantizeCommand : Verb
         if (run.Get(_calibrationChunks) < 1) throw new UnusableInputException("--calibration-chunks: calibrate on at least 1 chunk");
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
         ByteBudget? budget = ByteBudget.Of(run.Get(_bits), run.Get(_size), text, forFolder: run.Get(_output) is { } named && QuantizationSource.IsFolder(named));
+        if (run.Get(_onePass) && method is null) throw new UnusableInputException("--one-pass: is a way to calibrate; give --calibration TEXT");
+        SavedStatistics? statistics = SavedStatistics.Of(run.Get(_statistics), text, method, isUsed: run.Get(_onePass) || budget is not null);
         Recipe recipe = budget is null ? Recipe.Parse(run.Get(_to)!) : budget.Recipe;
         bool solves = method is null && Hqq.Word.Equals(run.Get(_method), StringComparison.OrdinalIgnoreCase);
         if (solves && Format.Parse(recipe.Default) is { } format && !Hqq.Suits(format))
@@ -109,36 +113,44 @@ internal sealed class QuantizeCommand : Verb
         if (layout is not null && budget is not null) throw new UnusableInputException("--layout: has one format for all, and --bits and --size mix them; take --to and leave them out");
 
         using WorkerPool pool = run.NewPool();
-        QuantizeResult result = Quantize(run, path, output, layout, recipe, budget, planOptions, options, method, text, pool, started);
+        QuantizeResult result = Quantize(run, path, output, layout, recipe, budget, planOptions, options, method, text, statistics, pool, started);
         if (evaluates) result = result with { Evaluation = BeforeAndAfter.Measure(path, output, run.Get(_chunks), run, pool) };
         run.Print(result, ResultJson.Written.QuantizeResult, r => QuantizeReport.Print(r, run.Terminal));
     }
 
     private QuantizeResult Quantize(
         Invocation run, string path, string output, WrittenLayout? layout, Recipe recipe, ByteBudget? budget, PlanOptions planOptions, QuantizeOptions options,
-        CalibratedMethod? method, string? text, WorkerPool pool, long started)
+        CalibratedMethod? method, string? text, SavedStatistics? statistics, WorkerPool pool, long started)
     {
         using QuantizationSource source = new QuantizationSource(path, output);
         if (layout is not null) planOptions = WithFloatEnds(planOptions, source);
         var quantizer = new ModelQuantizer(source, pool);
         long held = Environment.WorkingSet;
         bool allowRequantize = run.Get(_allowRequantize);
-        QuantizationPlan plan = budget is not null ? budget.Plan(source, quantizer, planOptions, options, allowRequantize, text!, pool, run)
+        QuantizationPlan plan = budget is not null ? budget.Plan(source, quantizer, planOptions, options, allowRequantize, text!, statistics, pool, run)
             : quantizer.Plan(recipe, planOptions, allowRequantize, hasImportance: method is not null || options.Importance is not null);
         if (layout is not null) LayoutFolder.Check(path, plan.Tensors.Where(t => t.Format.BlockSize != 1).Select(t => TensorInfo.Of(t.Tensor.Name, t.Format, t.Tensor.Shape)), layout);
         if (method?.Folds == true) plan = plan.WithExactNorms();
-        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options), .. options.Importance?.Warnings(source, plan) ?? []];
+        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options, method), .. options.Importance?.Warnings(source, plan) ?? []];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
+        int chunks = run.Get(_calibrationChunks);
+        bool onePass = run.Get(_onePass);
         if (run.Get(_dryRun))
-            return QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings)
-                .Expecting(source.Forecast(plan, options, method, text, run.Get(_calibrationChunks), held, pool), Stopwatch.GetElapsedTime(started).TotalSeconds);
-        using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, run.Get(_calibrationChunks), method, pool);
+        {
+            CalibrationInputs inputs = !onePass ? CalibrationInputs.Quantized : statistics?.HasMoments == true ? CalibrationInputs.Saved : CalibrationInputs.Original;
+            double passed = Stopwatch.GetElapsedTime(started).TotalSeconds;
+            Forecast? forecast = source.Forecast(plan, options, method, text, chunks, inputs, held, pool);
+            QuantizeResult planned = QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
+            return planned.Expecting(forecast, passed) with { Statistics = statistics?.Use };
+        }
+        using MomentsFile? saved = onePass ? statistics?.Moments(source, chunks, pool, run) : null;
+        using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, chunks, method, pool, onePass, saved);
         options = options with { Calibrated = calibrated };
         IReadOnlyList<QuantizedTensor> tensors = run.Terminal.Measure("quantizing", quantizer.StoredBytesOfAll, "bytes",
             meter => Write(quantizer, output, layout, plan, options with { Progress = read => meter.Done = read }, run.Cancellation));
         foreach (string warning in calibrated?.Warnings ?? []) run.Terminal.Warn(warning);
         warnings.AddRange(calibrated?.Warnings ?? []);
-        return QuantizeResult.Of(plan, tensors, output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        return QuantizeResult.Of(plan, tensors, output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds) with { Statistics = statistics?.Use };
     }
 
     /// <summary>Writes the output: in another program's layout, from a folder of ours that is written first.</summary>
@@ -198,7 +210,7 @@ internal sealed class QuantizeCommand : Verb
 
     /// <summary>What the file will say that its bits were chosen by.</summary>
     private string? CalibratedOn(Invocation run, string? textHash) =>
-        textHash is not null ? $"text={textHash} chunks={run.Get(_calibrationChunks)}"
+        textHash is not null ? $"text={textHash} chunks={run.Get(_calibrationChunks)}{(run.Get(_onePass) ? " one-pass" : "")}"
         : run.Get(_importance) is { } file ? $"file={Provenance.ShortHash(file)}" : null;
 
     /// <summary>Refuses an existing output before any work, and says how to go on.</summary>
@@ -210,7 +222,7 @@ internal sealed class QuantizeCommand : Verb
         else OutputFile.CheckFree(output, force);
     }
 
-    private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer, QuantizeOptions options)
+    private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer, QuantizeOptions options, CalibratedMethod? method)
     {
         var warnings = new List<string>();
         foreach (var group in plan.FellBack.GroupBy(t => (t.Wanted!.Name, Format: t.Format.Name, t.Tensor.Columns)))
@@ -220,6 +232,10 @@ internal sealed class QuantizeCommand : Verb
         PlannedTensor[] unsolved = options.Hqq ? [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !Hqq.Suits(t.Format.ForColumns((int)t.Tensor.Columns)))] : [];
         if (unsolved.Length > 0)
             warnings.Add($"--method {Hqq.Word} has no minimum to solve in {unsolved.Length} tensors, which are rounded to nearest ({string.Join(", ", unsolved.Select(t => t.Format.Name).Distinct())})");
+        PlannedTensor[] untuned = method?.TunesScales != true ? []
+            : [.. plan.Tensors.Where(t => TensorRoles.LayerOf(t.Tensor.Name) >= 0 && t.Format.Family != FormatFamily.Float && t.Format.ForColumns((int)t.Tensor.Columns).BlockParameters.Count == 0)];
+        if (untuned.Length > 0)
+            warnings.Add($"--method {method!.Name} has no scales to tune in {untuned.Length} tensors, which are made as by gptq ({string.Join(", ", untuned.Select(t => t.Format.Name).Distinct())})");
         PlannedTensor[] withoutRange = [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !t.Format.HasRange)];
         if (options.Range is { } range && withoutRange.Length > 0)
             warnings.Add($"--range {range.Name} has no say in {withoutRange.Length} tensors, whose formats have no range to choose ({string.Join(", ", withoutRange.Select(t => t.Format.Name).Distinct())})");
@@ -229,7 +245,8 @@ internal sealed class QuantizeCommand : Verb
 
 internal sealed record QuantizeResult(
     string Output, string Recipe, long Bytes, double BitsPerWeight, double Seconds, long PeakMemoryBytes, int FallbackCount, bool DryRun,
-    IReadOnlyList<string> Warnings, IReadOnlyList<QuantizedRow> Tensors, BeforeAndAfter? Evaluation, double? ExpectedSeconds = null, long? ExpectedPeakMemoryBytes = null)
+    IReadOnlyList<string> Warnings, IReadOnlyList<QuantizedRow> Tensors, BeforeAndAfter? Evaluation, double? ExpectedSeconds = null, long? ExpectedPeakMemoryBytes = null,
+    StatisticsUse? Statistics = null)
 {
     public static QuantizeResult Of(
         QuantizationPlan plan, IReadOnlyList<QuantizedTensor> tensors, string output, IReadOnlyList<string> warnings, double seconds)

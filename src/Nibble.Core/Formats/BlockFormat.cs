@@ -20,6 +20,7 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
     public override bool HasKernelOrder => TBlock.HasKernelOrder;
     public override bool HasUnits => TBlock.HasUnits;
     public override bool HasRange => TBlock.HasRange;
+    public override IReadOnlyList<BlockParameter> BlockParameters { get; } = TBlock.BlockParameters;
 
     public override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block) =>
         TBlock.Fit(ref MemoryMarshal.AsRef<TBlock>(block), weights, options);

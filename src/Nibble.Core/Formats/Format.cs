@@ -88,6 +88,12 @@ public abstract partial class Format
     public abstract void Decode(ReadOnlySpan<byte> bytes, Span<float> weights);
 
     /// <summary>
+    /// The numbers of a block that its weights are linear in, each by itself: groups first, then what all groups share. Empty
+    /// where nobody has said which they are.
+    /// </summary>
+    public virtual IReadOnlyList<BlockParameter> BlockParameters => [];
+
+    /// <summary>
     /// Weights that share a scale in <see cref="Unpack"/> (a divisor of <see cref="BlockSize"/>, at least 8), or 0 for a
     /// format whose values are not a scale times a signed byte; such a format is computed in float32.
     /// </summary>

@@ -37,6 +37,8 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
             TSelf.Put(ref block, at, weights.Slice(at, TSelf.Stride), rounded);
     }
 
+    static virtual IReadOnlyList<BlockParameter> BlockParameters => [];
+
     /// <summary>Weights that share a scale in <see cref="Unpack"/>; 0 for a format without an integer form.</summary>
     static virtual int Group => 0;
 

@@ -22,6 +22,7 @@ public struct IQ4_NL : IBlock<IQ4_NL>
     public static bool HalfScales => true;
     public static bool HasKernelOrder => true;
     public static double ErrorBudget => 0.006;
+    public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0)];
 
     [SkipLocalsInit]
     public static void Fit(ref IQ4_NL block, ReadOnlySpan<float> weights, in FitOptions options)

@@ -36,4 +36,8 @@ public sealed partial class LinearFormat
         for (int g = 0; g < BlockGroups; g++)
             BitPacking.Write(rest, g, Bits, (int)Math.Clamp(MathF.Round(zeros[g]), 0, Top));
     }
+
+    /// <summary>Halves, as scales are unless something else is asked for; those of a whole tensor are in no block.</summary>
+    public override IReadOnlyList<BlockParameter> BlockParameters => Scale != ScaleType.F16 || BlockGroups == 0 ? []
+        : [.. Enumerable.Range(0, Kind == LinearKind.Minimum ? 2 * BlockGroups : BlockGroups).Select(i => BlockParameter.OfHalf(2 * i))];
 }

@@ -23,6 +23,8 @@ public struct Q2_K : IBlock<Q2_K>
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3];
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.08;
+    public static IReadOnlyList<BlockParameter> BlockParameters =>
+        [.. Enumerable.Range(0, 32).Select(i => BlockParameter.OfBits(new(i / 2, i % 2 * 4, 4))), BlockParameter.OfHalf(80), BlockParameter.OfHalf(82)];
 
     public static void Fit(ref Q2_K block, ReadOnlySpan<float> weights, in FitOptions options)
     {

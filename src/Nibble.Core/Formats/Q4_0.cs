@@ -21,6 +21,7 @@ public struct Q4_0 : IBlock<Q4_0>
     public static bool HalfScales => true;
     public static bool HasKernelOrder => true;
     public static double ErrorBudget => 0.009;
+    public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0)];
 
     public static void Fit(ref Q4_0 block, ReadOnlySpan<float> weights, in FitOptions options) =>
         block.D = ScaleFit.Fit(weights, options, ScaleGrid.Bits4);

@@ -23,6 +23,7 @@ public struct Q4_1 : IBlock<Q4_1>
     public static bool HasKernelOrder => true;
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.0075;
+    public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0), BlockParameter.OfHalf(2)];
 
     public static void Fit(ref Q4_1 block, ReadOnlySpan<float> weights, in FitOptions options) =>
         (block.D, block.M) = AffineFit.Fit(weights, options, AffineGrid.Bits4);

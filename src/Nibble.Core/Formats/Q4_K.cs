@@ -23,6 +23,7 @@ public struct Q4_K : IBlock<Q4_K>
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.0057;
+    public static IReadOnlyList<BlockParameter> BlockParameters => [.. SixBitScales.Parameters(at: 4), BlockParameter.OfHalf(0), BlockParameter.OfHalf(2)];
 
     public static void Fit(ref Q4_K block, ReadOnlySpan<float> weights, in FitOptions options)
     {

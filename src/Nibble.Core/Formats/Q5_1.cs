@@ -24,6 +24,7 @@ public struct Q5_1 : IBlock<Q5_1>
     public static bool HalfScales => true;
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.0018;
+    public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0), BlockParameter.OfHalf(2)];
 
     public static void Fit(ref Q5_1 block, ReadOnlySpan<float> weights, in FitOptions options) =>
         (block.D, block.M) = AffineFit.Fit(weights, options, AffineGrid.Bits5);

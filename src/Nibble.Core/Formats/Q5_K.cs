@@ -24,6 +24,7 @@ public struct Q5_K : IBlock<Q5_K>
     public static ReadOnlySpan<sbyte> Levels => Q5_1.Levels;
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.0014;
+    public static IReadOnlyList<BlockParameter> BlockParameters => [.. SixBitScales.Parameters(at: 4), BlockParameter.OfHalf(0), BlockParameter.OfHalf(2)];
 
     public static void Fit(ref Q5_K block, ReadOnlySpan<float> weights, in FitOptions options)
     {

@@ -31,6 +31,7 @@ public struct Q6_K : IBlock<Q6_K>
         28, 29, 30, 31,
     ];
     public static double ErrorBudget => 0.00034;
+    public static IReadOnlyList<BlockParameter> BlockParameters => [.. Enumerable.Range(192, 16).Select(BlockParameter.OfSignedByte), BlockParameter.OfHalf(208)];
 
     public static void Fit(ref Q6_K block, ReadOnlySpan<float> weights, in FitOptions options) =>
         block.D = SuperScaleFit.Fit(weights, options, SuperScaleGrid.Q6_K, block.Scales);

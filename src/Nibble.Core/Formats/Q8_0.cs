@@ -21,6 +21,7 @@ public struct Q8_0 : IBlock<Q8_0>
     public static bool HalfScales => true;
     public static bool HasKernelOrder => true;
     public static double ErrorBudget => 4e-5;
+    public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0)];
 
     public static void Fit(ref Q8_0 block, ReadOnlySpan<float> weights, in FitOptions options) =>
         block.D = ScaleFit.Fit(weights, options, ScaleGrid.Bits8);

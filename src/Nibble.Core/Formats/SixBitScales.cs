@@ -7,6 +7,12 @@ namespace Nibble.Core.Formats;
 /// </summary>
 internal static class SixBitScales
 {
+    /// <summary>A scale and a minimum for each group.</summary>
+    /// <param name="at">The first of the 12 bytes in the block.</param>
+    public static IEnumerable<BlockParameter> Parameters(int at) => Enumerable.Range(0, 8).SelectMany(g => g < 4
+        ? new[] { BlockParameter.OfBits(new(at + g, 0, 6)), BlockParameter.OfBits(new(at + g + 4, 0, 6)) }
+        : [BlockParameter.OfBits(new(at + g + 4, 0, 4), new(at + g - 4, 6, 2)), BlockParameter.OfBits(new(at + g + 4, 4, 4), new(at + g, 6, 2))]);
+
     public static (int Scale, int Minimum) Get(ReadOnlySpan<byte> bytes, int group) => group < 4
         ? (bytes[group] & 63, bytes[group + 4] & 63)
         : ((bytes[group + 4] & 15) | ((bytes[group - 4] >> 6) << 4), (bytes[group + 4] >> 4) | ((bytes[group] >> 6) << 4));

@@ -10,14 +10,21 @@ internal sealed unsafe class RotaryTable(RotaryConfig config) : IDisposable
     private float _magnitude;
     private int _length = -1;
 
+    /// <summary>Of the batch that the table was made for, if it had one segment: many batches begin where the one before did.</summary>
+    private (int Position, int Count, int Length) _made;
+
     public RotaryConfig Config { get; } = config;
 
     /// <summary>Makes the angles of a batch.</summary>
     public void Prepare(Workspace work)
     {
+        ReadOnlySpan<Segment> segments = work.Segments;
+        (int, int, int) asked = segments.Length == 1 ? (segments[0].Position, segments[0].Count, Config.DependsOnLength ? segments[0].Length : 0) : default;
+        if (segments.Length == 1 && asked == _made) return;
+        _made = asked;
         int width = Config.Dimensions;
         float* cos = _cos.Of((nint)work.Tokens * width), sin = _sin.Of((nint)work.Tokens * width);
-        foreach (Segment segment in work.Segments)
+        foreach (Segment segment in segments)
         {
             SetLength(Config.DependsOnLength ? segment.Length : 0);
             for (int t = 0; t < segment.Count; t++, cos += width, sin += width)

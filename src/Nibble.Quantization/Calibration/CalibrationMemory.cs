@@ -13,7 +13,8 @@ namespace Nibble.Quantization.Calibration;
 /// <param name="layers">The matrices of each layer that has any, and the format each gets.</param>
 /// <param name="tokens">Of all texts.</param>
 /// <param name="longest">Tokens of the longest text.</param>
-internal sealed class CalibrationMemory(ModelConfig config, IReadOnlyList<CalibrationMemory.Matrix[]> layers, long tokens, int longest, CalibratedMethod method)
+internal sealed class CalibrationMemory(
+    ModelConfig config, IReadOnlyList<CalibrationMemory.Matrix[]> layers, long tokens, int longest, CalibratedMethod method, CalibrationInputs inputs)
 {
     /// <param name="Linear">The decoder's name for it.</param>
     /// <param name="StoredBytes">As the source has it.</param>
@@ -27,7 +28,9 @@ internal sealed class CalibrationMemory(ModelConfig config, IReadOnlyList<Calibr
     private const int Single = sizeof(float);
 
     /// <summary>The original model and the one that is being quantized, or the latter alone.</summary>
-    private int Models => method.SeesDrift ? 2 : 1;
+    private int Models => SeesDrift ? 2 : 1;
+
+    private bool SeesDrift => method.SeesDrift && inputs == CalibrationInputs.Quantized;
 
     /// <summary>At most, beside what the process takes anyway.</summary>
     public long Bytes => Models * (Streams + Caches + Workspace) + layers.Max(Layer) + Garbage;
@@ -55,24 +58,26 @@ internal sealed class CalibrationMemory(ModelConfig config, IReadOnlyList<Calibr
 
     private long Layer(Matrix[] matrices)
     {
-        long bytes = matrices.Sum(m => m.StoredBytes + EightBits(m) + 2 * m.Bytes + (method.Folds ? m.Weights * Single : 0));
+        long bytes = matrices.Sum(m => m.StoredBytes + (inputs == CalibrationInputs.Quantized ? EightBits(m) : 0) + 2 * m.Bytes + (method.Folds ? m.Weights * Single : 0));
         foreach (IGrouping<string, Matrix> input in matrices.GroupBy(m => MomentsProbe.Source(m.Linear)))
         {
-            long columns = input.First().Columns, square = columns * columns * Single, panels = longest * columns * Single;
-            bytes += square + panels + (method.HasFeedback ? square : 0);
-            if (method.SeesDrift && !input.Key.Contains('[', StringComparison.Ordinal)) bytes += Drift(input, columns, square, panels);
+            long columns = input.First().Columns, square = columns * columns * Single;
+            bytes += square + (method.HasFeedback ? (SeesDrift ? 2 : 1) * square : 0);
+            if (SeesDrift && !input.Key.Contains('[', StringComparison.Ordinal)) bytes += Drift(input, columns, square);
         }
-        // The factor in double precision is held while one matrix is quantized.
-        return bytes + (method.HasFeedback ? matrices.Max(m => 2L * m.Columns * m.Columns * Single) : 0);
+        // Inputs as they are laid out for sums; with drift, what drifted as it is and laid out, and what it makes of the outputs.
+        bytes += (SeesDrift ? 4L : 1) * longest * matrices.Max(m => m.Columns) * Single;
+        // The factor in double precision is held while one matrix is quantized, and of some rows what they would be, are, and lose.
+        return bytes + (method.HasFeedback ? matrices.Max(m => 2L * m.Columns * m.Columns * Single + Gptq.ChunkRows * 4L * m.Columns * Single) : 0);
     }
 
     /// <summary>A copy in Q8_0, and the same as kernels want it.</summary>
     private static long EightBits(Matrix m) => m.Weights * (34 + 36) / 32;
 
-    /// <summary>The drift of an input or of the outputs, what of one text goes into it, and what it makes of the outputs of a weight.</summary>
-    private static long Drift(IGrouping<string, Matrix> input, long columns, long square, long panels)
+    /// <summary>The drift of an input or of the outputs, what it makes of the outputs of a weight, and the original's input of one text.</summary>
+    private long Drift(IGrouping<string, Matrix> input, long columns, long square)
     {
         long rows = input.Sum(m => (long)m.Rows), outputs = rows * columns * Single;
-        return outputs + (rows >= columns ? square : 0) + 4 * panels;
+        return outputs + (rows >= columns ? square : 0) + longest * columns * Single;
     }
 }

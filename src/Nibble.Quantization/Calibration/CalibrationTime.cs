@@ -9,13 +9,19 @@ namespace Nibble.Quantization.Calibration;
 
 /// <summary>What calibrating takes: operations counted from shapes, over rates of this machine that are timed on small matrices.</summary>
 /// <param name="layers">The matrices of each layer.</param>
-internal sealed unsafe class CalibrationTime(IReadOnlyList<CalibrationMemory.Matrix[]> layers, CalibratedMethod method, WorkerPool pool)
+internal sealed unsafe class CalibrationTime(IReadOnlyList<CalibrationMemory.Matrix[]> layers, CalibratedMethod method, CalibrationInputs inputs, WorkerPool pool)
 {
-    /// <summary>Rows, columns and tokens of what is timed.</summary>
-    private const int Size = 512, Rows = 64;
+    /// <summary>Columns and tokens of what is timed.</summary>
+    private const int Size = 512;
+
+    /// <summary>Rows of a product, so many that laying out its inputs costs as little as in a feed-forward block; and of a matrix that is rounded.</summary>
+    private const int ProductRows = 1024, Rows = 64;
 
     /// <summary>How long a method is run until the runtime has compiled what is in it: much more code than a product.</summary>
-    private const double CompiledSeconds = 0.5;
+    private const double CompiledSeconds = 1.5;
+
+    /// <summary>The same for a product.</summary>
+    private const double ProductTimedSeconds = 0.4;
 
     /// <summary>Attention, whose scores are a small part of a layer, runs at about half the rate of products in floats.</summary>
     private const double AttentionShare = 0.5;
@@ -33,15 +39,21 @@ internal sealed unsafe class CalibrationTime(IReadOnlyList<CalibrationMemory.Mat
         x.Changed();
         double integers = ProductSeconds(x, "Q8_0", null), floats = ProductSeconds(x, "BF16", InputRounding.BFloat16);
         var moments = new InputMoments(Size);
-        double sums = Forecaster.Time(() => moments.Add(x, pool)) / (Size * (double)Size * Size);
+        using var panels = new TokenPanels();
+        double layout = Forecaster.Time(() => panels.Load(x, pool)) / (Size * (double)Size);
+        double sums = Forecaster.Time(() => moments.Add(x, panels, pool)) / (Size * (double)Size * Size);
         // Half of them are made, and drifts are made whole.
         double perToken = 0;
         foreach (CalibrationMemory.Matrix[] layer in layers)
         {
-            double weights = layer.Sum(m => (double)m.Weights), inputs = layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => (double)g.First().Columns * g.First().Columns);
+            double weights = layer.Sum(m => (double)m.Weights), squares = layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => (double)g.First().Columns * g.First().Columns);
             double attention = (double)heads * length * floats / AttentionShare;
-            perToken += 2 * (weights * integers + attention) + inputs * sums;
-            if (method.SeesDrift) perToken += weights * floats + attention + 2 * layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => DriftSums(g)) * sums;
+            double read = layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => (double)g.First().Columns);
+            perToken += squares * sums + read * layout;
+            if (inputs == CalibrationInputs.Quantized) perToken += 2 * (weights * integers + attention);
+            if (inputs != CalibrationInputs.Quantized || method.SeesDrift) perToken += weights * floats + attention;
+            if (inputs == CalibrationInputs.Quantized && method.SeesDrift)
+                perToken += 2 * layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => DriftSums(g)) * sums + read * layout;
         }
         return perToken * tokens + RoundingSeconds(moments);
     }
@@ -52,9 +64,9 @@ internal sealed unsafe class CalibrationTime(IReadOnlyList<CalibrationMemory.Mat
     /// <summary>A product of one weight and one input.</summary>
     private double ProductSeconds(Activation x, string format, InputRounding? rounding)
     {
-        Weight weight = Weight.Allocate("timed", Format.Parse(format), Size, Size);
-        using var y = new NativeBuffer(Size * Size * sizeof(float));
-        return Forecaster.Time(() => MatrixProduct.Multiply(weight, x, (float*)y.Pointer, pool, rounding)) / (Size * (double)Size * Size);
+        Weight weight = Weight.Allocate("timed", Format.Parse(format), ProductRows, Size);
+        using var y = new NativeBuffer(ProductRows * Size * sizeof(float));
+        return Forecaster.Time(() => MatrixProduct.Multiply(weight, x, (float*)y.Pointer, pool, rounding), ProductTimedSeconds) / (ProductRows * (double)Size * Size);
     }
 
     /// <summary>The method itself, each format timed on a few rows of random weights.</summary>

@@ -3,6 +3,8 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Nibble.Core;
+using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
@@ -15,11 +17,13 @@ namespace Nibble.Quantization.Calibration;
 /// </summary>
 public sealed unsafe class ErrorFeedback
 {
-    private readonly float[] _upper;
+    /// <summary>U, and its transpose once that is asked for.</summary>
+    private readonly Weight _upper;
+    private Weight? _lower;
 
     private readonly double _asked;
 
-    private ErrorFeedback(int[] order, float[] upper, double asked, double damping)
+    private ErrorFeedback(int[] order, Weight upper, double asked, double damping)
     {
         (Order, _upper, _asked) = (order, upper, asked);
         Damping = damping;
@@ -34,12 +38,12 @@ public sealed unsafe class ErrorFeedback
     public int Columns => Order.Length;
 
     /// <summary>Row i of U from column i on.</summary>
-    public ReadOnlySpan<float> Row(int i) => _upper.AsSpan(i * Columns + i, Columns - i);
+    public ReadOnlySpan<float> Row(int i) => Row(i, i, Columns);
 
     /// <summary>Row i of U between two columns.</summary>
-    public ReadOnlySpan<float> Row(int i, int from, int to) => _upper.AsSpan(i * Columns + from, to - from);
+    public ReadOnlySpan<float> Row(int i, int from, int to) => new((float*)_upper.Data + (nint)i * Columns + from, to - from);
 
-    public float Diagonal(int i) => _upper[i * Columns + i];
+    public float Diagonal(int i) => Row(i)[0];
 
     /// <param name="moments">Of the layer's input.</param>
     /// <param name="order">Each column once, in the order of quantizing.</param>
@@ -62,21 +66,23 @@ public sealed unsafe class ErrorFeedback
         throw new UnusableInputException("the moments of the calibration inputs are not positive definite, whatever the damping");
     }
 
-    /// <summary>(H + damping)⁻¹ applied to some rows v: v Uᵀ U. Each row of U is read once for all.</summary>
+    /// <summary>(H + damping)⁻¹ applied to some rows v: v Uᵀ U.</summary>
     /// <param name="rows">[rows, columns in the order of quantizing], changed in place.</param>
-    public void Solve(Span<float> rows)
+    public void Solve(Activation rows, WorkerPool pool)
     {
-        int n = Columns;
-        for (int i = 0; i < n; i++)
-            for (int at = 0; at < rows.Length; at += n) rows[at + i] = TensorPrimitives.Dot<float>(rows[(at + i)..(at + n)], Row(i));
-        for (int i = n - 1; i >= 0; i--)
-            for (int at = 0; at < rows.Length; at += n)
-            {
-                Span<float> after = rows[(at + i)..(at + n)];
-                float factor = after[0];
-                after[0] = 0;
-                TensorPrimitives.MultiplyAdd(Row(i), factor, after, after);
-            }
+        using var half = new Activation();
+        half.Resize(rows.Tokens, Columns);
+        MatrixProduct.Multiply(_upper, rows, half.Floats, pool);
+        MatrixProduct.Multiply(_lower ??= Transposed(), half, rows.Floats, pool);
+        rows.Changed();
+    }
+
+    private Weight Transposed()
+    {
+        Weight lower = Weight.Allocate("feedback", FloatFormat.F32, Columns, Columns);
+        for (int i = 0; i < Columns; i++)
+            for (int j = i; j < Columns; j++) ((float*)lower.Data)[(nint)j * Columns + i] = Row(i)[j - i];
+        return lower;
     }
 
     /// <summary>
@@ -157,10 +163,10 @@ public sealed unsafe class ErrorFeedback
     }
 
     /// <summary>The inverse of a lower triangular matrix, both its orders reversed again, in single precision.</summary>
-    private static float[] InvertReversed(Triangle lower, int n, WorkerPool pool)
+    private static Weight InvertReversed(Triangle lower, int n, WorkerPool pool)
     {
-        var upper = new float[(long)n * n];
-        var job = new InvertJob { Lower = lower, Upper = upper, N = n };
+        Weight upper = Weight.Allocate("feedback", FloatFormat.F32, n, n);
+        var job = new InvertJob { Lower = lower, Upper = (float*)upper.Data, N = n };
         pool.Run(ref job);
         return upper;
     }
@@ -172,7 +178,7 @@ public sealed unsafe class ErrorFeedback
         private const int Band = 32;
 
         public Triangle Lower;
-        public float[] Upper;
+        public float* Upper;
         public int N;
         private int _taken;
 
@@ -191,7 +197,7 @@ public sealed unsafe class ErrorFeedback
                     if (i - first < width) row[i - first] += 1;
                     TensorPrimitives.Multiply(row, 1 / Lower.Row(i)[i], row);
                     for (int j = 0; j < width && first + j <= i; j++)
-                        Upper[(n - 1 - i) * n + n - 1 - first - j] = (float)row[j];
+                        Upper[(nint)(n - 1 - i) * n + n - 1 - first - j] = (float)row[j];
                 }
             }
         }

@@ -18,7 +18,6 @@ public sealed unsafe class InputDrift
 
     /// <summary>[columns, columns of the drift], both padded: row i is the sum of x[i] (x̄ - x).</summary>
     private readonly Weight _sums;
-    private readonly TokenPanels _drift = new(), _input = new();
 
     /// <param name="columns">Inputs of the layer.</param>
     public InputDrift(int columns)
@@ -32,12 +31,7 @@ public sealed unsafe class InputDrift
 
     /// <param name="drift">x̄ - x: [tokens, columns].</param>
     /// <param name="x">The same tokens' inputs in the quantized model.</param>
-    public void Add(ReadOnlySpan<float> drift, Activation x, WorkerPool pool)
-    {
-        fixed (float* from = drift) _drift.Load(from, x.Tokens, Columns, pool);
-        _input.Load(x.Floats, x.Tokens, Columns, pool);
-        TokenPanels.AddProducts(_input, _drift, (float*)_sums.Data, upperOnly: false, pool);
-    }
+    internal void Add(TokenPanels drift, TokenPanels x, WorkerPool pool) => TokenPanels.AddProducts(x, drift, (float*)_sums.Data, upperOnly: false, pool);
 
     /// <summary>What it makes of the output of a weight.</summary>
     /// <param name="weight">[rows, columns].</param>

@@ -13,8 +13,8 @@ namespace Nibble.Quantization.Calibration;
 public sealed unsafe class InputMoments
 {
     private readonly NativeBuffer _sums;
-    private readonly TokenPanels _panels = new();
     private readonly float[] _largest;
+    private bool _isComplete;
 
     /// <param name="columns">Inputs of the layer.</param>
     public InputMoments(int columns)
@@ -23,6 +23,13 @@ public sealed unsafe class InputMoments
         Stride = TokenPanels.Padded(columns);
         _largest = new float[columns];
         _sums = new NativeBuffer((nint)Stride * Stride * sizeof(float));
+    }
+
+    /// <summary>Moments that were taken earlier; their sums are to be put into <see cref="Upper"/>.</summary>
+    internal InputMoments(int columns, long tokens, ReadOnlySpan<float> largest) : this(columns)
+    {
+        Tokens = tokens;
+        largest.CopyTo(_largest);
     }
 
     public int Columns { get; }
@@ -34,7 +41,7 @@ public sealed unsafe class InputMoments
     internal ErrorFeedback? Feedback { get; set; }
 
     /// <summary>Floats from a row of the sums to the next.</summary>
-    private int Stride { get; }
+    internal int Stride { get; }
 
     private float* Sums => (float*)_sums.Pointer;
 
@@ -70,17 +77,32 @@ public sealed unsafe class InputMoments
     /// <summary>The sums of x[row] with all columns. Valid after <see cref="Complete"/>.</summary>
     public ReadOnlySpan<float> Row(int row) => new(Sums + (nint)row * Stride, Columns);
 
+    /// <summary>A row of the sums from the diagonal on.</summary>
+    internal Span<float> Upper(int row) => new(Sums + (nint)row * Stride + row, Columns - row);
+
     /// <summary>Fills the triangle below the diagonal, so that whole rows can be read until more is added.</summary>
     public void Complete()
     {
+        if (_isComplete) return;
+        _isComplete = true;
         for (int i = 0; i < Columns; i++)
             for (int j = 0; j < i; j++) Sums[(nint)i * Stride + j] = Sums[(nint)j * Stride + i];
+    }
+
+    /// <summary>e H for some errors.</summary>
+    /// <param name="errors">[rows, <see cref="Stride"/>], zero beyond the columns.</param>
+    /// <param name="products">As large, overwritten.</param>
+    internal void Multiply(Activation errors, Activation products, WorkerPool pool)
+    {
+        Complete();
+        products.Resize(errors.Tokens, Stride);
+        MatrixProduct.Multiply(new Weight("moments", FloatFormat.F32, Stride, Stride, (byte*)Sums, _sums), errors, products.Floats, pool);
     }
 
     /// <summary>What they are once each column of the input is multiplied by a factor.</summary>
     public void Scale(ReadOnlySpan<float> factors)
     {
-        Feedback = null;
+        Changed();
         TensorPrimitives.Multiply(_largest, factors, _largest);
         for (int i = 0; i < Columns; i++)
         {
@@ -100,14 +122,23 @@ public sealed unsafe class InputMoments
         return rotated;
     }
 
+    private void Changed() => (Feedback, _isComplete) = (null, false);
+
     /// <summary>Adds the inputs of a batch of tokens.</summary>
     public void Add(Activation x, WorkerPool pool)
     {
+        using var panels = new TokenPanels();
+        panels.Load(x, pool);
+        Add(x, panels, pool);
+    }
+
+    /// <param name="panels">The same inputs.</param>
+    internal void Add(Activation x, TokenPanels panels, WorkerPool pool)
+    {
         if (x.Columns != Columns) throw new ArgumentException($"The input has {x.Columns} columns, the moments {Columns}.", nameof(x));
-        Feedback = null;
+        Changed();
         Tokens += x.Tokens;
         for (int t = 0; t < x.Tokens; t++) TensorPrimitives.MaxMagnitude(x.Row(t), _largest, _largest);
-        _panels.Load(x.Floats, x.Tokens, Columns, pool);
-        TokenPanels.AddProducts(_panels, _panels, Sums, upperOnly: true, pool);
+        TokenPanels.AddProducts(panels, panels, Sums, upperOnly: true, pool);
     }
 }

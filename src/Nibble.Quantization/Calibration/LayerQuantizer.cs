@@ -18,7 +18,7 @@ public sealed record CalibratedTensor(Format Format, IReadOnlyList<MatrixName> M
 
 /// <summary>
 /// Quantizes the linear layers of a model by a calibrated method, one layer of the network after the other: each sees the
-/// inputs that the quantized layers before it produce. Layers are worked off as their tensors are asked for, so one layer
+/// inputs that the quantized layers before it produce or, in one pass, those of the original model. Layers are worked off as their tensors are asked for, so one layer
 /// with its statistics is all that is held.
 /// </summary>
 public sealed class LayerQuantizer : IDisposable
@@ -26,8 +26,11 @@ public sealed class LayerQuantizer : IDisposable
     private readonly CalibratedMethod _method;
     private readonly WorkerPool _pool;
     private readonly DecoderModel _model;
-    private readonly LayerWalk _walk;
+
+    /// <summary>The texts on their way through the quantized layers; null in one pass.</summary>
+    private readonly LayerWalk? _walk;
     private readonly OriginalInputs? _original;
+    private readonly MomentsFile? _saved;
     private readonly HashSet<MatrixName> _linears;
     private readonly Dictionary<Linear, Weight> _stored;
     private readonly Dictionary<MatrixName, CalibratedTensor> _tensors = [];
@@ -45,16 +48,20 @@ public sealed class LayerQuantizer : IDisposable
     /// <param name="texts">Token ids to calibrate on; each starts at position 0.</param>
     /// <param name="method">How the bits are chosen.</param>
     /// <param name="pool">Must outlive the quantizer.</param>
-    public LayerQuantizer(ModelSource source, IEnumerable<CalibratedTensor> tensors, IReadOnlyList<int[]> texts, CalibratedMethod method, WorkerPool pool)
+    /// <param name="onePass">Whether each layer sees the original's inputs.</param>
+    /// <param name="saved">The moments of these inputs, in one pass, where they were measured before; must outlive the quantizer.</param>
+    public LayerQuantizer(
+        ModelSource source, IEnumerable<CalibratedTensor> tensors, IReadOnlyList<int[]> texts, CalibratedMethod method, WorkerPool pool,
+        bool onePass = false, MomentsFile? saved = null)
     {
-        (_method, _pool) = (method, pool);
+        (_method, _pool, _saved) = (method, pool, saved);
         foreach (CalibratedTensor tensor in tensors)
             foreach (MatrixName matrix in tensor.Matrices) _tensors[matrix] = tensor;
         _model = new DecoderModel(source, pool);
         _stored = _model.Linears.ToDictionary(l => l, l => l.Weight);
         _linears = [.. _model.Linears.Select(l => MatrixName.OfLinear(l.Name))];
-        _walk = new LayerWalk(_model, texts);
-        if (method.SeesDrift) _original = new OriginalInputs(source, texts, pool);
+        if (!onePass) _walk = new LayerWalk(_model, texts);
+        if (saved is null && (onePass || method.SeesDrift)) _original = new OriginalInputs(source, texts, pool);
     }
 
     public string Method => _method.Name;
@@ -113,10 +120,16 @@ public sealed class LayerQuantizer : IDisposable
         if (_ready == layer) return;
         _ready = layer;
         _current = [.. _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && _tensors.ContainsKey(MatrixName.OfLinear(l.Name)))];
-        _probe = new MomentsProbe(_current, layer > 0 ? _original : null, _pool);
-        if (_method.Folds || !_current.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) Probe(layer, _probe, cancellation);
+        _probe = new MomentsProbe(_current, layer > 0 && _walk is not null ? _original : null, _pool);
+        if (_saved is not null) TakeSaved(_probe);
+        else if (_method.Folds || !_current.All(l => _restored.ContainsKey(MatrixName.OfLinear(l.Name)))) Probe(layer, _probe, cancellation);
         else _original?.PassAll(layer, null, cancellation);
         if (_method.Folds) Fold(layer, _current, _probe);
+    }
+
+    private void TakeSaved(MomentsProbe probe)
+    {
+        foreach (Linear linear in _current.DistinctBy(l => MomentsProbe.Source(l.Name))) probe.Put(linear.Name, _saved!.Read(linear));
     }
 
     /// <summary>Shows the probe what the layer's weights read, but for the last products of the layer, which no weight of it reads.</summary>
@@ -124,14 +137,14 @@ public sealed class LayerQuantizer : IDisposable
     {
         Linear[] last = [.. _current.Where(l => l.Name.Contains(".ffn_down", StringComparison.Ordinal))];
         // The first layer's inputs are the original's, which has to pass it as well.
-        if (layer == 0 && _original is not null)
+        if (_original is not null && (layer == 0 || _walk is null))
         {
             _original.PassAll(layer, probe, cancellation);
             return;
         }
         using var eight = new EightBitLinears(_current, _pool);
         foreach (Linear linear in last) linear.IsIdle = true;
-        _walk.Probe(layer, probe, text => _original?.Pass(layer, text), cancellation);
+        _walk!.Probe(layer, probe, text => _original?.Pass(layer, text), cancellation);
         foreach (Linear linear in last) linear.IsIdle = false;
     }
 
@@ -160,7 +173,7 @@ public sealed class LayerQuantizer : IDisposable
         MakeReady(layer, cancellation);
         QuantizeCurrent(_probe!, cancellation);
         (_probe, _current) = (null, []);
-        if (layer + 1 < _model.LayerCount) _walk.Pass(layer, cancel: cancellation);
+        if (layer + 1 < _model.LayerCount) _walk?.Pass(layer, cancel: cancellation);
         Forget(layer);
     }
 
@@ -219,7 +232,7 @@ public sealed class LayerQuantizer : IDisposable
 
     public void Dispose()
     {
-        _walk.Dispose();
+        _walk?.Dispose();
         _original?.Dispose();
         _model.Dispose();
     }

@@ -18,8 +18,17 @@ internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, Origina
     private readonly Dictionary<string, OutputDrift> _outputDrifts = [];
     private readonly Activation _drift = new();
 
+    // What a text's inputs and their drift become for sums over tokens: laid out once for all that is summed.
+    private readonly TokenPanels _inputPanels = new(), _driftPanels = new();
+
     /// <summary>The moments of a linear layer's input, or null if no token reached it.</summary>
     public InputMoments? Of(string linear) => _moments.GetValueOrDefault(Source(linear));
+
+    /// <summary>Takes the moments of a linear layer's input from elsewhere; null if no token reached it.</summary>
+    public void Put(string linear, InputMoments? moments)
+    {
+        if (moments is not null) _moments[Source(linear)] = moments;
+    }
 
     /// <summary>The drift of a linear layer's output, or null where it is not known.</summary>
     public OutputDrift? DriftOf(Linear linear) =>
@@ -29,7 +38,8 @@ internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, Origina
     {
         if (Source(name) != name) return;
         if (!_moments.TryGetValue(name, out InputMoments? moments)) _moments[name] = moments = new InputMoments(x.Columns);
-        moments.Add(x, pool);
+        _inputPanels.Load(x, pool);
+        moments.Add(x, _inputPanels, pool);
         if (original?.Of(name) is { } input) AddDrift(name, input, x);
     }
 
@@ -42,13 +52,14 @@ internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, Origina
         if (own.Sum(l => l.Weight.Rows) >= x.Columns)
         {
             if (!_inputDrifts.TryGetValue(name, out InputDrift? inputs)) _inputDrifts[name] = inputs = new InputDrift(x.Columns);
-            inputs.Add(drift, x, pool);
+            _driftPanels.Load(_drift, pool);
+            inputs.Add(_driftPanels, _inputPanels, pool);
             return;
         }
         foreach (Linear linear in own)
         {
             if (!_outputDrifts.TryGetValue(linear.Name, out OutputDrift? outputs)) _outputDrifts[linear.Name] = outputs = new OutputDrift(linear.Weight.Rows, x.Columns);
-            outputs.Add(linear.Weight, _drift, x, pool);
+            outputs.Add(linear.Weight, _drift, _inputPanels, pool);
         }
     }
 

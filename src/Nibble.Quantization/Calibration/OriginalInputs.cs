@@ -28,6 +28,10 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
         _walk = new LayerWalk(_model, texts);
     }
 
+    public int LayerCount => _model.LayerCount;
+
+    public IEnumerable<Linear> LinearsOf(int layer) => _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer);
+
     /// <summary>Takes a text through a layer, whose inputs then stand ready.</summary>
     public void Pass(int layer, int text)
     {
@@ -49,7 +53,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
         _inputs.Clear();
         // Nobody reads what the last layer makes.
         if (layer + 1 < _model.LayerCount) return;
-        foreach (Linear last in _model.Linears.Where(l => TensorRoles.LayerOf(l.Name + ".") == layer && l.Name.Contains(".ffn_down", StringComparison.Ordinal)))
+        foreach (Linear last in LinearsOf(layer).Where(l => l.Name.Contains(".ffn_down", StringComparison.Ordinal)))
             last.IsIdle = true;
     }
 

@@ -14,7 +14,7 @@ public sealed unsafe class OutputDrift
     private readonly int _columns, _stride;
     private readonly NativeBuffer _sums;
     private readonly Activation _outputs = new();
-    private readonly TokenPanels _drift = new(), _input = new();
+    private readonly TokenPanels _drift = new();
 
     /// <param name="rows">Outputs of the layer.</param>
     /// <param name="columns">Its inputs.</param>
@@ -38,12 +38,11 @@ public sealed unsafe class OutputDrift
     /// <param name="weight">W.</param>
     /// <param name="drift">x̄ - x: [tokens, columns].</param>
     /// <param name="x">The same tokens' inputs in the quantized model.</param>
-    public void Add(Weight weight, Activation drift, Activation x, WorkerPool pool)
+    internal void Add(Weight weight, Activation drift, TokenPanels x, WorkerPool pool)
     {
         _outputs.Resize(x.Tokens, weight.Rows);
         MatrixProduct.Multiply(weight, drift, _outputs.Floats, pool);
-        _drift.Load(_outputs.Floats, x.Tokens, weight.Rows, pool);
-        _input.Load(x.Floats, x.Tokens, _columns, pool);
-        TokenPanels.AddProducts(_drift, _input, (float*)_sums.Pointer, upperOnly: false, pool);
+        _drift.Load(_outputs, pool);
+        TokenPanels.AddProducts(_drift, x, (float*)_sums.Pointer, upperOnly: false, pool);
     }
 }

@@ -11,12 +11,13 @@ namespace Nibble.Quantization.Calibration;
 /// Inputs of a batch of tokens in bfloat16, those of two neighbouring tokens side by side, laid out for sums over tokens by
 /// <see cref="PairPanel"/>: once in panels of 32 columns, once in groups of six.
 /// </summary>
-internal sealed unsafe class TokenPairs(PairPanel panel)
+internal sealed unsafe class TokenPairs(PairPanel panel) : IDisposable
 {
     private const int Width = PairPanel.Rows, Group = PairPanel.Tokens;
 
     private readonly GrowingBuffer _wide = new(), _narrow = new();
     private int _pairs, _columns;
+    private bool _hasGroups;
 
     private int Panels => (_columns + Width - 1) / Width;
 
@@ -31,14 +32,21 @@ internal sealed unsafe class TokenPairs(PairPanel panel)
     /// <param name="x">[tokens, columns].</param>
     public void Load(float* x, int tokens, int columns, WorkerPool pool)
     {
-        (_pairs, _columns) = ((tokens + 1) / 2, columns);
+        (_pairs, _columns, _hasGroups) = ((tokens + 1) / 2, columns, false);
         _wide.Reserve((nint)Panels * _pairs * Width * sizeof(uint));
-        // The last group may reach beyond the last panel.
-        _narrow.Reserve((nint)Groups * _pairs * Group * sizeof(uint));
         var wide = new WideJob { Pairs = this, X = x, Tokens = tokens };
         pool.Run(ref wide);
+    }
+
+    /// <summary>Lays out the groups, which only the left side of a product is read by.</summary>
+    private void MakeGroups(WorkerPool pool)
+    {
+        if (_hasGroups) return;
+        // The last group may reach beyond the last panel.
+        _narrow.Reserve((nint)Groups * _pairs * Group * sizeof(uint));
         var narrow = new NarrowJob { Pairs = this };
         pool.Run(ref narrow);
+        _hasGroups = true;
     }
 
     private struct WideJob : IParallelJob
@@ -50,26 +58,28 @@ internal sealed unsafe class TokenPairs(PairPanel panel)
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Pairs.Panels, worker, workers);
-            float* even = stackalloc float[Width], odd = stackalloc float[Width];
+            float* copies = stackalloc float[2 * Width];
             for (int p = from; p < to; p++)
             {
                 uint* target = Pairs.Panel(p);
                 for (int t = 0; t < Tokens; t += 2)
                 {
-                    Take(t, p, even);
-                    Take(t + 1, p, odd);
+                    float* even = Numbers(t, p, copies), odd = Numbers(t + 1, p, copies + Width);
                     for (int i = 0; i < Width; i += 8, target += 8)
                         (FloatFormat.ToBFloat16(Vector256.Load(even + i)) | (FloatFormat.ToBFloat16(Vector256.Load(odd + i)) << 16)).Store(target);
                 }
             }
         }
 
-        /// <summary>The columns of a panel in one token; zero where there is none.</summary>
-        private readonly void Take(int token, int panel, float* numbers)
+        /// <summary>The columns of a panel in one token; zeros where there is none.</summary>
+        private readonly float* Numbers(int token, int panel, float* copy)
         {
             int first = panel * Width, width = token < Tokens ? Math.Min(Width, Pairs._columns - first) : 0;
-            new ReadOnlySpan<float>(X + (nint)token * Pairs._columns + first, width).CopyTo(new Span<float>(numbers, Width));
-            new Span<float>(numbers + width, Width - width).Clear();
+            float* numbers = X + (nint)token * Pairs._columns + first;
+            if (width == Width) return numbers;
+            new Span<float>(copy, Width).Clear();
+            new ReadOnlySpan<float>(numbers, width).CopyTo(new Span<float>(copy, Width));
+            return copy;
         }
     }
 
@@ -80,15 +90,18 @@ internal sealed unsafe class TokenPairs(PairPanel panel)
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Pairs.Groups, worker, workers);
+            uint** sources = stackalloc uint*[Group];
             for (int g = from; g < to; g++)
-                for (int i = 0; i < Group; i++)
-                {
-                    int column = g * Group + i;
-                    bool isColumn = column < Pairs._columns;
-                    uint* target = Pairs.Columns(g) + i, source = isColumn ? Pairs.Panel(column / Width) + column % Width : null;
-                    for (int p = 0; p < Pairs._pairs; p++) target[p * Group] = isColumn ? source[p * Width] : 0;
-                }
+            {
+                // What lies beyond the last column is multiplied to sums that nobody reads.
+                for (int i = 0; i < Group; i++) sources[i] = Source(Math.Min(g * Group + i, Pairs._columns - 1));
+                uint* target = Pairs.Columns(g);
+                for (nint p = 0, end = (nint)Pairs._pairs * Width; p < end; p += Width, target += Group)
+                    for (int i = 0; i < Group; i++) target[i] = sources[i][p];
+            }
         }
+
+        private readonly uint* Source(int column) => Pairs.Panel(column / Width) + column % Width;
     }
 
     /// <summary>sums[r, c] += the sum over tokens of left[r] right[c].</summary>
@@ -97,8 +110,15 @@ internal sealed unsafe class TokenPairs(PairPanel panel)
     public static void AddProducts(TokenPairs left, TokenPairs right, float* sums, int stride, bool upperOnly, WorkerPool pool)
     {
         if (left._pairs == 0) return;
+        left.MakeGroups(pool);
         var job = new ProductJob { Left = left, Right = right, Sums = sums, Stride = stride, UpperOnly = upperOnly };
         pool.Run(ref job);
+    }
+
+    public void Dispose()
+    {
+        _wide.Dispose();
+        _narrow.Dispose();
     }
 
     private PairPanel Product => panel;

@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
@@ -11,7 +12,7 @@ namespace Nibble.Quantization.Calibration;
 /// zero beyond the last column. In rows of a power of two, one column's values would all fall into the same few lines of the
 /// cache. Where the processor multiplies bfloat16, the panels are <see cref="TokenPairs"/>.
 /// </summary>
-internal sealed unsafe class TokenPanels
+internal sealed unsafe class TokenPanels : IDisposable
 {
     // One step adds 4 rows by 16 columns of products, over all tokens of a batch: 8 sums in registers.
     private const int StepRows = 4;
@@ -33,6 +34,8 @@ internal sealed unsafe class TokenPanels
     public static int Padded(int columns) => (columns + Width - 1) / Width * Width;
 
     private float* Panel(int panel) => (float*)_values.Pointer + (nint)panel * Tokens * Width;
+
+    public void Load(Activation x, WorkerPool pool) => Load(x.Floats, x.Tokens, x.Columns, pool);
 
     /// <param name="x">[tokens, columns].</param>
     public void Load(float* x, int tokens, int columns, WorkerPool pool)
@@ -60,6 +63,12 @@ internal sealed unsafe class TokenPanels
         }
         var job = new ProductJob { Left = left, Right = right, Sums = sums, UpperOnly = upperOnly };
         pool.Run(ref job);
+    }
+
+    public void Dispose()
+    {
+        _values.Dispose();
+        _pairs?.Dispose();
     }
 
     private struct LoadJob : IParallelJob

@@ -11,7 +11,7 @@ namespace Nibble.Quantization.Methods;
 public abstract class CalibratedMethod
 {
     /// <summary>Every calibrated method. Adding one is a file in this folder and a line here.</summary>
-    public static IReadOnlyList<CalibratedMethod> All { get; } = [new Gptq(), new ImportanceRounding(), new Awq(), new SignRound(), new SmoothQuant()];
+    public static IReadOnlyList<CalibratedMethod> All { get; } = [new Gptq(), Gptq.WithScales, new ImportanceRounding(), new Awq(), new SignRound(), new SmoothQuant()];
 
     /// <summary>The name on the command line (<c>--method</c>).</summary>
     public abstract string Name { get; }
@@ -21,6 +21,9 @@ public abstract class CalibratedMethod
 
     /// <summary>Whether it wants the factor of the moments (<see cref="ErrorFeedback"/>), which is as large as they are.</summary>
     public virtual bool HasFeedback => false;
+
+    /// <summary>Whether it moves scales and minimums by themselves, where a format says which they are (<see cref="Format.BlockParameters"/>).</summary>
+    public virtual bool TunesScales => false;
 
     /// <summary>Whether it scales columns of inputs, and folds the scales into what comes before: see <see cref="ChooseScales"/>.</summary>
     public virtual bool Folds => false;

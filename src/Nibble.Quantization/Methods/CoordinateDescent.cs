@@ -16,7 +16,6 @@ internal sealed class CoordinateDescent
     private readonly int _columns, _stride;
 
     private readonly InputMoments _moments;
-    private readonly float _added;
 
     /// <summary>The inverses of the damped moments' diagonal blocks, one a stride: [stride, stride].</summary>
     private readonly float[] _inverses;
@@ -30,30 +29,23 @@ internal sealed class CoordinateDescent
         moments.Complete();
         double mean = 0;
         for (int i = 0; i < _columns; i++) mean += moments[i, i] / (double)_columns;
-        _added = (float)(damping * mean);
+        Added = (float)(damping * mean);
         _inverses = new float[_columns * _stride];
         for (int i = 0; i < _columns; i += _stride) Invert(i, _inverses.AsSpan(i * _stride, _stride * _stride));
     }
 
-    /// <summary>Improves some rows, each by itself; they are taken together because each row of the moments is then read once for all.</summary>
-    /// <param name="target">The rows as they are quantized.</param>
-    /// <param name="first">The first row.</param>
-    /// <param name="aims">The weights that they stand for: [rows, columns].</param>
-    /// <param name="sweeps">How often each stride may move.</param>
-    public void Refine(Weight target, int first, ReadOnlySpan<float> aims, int sweeps)
-    {
-        var rounded = new float[aims.Length];
-        var gradients = new float[aims.Length];
-        int rows = aims.Length / _columns;
-        for (int r = 0; r < rows; r++) _format.Decode(target.Row(first + r), rounded.AsSpan(r * _columns, _columns));
-        for (int i = 0; i < _columns; i++)
-            for (int at = 0; at < aims.Length; at += _columns)
-                if (aims[at + i] - rounded[at + i] is var error and not 0)
-                    Add(i, error, gradients.AsSpan(at, _columns));
-        for (int r = 0; r < rows; r++) Refine(target.Row(first + r), rounded.AsSpan(r * _columns, _columns), gradients.AsSpan(r * _columns, _columns), sweeps);
-    }
+    /// <summary>What the damping adds to the diagonal of the moments.</summary>
+    public float Added { get; }
 
-    private void Refine(Span<byte> bytes, Span<float> rounded, Span<float> gradient, int sweeps)
+    /// <summary>Makes e H, with the damping, of the e H without.</summary>
+    public void Damp(ReadOnlySpan<float> error, Span<float> gradient) => TensorPrimitives.MultiplyAdd(error, Added, gradient, gradient);
+
+    /// <summary>Improves a row.</summary>
+    /// <param name="bytes">As it is quantized.</param>
+    /// <param name="rounded">The weights that these stand for, changed with them.</param>
+    /// <param name="gradient">e H of its error e, with the damping; changed with it.</param>
+    /// <param name="sweeps">How often each stride may move.</param>
+    public void Refine(Span<byte> bytes, Span<float> rounded, Span<float> gradient, int sweeps)
     {
         if (_stride == 1)
         {
@@ -131,10 +123,10 @@ internal sealed class CoordinateDescent
     private void Add(int column, float error, Span<float> gradient)
     {
         TensorPrimitives.MultiplyAdd(_moments.Row(column), error, gradient, gradient);
-        gradient[column] += _added * error;
+        gradient[column] += Added * error;
     }
 
-    private float Damped(int row, int column) => _moments.Row(row)[column] + (row == column ? _added : 0);
+    private float Damped(int row, int column) => _moments.Row(row)[column] + (row == column ? Added : 0);
 
     /// <summary>The inverse of the diagonal block at i, by Gauss and Jordan; it is positive definite, so pivots are not sought.</summary>
     private void Invert(int i, Span<float> inverse)

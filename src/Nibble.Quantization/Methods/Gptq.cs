@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Numerics.Tensors;
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Quantization.Calibration;
@@ -31,6 +32,12 @@ public sealed record GptqOptions
     /// </summary>
     public int Sweeps { get; init; } = 4;
 
+    /// <summary>
+    /// How often, after that, the scales and minimums of the blocks move, and the codes once more after them
+    /// (<see cref="ScaleDescent"/>).
+    /// </summary>
+    public int ScaleSweeps { get; init; }
+
     public DynamicRange? Range { get; init; }
 }
 
@@ -41,6 +48,9 @@ public sealed record GptqOptions
 /// </summary>
 public sealed class Gptq : CalibratedMethod
 {
+    /// <summary>Rows whose products with the moments are made together.</summary>
+    internal const int ChunkRows = 256;
+
     /// <summary>Rows that one worker takes through the columns together.</summary>
     private const int BatchRows = 8;
 
@@ -54,7 +64,12 @@ public sealed class Gptq : CalibratedMethod
 
     public Gptq(GptqOptions? options = null) => _options = options ?? new GptqOptions();
 
-    public override string Name => "gptq";
+    /// <summary>With scales that are tuned once the codes are chosen.</summary>
+    internal static Gptq WithScales { get; } = new(new GptqOptions { ScaleSweeps = 3 });
+
+    public override string Name => TunesScales ? "gptq+scales" : "gptq";
+
+    public override bool TunesScales => _options.ScaleSweeps > 0;
 
     public override bool SeesDrift => _options.DriftShare > 0;
 
@@ -82,17 +97,9 @@ public sealed class Gptq : CalibratedMethod
             return Quantize(new RotatedWeights(source, rotation), target.AsStored, moments.Rotated(rotation), drift, options, pool);
         }
         ErrorFeedback feedback = ErrorFeedback.Of(moments, Order(moments, target.Format, options), options.Damping, pool);
-        var job = new Job
-        {
-            Source = source,
-            Target = target,
-            Feedback = feedback,
-            Drift = drift,
-            Importance = Importance(feedback),
-            Options = target.Format.Stride <= LongStride ? options : options with { Sweeps = Math.Min(1, options.Sweeps) },
-            Descent = options.Sweeps > 0 ? new CoordinateDescent(target.Format, moments, feedback.Damping) : null,
-        };
-        pool.Run(ref job);
+        if (target.Format.Stride > LongStride) options = options with { Sweeps = Math.Min(1, options.Sweeps) };
+        using var rows = new RowChunk(source, target, moments, feedback, drift, options, pool);
+        for (int first = 0; first < source.Rows; first += ChunkRows) rows.Quantize(first, Math.Min(ChunkRows, source.Rows - first));
         return feedback.Damping;
     }
 
@@ -115,44 +122,119 @@ public sealed class Gptq : CalibratedMethod
         return importance;
     }
 
-    private struct Job : IParallelJob
+    /// <summary>
+    /// Some rows at a time: what a product does for all of them, making up for drift and the start of the sweeps, stands between
+    /// what each does for itself.
+    /// </summary>
+    private sealed class RowChunk(IWeightSource source, Weight target, InputMoments moments, ErrorFeedback feedback, OutputDrift? drift, GptqOptions options, WorkerPool pool) : IDisposable
     {
-        public IWeightSource Source;
-        public Weight Target;
-        public ErrorFeedback Feedback;
-        public OutputDrift? Drift;
-        public float[] Importance;
-        public GptqOptions Options;
-        public CoordinateDescent? Descent;
-        private int _taken;
+        private readonly float[] _importance = Importance(feedback);
+        private readonly CoordinateDescent? _descent = options.Sweeps > 0 ? new CoordinateDescent(target.Format, moments, feedback.Damping) : null;
 
-        public void Run(int worker, int workers)
+        // The rows as they would best be and as they are rounded, in the order of the columns; the error of each, and its gradient.
+        private readonly Activation _aims = new(), _rounded = new(), _errors = new(), _gradients = new();
+
+        public void Quantize(int first, int count)
         {
-            var batch = new RowBatch(Target, Feedback, Drift, Importance, Options, Descent);
-            for (int first; (first = Interlocked.Add(ref _taken, BatchRows) - BatchRows) < Source.Rows;)
-                batch.Quantize(Source, first, Math.Min(BatchRows, Source.Rows - first));
+            _aims.Resize(count, source.Columns);
+            for (int r = 0; r < count; r++) source.ReadRow(first + r, _aims.Row(r));
+            if (drift is not null) MakeUpFor(drift, first, count);
+            _rounded.Resize(count, source.Columns);
+            _errors.Resize(count, moments.Stride);
+            var round = new RoundJob { Chunk = this, First = first, Count = count };
+            pool.Run(ref round);
+            if (_descent is null) return;
+            moments.Multiply(_errors, _gradients, pool);
+            var refine = new RefineJob { Chunk = this, First = first, Count = count };
+            pool.Run(ref refine);
+        }
+
+        /// <summary>
+        /// The rows that come nearest, on the inputs as they are now, to what the original rows made of the original's inputs:
+        /// w + d H⁻¹, with d the drift of the output (the asymmetric calibration of Li et al., GPTAQ, arXiv:2504.02692).
+        /// </summary>
+        private void MakeUpFor(OutputDrift drift, int first, int count)
+        {
+            _rounded.Resize(count, source.Columns);
+            for (int r = 0; r < count; r++)
+                for (int i = 0; i < source.Columns; i++) _rounded.Row(r)[i] = drift.Row(first + r)[feedback.Order[i]];
+            feedback.Solve(_rounded, pool);
+            for (int r = 0; r < count; r++)
+                for (int i = 0; i < source.Columns; i++) _aims.Row(r)[feedback.Order[i]] += options.DriftShare * _rounded.Row(r)[i];
+        }
+
+        private struct RoundJob : IParallelJob
+        {
+            public RowChunk Chunk;
+            public int First, Count;
+            private int _taken;
+
+            public void Run(int worker, int workers) => Chunk.Round(First, Count, ref _taken);
+        }
+
+        private void Round(int first, int count, ref int taken)
+        {
+            var batch = new RowBatch(target, feedback, _aims, _importance, options);
+            for (int from; (from = Interlocked.Add(ref taken, BatchRows) - BatchRows) < count;)
+            {
+                int rows = Math.Min(BatchRows, count - from);
+                batch.Quantize(first, from, rows);
+                for (int r = from; r < from + rows; r++)
+                {
+                    target.ReadRow(first + r, _rounded.Row(r));
+                    TensorPrimitives.Subtract(_aims.Row(r), _rounded.Row(r), _errors.Row(r));
+                    _errors.Row(r)[source.Columns..].Clear();
+                }
+            }
+        }
+
+        private struct RefineJob : IParallelJob
+        {
+            public RowChunk Chunk;
+            public int First, Count;
+            private int _taken;
+
+            public void Run(int worker, int workers) => Chunk.Refine(First, Count, ref _taken);
+        }
+
+        private void Refine(int first, int count, ref int taken)
+        {
+            ScaleDescent? scales = options.ScaleSweeps > 0 ? new ScaleDescent(target.Format, moments, _descent!.Added) : null;
+            for (int r; (r = Interlocked.Increment(ref taken) - 1) < count;)
+            {
+                Span<byte> bytes = target.Row(first + r);
+                Span<float> rounded = _rounded.Row(r), gradient = _gradients.Row(r)[..source.Columns];
+                _descent!.Damp(_errors.Row(r)[..source.Columns], gradient);
+                _descent.Refine(bytes, rounded, gradient, options.Sweeps);
+                for (int sweep = 0; sweep < options.ScaleSweeps && scales!.Refine(bytes, rounded, gradient); sweep++)
+                    _descent.Refine(bytes, rounded, gradient, options.Sweeps);
+            }
+        }
+
+        public void Dispose()
+        {
+            foreach (Activation buffer in (Activation[])[_aims, _rounded, _errors, _gradients]) buffer.Dispose();
         }
     }
 
     /// <summary>Some rows on their way through the columns. Weights are kept in the order of quantizing.</summary>
-    private sealed class RowBatch(Weight target, ErrorFeedback feedback, OutputDrift? drift, float[] importance, GptqOptions options, CoordinateDescent? descent)
+    private sealed class RowBatch(Weight target, ErrorFeedback feedback, Activation aims, float[] importance, GptqOptions options)
     {
         private readonly Format _format = target.Format;
         private readonly int _columns = target.Columns;
         private readonly float[] _weights = new float[BatchRows * target.Columns];
-
-        // The rows as they would best be, in the order of the columns.
-        private readonly float[] _aims = new float[BatchRows * target.Columns];
         private readonly float[] _block = new float[target.Format.BlockSize];
 
         // The errors of the columns of one lazy run, each divided by the diagonal of U.
         private readonly float[] _errors = new float[BatchRows * (LazyColumns + target.Format.Stride)];
 
-        public void Quantize(IWeightSource source, int first, int rows)
+        /// <param name="first">The row of the target that the first aim is of.</param>
+        /// <param name="from">The first aim to quantize.</param>
+        /// <param name="rows">How many.</param>
+        public void Quantize(int first, int from, int rows)
         {
-            for (int r = 0; r < rows; r++) source.ReadRow(first + r, Aim(r));
-            if (drift is not null) MakeUpFor(drift, first, rows);
-            for (int r = 0; r < rows; r++) Load(first + r, r);
+            first += from;
+            for (int r = 0; r < rows; r++) Load(first + r, r, aims.Row(from + r));
             int lazy = Math.Max(LazyColumns / _format.Stride, 1) * _format.Stride;
             for (int start = 0; start < _columns; start += lazy)
             {
@@ -162,35 +244,15 @@ public sealed class Gptq : CalibratedMethod
                         Round(first + r, r, i, start, end);
                 for (int r = 0; r < rows; r++) Correct(r, start, end);
             }
-            descent?.Refine(target, first, _aims.AsSpan(0, rows * _columns), options.Sweeps);
         }
 
-        private void Load(int row, int r)
+        private void Load(int row, int r, ReadOnlySpan<float> aim)
         {
-            Span<float> weights = Weights(r), aim = Aim(r);
+            Span<float> weights = Weights(r);
             for (int i = 0; i < _columns; i++) weights[i] = aim[feedback.Order[i]];
             if (!options.LargestFirst) return;
             for (int column = 0; column < _columns; column += _format.BlockSize)
                 Fit(row, column, aim.Slice(column, _format.BlockSize));
-        }
-
-        /// <summary>
-        /// The rows that come nearest, on the inputs as they are now, to what the original rows made of the original's inputs:
-        /// w + d H⁻¹, with d the drift of the output (the asymmetric calibration of Li et al., GPTAQ, arXiv:2504.02692).
-        /// </summary>
-        private void MakeUpFor(OutputDrift drift, int first, int rows)
-        {
-            for (int r = 0; r < rows; r++)
-            {
-                Span<float> weights = Weights(r), own = drift.Row(first + r);
-                for (int i = 0; i < _columns; i++) weights[i] = own[feedback.Order[i]];
-            }
-            feedback.Solve(_weights.AsSpan(0, rows * _columns));
-            for (int r = 0; r < rows; r++)
-            {
-                Span<float> weights = Weights(r), aim = Aim(r);
-                for (int i = 0; i < _columns; i++) aim[feedback.Order[i]] += options.DriftShare * weights[i];
-            }
         }
 
         private void Fit(int row, int column, ReadOnlySpan<float> weights)
@@ -251,8 +313,6 @@ public sealed class Gptq : CalibratedMethod
         }
 
         private Span<float> Weights(int r) => _weights.AsSpan(r * _columns, _columns);
-
-        private Span<float> Aim(int r) => _aims.AsSpan(r * _columns, _columns);
 
         private Span<float> Errors(int r) => _errors.AsSpan(r * (_errors.Length / BatchRows), _errors.Length / BatchRows);
 

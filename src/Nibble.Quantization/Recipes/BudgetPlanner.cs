@@ -40,16 +40,17 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
     /// <param name="draft">The plan of <see cref="Draft"/> for the source.</param>
     /// <param name="bytes">Of all tensors' data.</param>
     /// <param name="text">The calibration text; a few chunks of it are predicted again and again.</param>
+    /// <param name="prices">What was measured on this text before, to be taken from there and added to; or null.</param>
     /// <param name="progress">Told the steps that are done.</param>
     /// <exception cref="UnusableInputException">The budget is too small for any choice.</exception>
-    public QuantizationPlan Plan(QuantizationPlan draft, long bytes, string text, int chunks, Action<int> progress, CancellationToken cancellation)
+    public QuantizationPlan Plan(QuantizationPlan draft, long bytes, string text, int chunks, PriceFile? prices, Action<int> progress, CancellationToken cancellation)
     {
         using Sensitivity sensitivity = source.MeasureSensitivity(text, chunks, pool);
         int done = 0;
         Candidate[] candidates = [.. source.Tensors.Zip(draft.Tensors, (tensor, planned) =>
         {
             cancellation.ThrowIfCancellationRequested();
-            Candidate candidate = Measure(tensor, planned, sensitivity, draft.Options);
+            Candidate candidate = Measure(tensor, planned, sensitivity, prices, draft.Options);
             progress(++done);
             return candidate;
         })];
@@ -67,7 +68,7 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
     /// <param name="Left">The share of nearest rounding's error that is left once it is made.</param>
     private sealed record Candidate(HashSet<string> Modules, StorageChoice[] Choices, double Left);
 
-    private Candidate Measure(SourceTensor tensor, PlannedTensor planned, Sensitivity sensitivity, PlanOptions options)
+    private Candidate Measure(SourceTensor tensor, PlannedTensor planned, Sensitivity sensitivity, PriceFile? prices, PlanOptions options)
     {
         var asPlanned = new Candidate([], [new StorageChoice(planned.Format, planned.Bytes, 0)], 1);
         if (planned.Format.Family == FormatFamily.Float || options.Overrides.Any(o => o.Matches(tensor.Info.Name))) return asPlanned;
@@ -77,8 +78,10 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
         if (tried.Length == 0) return asPlanned;
         HashSet<string> modules = [.. tensor.Matrices.Select(m => m.Module)];
         if (isHead) modules.Add("output");
+        Format middle = tried[tried.Length / 2];
+        (double Divergence, double RelativeError)? MeasureNow() => sensitivity.Measure(modules, middle);
         // What nothing reads has no price; it stays as planned.
-        if (sensitivity.Measure(modules, tried[tried.Length / 2]) is not { RelativeError: > 0 } measured) return asPlanned;
+        if ((prices is null ? MeasureNow() : prices.Find(tensor.Info.Name, middle, MeasureNow)) is not { RelativeError: > 0 } measured) return asPlanned;
         double left = isHead || tensor.Info.Name == "token_embd.weight" ? 1 : LeftByCalibration;
         double price = measured.Divergence / measured.RelativeError * left;
         var errors = new ErrorsJob { Tensor = tensor, Tried = tried, Errors = new double[tried.Length] };

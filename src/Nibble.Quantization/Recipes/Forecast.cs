@@ -37,13 +37,14 @@ internal sealed class Forecaster(ModelConfig config, IReadOnlyList<SourceTensor>
 
     /// <summary>Of a calibrated method.</summary>
     /// <param name="texts">What it is calibrated on.</param>
-    public Forecast Calibrated(CalibratedMethod method, IReadOnlyList<int[]> texts)
+    public Forecast Calibrated(CalibratedMethod method, IReadOnlyList<int[]> texts, CalibrationInputs inputs)
     {
         (SourceTensor Tensor, PlannedTensor Planned)[] inLayers = [.. Quantized.Where(t => TensorRoles.LayerOf(t.Tensor.Info.Name) >= 0)];
         CalibrationMemory.Matrix[][] layers = [.. inLayers.GroupBy(t => TensorRoles.LayerOf(t.Tensor.Info.Name)).Select(l => l.SelectMany(t => Matrices(t.Tensor, t.Planned.Format)).ToArray())];
-        long tokens = texts.Sum(t => (long)t.Length);
-        var memory = new CalibrationMemory(config, layers, tokens, texts.Max(t => t.Length), method);
-        double seconds = new CalibrationTime(layers, method, pool).Seconds(tokens, texts[0].Length, config.Heads * config.HeadSize);
+        // Where the moments are at hand, no text is read.
+        (long tokens, int length) = inputs == CalibrationInputs.Saved ? (0, 0) : (texts.Sum(t => (long)t.Length), texts.Max(t => t.Length));
+        var memory = new CalibrationMemory(config, layers, tokens, length, method, inputs);
+        double seconds = new CalibrationTime(layers, method, inputs, pool).Seconds(tokens, length, config.Heads * config.HeadSize);
         return new Forecast(SecondsOf(Quantized.Except(inLayers)) + seconds, NearestBytes + memory.Bytes);
     }
 

@@ -105,6 +105,14 @@ public sealed class CalibratedQuantizeTests : IDisposable
         Assert.Contains(expected, run.Error, StringComparison.Ordinal);
     }
 
+    /// <summary>A format that does not say which numbers of its blocks are scales is named.</summary>
+    [Theory, InlineData("Q4_K_S", null), InlineData("IQ3_XXS", "no scales to tune in")]
+    public void Scales_are_tuned_where_a_format_has_them(string recipe, string? warning)
+    {
+        JsonElement plan = CommandRun.Of("quantize", EmbeddedModel.Folder, "-o", _folder.PathOf("x.gguf"), "--to", recipe, "--method", "gptq+scales", "--calibration", Text, "--dry-run", "--json").Json;
+        Assert.Equal(warning is not null, plan.GetProperty("warnings").EnumerateArray().Any(w => w.GetString()!.Contains(warning ?? "to tune", StringComparison.Ordinal)));
+    }
+
     private static double Divergence(string model) =>
         CommandRun.Of("eval", model, "--text", Text, "--chunks", "4", "--context", "256", "--reference", EmbeddedModel.Folder, "--json")
             .Json.GetProperty("kld").GetProperty("mean").GetDouble();

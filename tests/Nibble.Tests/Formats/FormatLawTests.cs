@@ -144,6 +144,37 @@ public class FormatLawTests
         Assert.InRange(Rows.RelativeError(row, RoundTrip(format, row, half)), 0, 4 * format.ErrorBudget);
     }
 
+    public static TheoryData<string> Parameterized => [.. Format.All.Select(f => Bound(f.Name)).Where(f => f.BlockParameters.Count > 0).Select(f => f.Name), "Linear3-min-g32", "Linear4-row"];
+
+    /// <summary>Each moves its weights along a line and leaves the codes; together they reach every weight.</summary>
+    [Theory, MemberData(nameof(Parameterized))]
+    public void Weights_are_linear_in_each_parameter(string name)
+    {
+        Format format = Bound(name);
+        byte[] bytes = new byte[format.BlockBytes], before;
+        format.Encode(Rows.Gaussian(format.BlockSize, seed: 8), default, bytes);
+        before = [.. bytes];
+        float[] start = new float[format.BlockSize], near = new float[format.BlockSize], far = new float[format.BlockSize];
+        var reached = new bool[format.BlockSize];
+        format.Decode(bytes, start);
+        foreach (BlockParameter parameter in format.BlockParameters)
+        {
+            double at = parameter.Read(bytes), step = parameter.WriteOther(bytes) - at;
+            Assert.Equal(at + step, parameter.Read(bytes));
+            format.Decode(bytes, near);
+            double twice = parameter.Write(bytes, at + 2 * step) - at;
+            format.Decode(bytes, far);
+            for (int i = 0; i < start.Length; i++)
+            {
+                reached[i] |= near[i] != start[i];
+                Assert.Equal(start[i] + (near[i] - start[i]) * twice / step, far[i], 1e-5);
+            }
+            parameter.Write(bytes, at);
+            Assert.Equal(before, bytes);
+        }
+        Assert.True(reached.Count(r => r) > 0.6 * reached.Length);
+    }
+
     private static Format Bound(string name) => Format.Parse(name).ForColumns(Columns);
 
     private static float[] RoundTrip(Format format, float[] row, float[]? importance = null)

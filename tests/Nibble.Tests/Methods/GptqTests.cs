@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
@@ -135,19 +136,32 @@ public sealed class GptqTests : IDisposable
         Assert.True(after.Sum() < before.Sum(), $"{before.Sum()} {after.Sum()}");
     }
 
+    [Theory, InlineData("Q4_0"), InlineData("Q4_K"), InlineData("Q3_K"), InlineData("Q2_K"), InlineData("Q6_K"), InlineData("IQ4_XS"), InlineData("Linear3"), InlineData("Linear2-min-g32")]
+    public void Tuned_scales_lessen_the_error_of_the_output_and_of_no_row_raise_it(string format)
+    {
+        Weight source = RandomWeight(6, 512, seed: 8);
+        InputMoments moments = Correlated(512, tokens: 700);
+        Weight without = Weight.Allocate("0", Format.Parse(format), 6, 512), with = Weight.Allocate("3", Format.Parse(format), 6, 512);
+        Gptq.Quantize(source, without, moments, null, new GptqOptions(), _pool);
+        Gptq.Quantize(source, with, moments, null, new GptqOptions { ScaleSweeps = 3 }, _pool);
+        double damping = 0.01 * Enumerable.Range(0, 512).Average(i => moments[i, i]);
+        double[] before = [.. Enumerable.Range(0, 6).Select(r => OutputError(source, without, moments, r, damping))];
+        double[] after = [.. Enumerable.Range(0, 6).Select(r => OutputError(source, with, moments, r, damping))];
+        Assert.All(before.Zip(after), row => Assert.True(row.Second <= row.First * (1 + 1e-6)));
+        Assert.True(after.Sum() < before.Sum(), $"{before.Sum()} {after.Sum()}");
+    }
+
     [Fact]
     public void Drift_is_a_sum_of_products_too()
     {
         const int columns = 21, tokens = 30;
         using Activation original = RandomInputs(columns, tokens, seed: 9), x = RandomInputs(columns, tokens, seed: 10);
         var drift = new InputDrift(columns);
-        for (int pass = 0; pass < 2; pass++) drift.Add(Difference(original, x), x, _pool);
+        using Activation difference = Difference(original, x);
+        for (int pass = 0; pass < 2; pass++) drift.Add(Panels(difference), Panels(x), _pool);
         Weight weight = RandomWeight(3, columns, seed: 14);
         var direct = new OutputDrift(3, columns);
-        using var difference = new Activation();
-        difference.Resize(tokens, columns);
-        for (int t = 0; t < tokens; t++) Difference(original, x).AsSpan(t * columns, columns).CopyTo(difference.Row(t));
-        for (int pass = 0; pass < 2; pass++) direct.Add(weight, difference, x, _pool);
+        for (int pass = 0; pass < 2; pass++) direct.Add(weight, difference, Panels(x), _pool);
         OutputDrift through = drift.Through(weight, _pool);
         var w = new float[columns];
         for (int r = 0; r < 3; r++)
@@ -187,7 +201,8 @@ public sealed class GptqTests : IDisposable
         var moments = new InputMoments(columns);
         moments.Add(x, _pool);
         var drift = new InputDrift(columns);
-        drift.Add(Difference(original, x), x, _pool);
+        using Activation difference = Difference(original, x);
+        drift.Add(Panels(difference), Panels(x), _pool);
         Weight blind = Weight.Allocate("blind", Format.Parse("Q4_0"), 8, columns), told = Weight.Allocate("told", Format.Parse("Q4_0"), 8, columns);
         Gptq.Quantize(source, blind, moments, null, new GptqOptions(), _pool);
         Gptq.Quantize(source, told, moments, drift.Through(source, _pool), new GptqOptions { DriftShare = 1 }, _pool);
@@ -202,7 +217,20 @@ public sealed class GptqTests : IDisposable
         return number;
     }
 
-    private static float[] Difference(Activation a, Activation b) => [.. Enumerable.Range(0, a.Tokens).SelectMany(t => Enumerable.Range(0, a.Columns).Select(c => a.Row(t)[c] - b.Row(t)[c]))];
+    private static Activation Difference(Activation a, Activation b)
+    {
+        var difference = new Activation();
+        difference.Resize(a.Tokens, a.Columns);
+        for (int t = 0; t < a.Tokens; t++) TensorPrimitives.Subtract(a.Row(t), b.Row(t), difference.Row(t));
+        return difference;
+    }
+
+    private TokenPanels Panels(Activation x)
+    {
+        var panels = new TokenPanels();
+        panels.Load(x, _pool);
+        return panels;
+    }
 
     /// <summary>The squared distance of W x̄ and Q x, over all tokens.</summary>
     private static double Distance(Weight w, Activation original, Weight q, Activation x)
