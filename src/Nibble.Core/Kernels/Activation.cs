@@ -23,7 +23,9 @@ public sealed unsafe class Activation : IDisposable
     private readonly GrowingBuffer _scales = new();
     private readonly GrowingBuffer _sums = new();
     private readonly GrowingBuffer _rounded = new();
+    private readonly GrowingBuffer _pairs = new();
     private InputRounding? _codesOf, _roundedOf;
+    private bool _hasPairs;
     private Activation? _rotated;
     private ColumnRotation? _rotatedBy;
 
@@ -45,6 +47,9 @@ public sealed unsafe class Activation : IDisposable
     /// <summary>Sums of the codes, for offsets: [tokens, chunks, 2], one for each half of a chunk.</summary>
     public int* Sums => (int*)_sums.Pointer;
 
+    /// <summary>Rounded to bfloat16, in the order of <see cref="InputPairs"/>. Valid after <see cref="MakePairs"/>.</summary>
+    internal uint* Pairs => (uint*)_pairs.Pointer;
+
     /// <summary>Sets the shape; the contents are then unspecified. Grows the memory if it must, never shrinks it.</summary>
     public void Resize(int tokens, int columns)
     {
@@ -60,6 +65,7 @@ public sealed unsafe class Activation : IDisposable
     public void Changed()
     {
         _codesOf = _roundedOf = null;
+        _hasPairs = false;
         _rotatedBy = null;
     }
 
@@ -102,6 +108,26 @@ public sealed unsafe class Activation : IDisposable
         _sums.Reserve((nint)Tokens * Chunks * 2 * sizeof(int));
         Run(new RoundJob { X = this, Rounding = rounding, Codes = true }, pool);
         _codesOf = rounding;
+    }
+
+    /// <summary>Makes the pairs if they are not there; the number of columns must be even.</summary>
+    internal void MakePairs(WorkerPool pool)
+    {
+        if (_hasPairs) return;
+        _pairs.Reserve((nint)InputPairs.Padded(Tokens) * Columns * sizeof(ushort));
+        Run(new PairJob { X = this }, pool);
+        _hasPairs = true;
+    }
+
+    private struct PairJob : IParallelJob
+    {
+        public Activation X;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(InputPairs.Padded(X.Tokens), worker, workers, InputPairs.Group);
+            for (int token = from; token < to; token += InputPairs.Group) InputPairs.Arrange(X, token, X.Pairs + (nint)token * (X.Columns / 2));
+        }
     }
 
     /// <summary>The floats as a rounding leaves them, [tokens, columns]: made once, for products in float32.</summary>
@@ -224,6 +250,7 @@ public sealed unsafe class Activation : IDisposable
         _scales.Dispose();
         _sums.Dispose();
         _rounded.Dispose();
+        _pairs.Dispose();
         _rotated?.Dispose();
     }
 }

@@ -33,6 +33,15 @@ public unsafe struct Half16 : IScaleNumber
         return (bits & Vector256.Create(unchecked((int)0x8FFFE000))).AsSingle() * Vector256.Create(5.192296858534828e33f);
     }
 
+    /// <summary>Two halves a lane: the lower ones, and the upper ones, as <see cref="Load"/> makes floats of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<float> Lower, Vector256<float> Upper) OfPairs(Vector256<int> pairs)
+    {
+        var mask = Vector256.Create(unchecked((int)0x8FFFE000));
+        var rescale = Vector256.Create(5.192296858534828e33f);
+        return ((((pairs << 16) >> 3) & mask).AsSingle() * rescale, ((pairs >> 3) & mask).AsSingle() * rescale);
+    }
+
     public static void Store(float number, byte* at) => *(Half*)at = (Half)number;
 }
 
