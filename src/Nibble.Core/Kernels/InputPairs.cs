@@ -5,7 +5,7 @@ using Nibble.Core.Kernels.Generated;
 
 namespace Nibble.Core.Kernels;
 
-/// <summary>Inputs rounded to bfloat16 in the order of <see cref="PairPanel"/>: [groups of six tokens, pairs of columns, 6].</summary>
+/// <summary>Inputs rounded to bfloat16 in the order of <see cref="PairPanel"/>: [groups of eight tokens, pairs of columns, 8].</summary>
 internal static unsafe class InputPairs
 {
     public const int Group = PairPanel.Tokens;
@@ -16,7 +16,7 @@ internal static unsafe class InputPairs
     /// <summary>Writes one group.</summary>
     /// <param name="x">An even number of columns; tokens beyond the last repeat it.</param>
     /// <param name="token">The first of the group.</param>
-    /// <param name="to">[pairs, 6].</param>
+    /// <param name="to">[pairs, 8].</param>
     public static void Arrange(Activation x, int token, uint* to)
     {
         for (int t = 0; t < Group; t++)

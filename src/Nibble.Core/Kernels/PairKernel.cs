@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
@@ -14,8 +15,17 @@ namespace Nibble.Core.Kernels;
 /// </summary>
 internal static unsafe class PairKernel
 {
-    /// <summary>Pairs of columns that are laid out at once: 16 KiB of weights, which stay in the first cache.</summary>
-    private const int Stretch = 128;
+    /// <summary>
+    /// Pairs of columns that are laid out at once: 128 KiB of weights, which stay in the second cache. That they come from there
+    /// costs less than to put sums away more often.
+    /// </summary>
+    private const int Stretch = 1024;
+
+    /// <summary>Pairs of a line of the cache.</summary>
+    private const int Line = 16;
+
+    /// <summary>How far ahead rows are asked for, in pairs: of 32 rows that begin a page apart the processor sees no stream.</summary>
+    private const int Ahead = 4 * Line;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
@@ -63,20 +73,27 @@ internal static unsafe class PairKernel
             if (w.Format == FloatFormat.BF16) Take<BFloat16Pairs>(w, row, first, count, weights);
             else if (Take<HalfPairs>(w, row, first, count, weights))
             {
-                Add(panel, weights, inputs, count, pairs, padded, sums);
+                Add(panel, weights, inputs, count, x, sums);
                 Take<HalfRests>(w, row, first, count, weights);
             }
-            Add(panel, weights, inputs, count, pairs, padded, sums);
+            Add(panel, weights, inputs, count, x, sums);
         }
         for (int t = 0; t < x.Tokens; t++) new Span<float>(sums + t * PairPanel.Rows, rows).CopyTo(new Span<float>(y + (nint)t * w.Rows + row, rows));
     }
 
     /// <summary>Adds the products of a stretch, for all tokens.</summary>
-    private static void Add(PairPanel panel, uint* weights, uint* inputs, int count, int pairs, int padded, float* sums)
+    private static void Add(PairPanel panel, uint* weights, uint* inputs, int count, Activation x, float* sums)
     {
-        for (int token = 0; token < padded; token += PairPanel.Tokens)
+        for (int token = 0; token < x.Tokens; token += PairPanel.Tokens)
         {
-            var arguments = new PairPanel.Arguments { Weights = weights, Inputs = inputs + (nint)token * pairs, Sums = sums + token * PairPanel.Rows, Count = count };
+            var arguments = new PairPanel.Arguments
+            {
+                Weights = weights,
+                Inputs = inputs + (nint)token * (x.Columns / 2),
+                Sums = sums + token * PairPanel.Rows,
+                Count = count,
+                Wanted = x.Tokens - token,
+            };
             panel.Multiply(ref arguments);
         }
     }
@@ -89,20 +106,26 @@ internal static unsafe class PairKernel
         uint** rows = stackalloc uint*[PairPanel.Rows];
         for (int r = 0; r < PairPanel.Rows; r++) rows[r] = (uint*)(w.Data + Math.Min(row + r, w.Rows - 1) * w.RowBytes) + first;
         Vector256<uint> below = default;
-        int p = 0;
-        for (; p <= count - 4; p += 4, weights += 4 * PairPanel.Rows)
+        int whole = count & ~3;
+        // A line of eight rows at a time: more might lie in the same set of the first cache.
+        for (int line = 0; line < whole; line += Line)
             for (int r = 0; r < PairPanel.Rows; r += 8)
             {
-                // Lower lanes are rows 0 to 3, upper ones 4 to 7; in each, four pairs.
-                Square.Turn(
-                    TPairs.Upper(Join(rows[r] + p, rows[r + 4] + p), ref below), TPairs.Upper(Join(rows[r + 1] + p, rows[r + 5] + p), ref below),
-                    TPairs.Upper(Join(rows[r + 2] + p, rows[r + 6] + p), ref below), TPairs.Upper(Join(rows[r + 3] + p, rows[r + 7] + p), ref below),
-                    weights + r, PairPanel.Rows);
+                if (Sse.IsSupported)
+                    for (int i = 0; i < 8; i++) Sse.Prefetch0(rows[r + i] + line + Ahead);
+                for (int p = line; p < Math.Min(line + Line, whole); p += 4) Turn<TPairs>(rows + r, p, weights + p * PairPanel.Rows + r, ref below);
             }
-        for (; p < count; p++, weights += PairPanel.Rows)
-            for (int r = 0; r < PairPanel.Rows; r++) weights[r] = TPairs.Upper(Vector256.CreateScalar(rows[r][p]), ref below)[0];
+        for (int p = whole; p < count; p++)
+            for (int r = 0; r < PairPanel.Rows; r++) weights[p * PairPanel.Rows + r] = TPairs.Upper(Vector256.CreateScalar(rows[r][p]), ref below)[0];
         return (below & Vector256.Create(0xFFFFu)) != Vector256<uint>.Zero;
     }
+
+    /// <summary>Four pairs of eight rows; lower lanes are rows 0 to 3, upper ones 4 to 7.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Turn<TPairs>(uint** rows, int p, uint* to, ref Vector256<uint> below) where TPairs : struct, IPairs => Square.Turn(
+        TPairs.Upper(Join(rows[0] + p, rows[4] + p), ref below), TPairs.Upper(Join(rows[1] + p, rows[5] + p), ref below),
+        TPairs.Upper(Join(rows[2] + p, rows[6] + p), ref below), TPairs.Upper(Join(rows[3] + p, rows[7] + p), ref below),
+        to, PairPanel.Rows);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<uint> Join(uint* lower, uint* upper) => Vector256.Create(Vector128.Load(lower), Vector128.Load(upper));

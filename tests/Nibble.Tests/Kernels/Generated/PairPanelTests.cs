@@ -15,7 +15,7 @@ public sealed unsafe class PairPanelTests
         {
             var data = new TheoryData<string, bool, int, int, int>();
             foreach ((string format, bool published) in ((string, bool)[])[("BF16", true), ("F16", true), ("F16", false)])
-                foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(32, 64, 6), (33, 258, 7), (1, 2, 2), (70, 774, 13)])
+                foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(32, 64, 6), (33, 258, 7), (1, 2, 2), (70, 2054, 13), (40, 100, 4)])
                     data.Add(format, published, rows, columns, tokens);
             return data;
         }
