@@ -21,11 +21,11 @@ internal static unsafe class PairKernel
     /// </summary>
     private const int Stretch = 1024;
 
-    /// <summary>Pairs of a line of the cache.</summary>
-    private const int Line = 16;
+    /// <summary>Pairs of a line of the cache, and of the lines of a row that are taken one after the other.</summary>
+    private const int Line = 16, Lines = 4 * Line;
 
     /// <summary>How far ahead rows are asked for, in pairs: of 32 rows that begin a page apart the processor sees no stream.</summary>
-    private const int Ahead = 4 * Line;
+    private const int Ahead = 8 * Line;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
@@ -107,14 +107,14 @@ internal static unsafe class PairKernel
         for (int r = 0; r < PairPanel.Rows; r++) rows[r] = (uint*)(w.Data + Math.Min(row + r, w.Rows - 1) * w.RowBytes) + first;
         Vector256<uint> below = default;
         int whole = count & ~3;
-        // A line of eight rows at a time: more might lie in the same set of the first cache.
-        for (int line = 0; line < whole; line += Line)
+        // Eight rows at a time: more might lie in the same set of the first cache.
+        for (int lines = 0; lines < whole; lines += Lines)
             for (int r = 0; r < PairPanel.Rows; r += 8)
-            {
-                if (Sse.IsSupported)
-                    for (int i = 0; i < 8; i++) Sse.Prefetch0(rows[r + i] + line + Ahead);
-                for (int p = line; p < Math.Min(line + Line, whole); p += 4) Turn<TPairs>(rows + r, p, weights + p * PairPanel.Rows + r, ref below);
-            }
+                for (int line = lines; line < Math.Min(lines + Lines, whole); line += Line)
+                {
+                    for (int i = 0; i < 8 && Sse.IsSupported; i++) Sse.Prefetch1(rows[r + i] + line + Ahead);
+                    for (int p = line; p < Math.Min(line + Line, whole); p += 4) Turn<TPairs>(rows + r, p, weights + p * PairPanel.Rows + r, ref below);
+                }
         for (int p = whole; p < count; p++)
             for (int r = 0; r < PairPanel.Rows; r++) weights[p * PairPanel.Rows + r] = TPairs.Upper(Vector256.CreateScalar(rows[r][p]), ref below)[0];
         return (below & Vector256.Create(0xFFFFu)) != Vector256<uint>.Zero;
