@@ -1,4 +1,5 @@
-// A model of a known shape with random weights, to time engines with: speed does not depend on what the weights say.
+// A model of a known shape with random weights, to time engines with: speed does not depend on what the weights say, but for
+// F16, whose numbers are bfloat16 numbers here, as in models that were published in bfloat16.
 //
 //   dotnet run bench/make-model.cs -- OUT.gguf [--shape llama-3.2-1b] [--to F16] [--force]
 //
@@ -58,6 +59,7 @@ static void WriteTensor(GgufWriter writer, TensorInfo tensor, ulong seed)
     var pool = new float[1 << 16];
     foreach (ref float weight in pool.AsSpan())
         weight = deviation * MathF.Sqrt(-2 * MathF.Log(1 - generator.NextSingle())) * MathF.Cos(MathF.Tau * generator.NextSingle());
+    FloatFormat.RoundToBFloat16(pool, pool);
     Format format = tensor.Format!.ForColumns((int)tensor.Columns);
     var row = new float[tensor.Columns];
     var bytes = new byte[format.RowBytes(tensor.Columns)];

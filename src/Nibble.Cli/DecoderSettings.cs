@@ -21,9 +21,9 @@ internal sealed class DecoderSettings
 
     private readonly Option<string?> _activations = new("--activations")
     {
-        Description = "How the inputs of linear layers are rounded: float (not at all), int8 or int4 (one scale a token), int8-g32 (one for 32 columns; any group), "
+        Description = "How the inputs of linear layers are rounded: float (not at all), bfloat16, int8 or int4 (one scale a token), int8-g32 (one for 32 columns; any group), "
             + "int8-tensor or int8-channel (static: one, or one a column, found on the --calibration text; without it those that the model was trained with). Products that no integer kernel "
-            + "does are computed in float32 from the rounded numbers. [default: int8-g32 where the weight has an integer kernel, else float]",
+            + "does are computed in float32 from the rounded numbers. [default: int8-g32 where the weight has an integer kernel, else float; run and bench take bfloat16 for F16 and BF16 where the processor multiplies pairs of it]",
         HelpName = "KIND",
     };
     private readonly Option<string?> _calibration = new("--calibration") { Description = "The text that static scales are found on.", HelpName = "TEXT" };
@@ -36,13 +36,14 @@ internal sealed class DecoderSettings
     public Option[] Options => [_activations, _calibration, _cache];
 
     /// <exception cref="UnusableInputException">A value is none of those that are possible.</exception>
-    public DecoderOptions Read(Invocation run)
+    /// <param name="fast">See <see cref="DecoderOptions.Fast"/>.</param>
+    public DecoderOptions Read(Invocation run, bool fast = false)
     {
         InputRounding? rounding = run.Get(_activations) is { } kind ? InputRounding.Parse(kind) : null;
         if (rounding is not { IsStatic: true } && run.Get(_calibration) is not null)
             throw new UnusableInputException("--calibration: only --activations int8-tensor, int8-channel and their int4 kin look at a text; leave it out");
         (Format format, bool rotate) = Cache(run.Get(_cache) ?? FloatFormat.F32.Name);
-        return new DecoderOptions { Warn = run.Terminal.Warn, InputRounding = rounding, CacheFormat = format, RotateCache = rotate };
+        return new DecoderOptions { Warn = run.Terminal.Warn, InputRounding = rounding, Fast = fast, CacheFormat = format, RotateCache = rotate };
     }
 
     private static (Format Format, bool Rotate) Cache(string name)

@@ -39,7 +39,7 @@ internal sealed class BenchCommand : Verb
         (int prompt, int generate, int repeat, int batch) = (run.Get(_prompt), run.Get(_generate), run.Get(_repeat), run.Get(_batch));
         if (prompt < 1 || generate < 1 || repeat < 1 || batch < 1)
             throw new UnusableInputException("--prompt, --generate, --repeat and --batch must be at least 1");
-        DecoderOptions options = _decoder.Read(run);
+        DecoderOptions options = _decoder.Read(run, fast: true);
         using WorkerPool pool = run.NewPool();
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
         using var model = new DecoderModel(source, pool, options);
@@ -54,7 +54,7 @@ internal sealed class BenchCommand : Verb
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);
             return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate) with
             {
-                Activations = DecoderSettings.NameOfActivations(options),
+                Activations = DecoderSettings.NameOfActivations(options) ?? (model.LinearsAndHead.Any(l => l.InputRounding == InputRounding.BFloat16) ? InputRounding.BFloat16.Name : null),
                 Kv = DecoderSettings.NameOfCache(options),
                 KvBytes = speed.CacheBytes,
                 Batch = batch,
@@ -76,7 +76,7 @@ internal sealed class BenchCommand : Verb
             $"  {Quantity.Bytes(r.WeightBytes)} of weights a token, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
             + $"decoding uses {100 * r.BandwidthShare:F0} % of that ({r.Threads} threads)"));
         terminal.Markup(string.Create(CultureInfo.InvariantCulture, $"  The processor gives {r.Int8OperationsPerSecond / 1e9:F0} G operations a second on 8-bit integers: ")
-            + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : "this model is multiplied in float32"));
+            + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : $"this model is multiplied in {(r.Activations == InputRounding.BFloat16.Name ? "pairs of bfloat16" : "float32")}"));
     }
 
     private static string Runs(IReadOnlyList<double> speeds) => string.Join("  ", speeds.Select(s => s.ToString("F1", CultureInfo.InvariantCulture)));
@@ -90,7 +90,7 @@ internal sealed record BenchResult(
 {
     public double Int8OperationsPerSecond { get; init; }
 
-    /// <summary>What the products of prefill use of it; null where some matrices are multiplied in float32.</summary>
+    /// <summary>What the products of prefill use of it; null where some matrices are multiplied in floats.</summary>
     public double? ArithmeticShare { get; init; }
     public string? Activations { get; init; }
     public string Kv { get; init; } = "";

@@ -44,7 +44,7 @@ internal sealed class RunCommand : Verb
         if (run.Get(_system) is not null && !run.Get(_chat)) throw new UnusableInputException("--system: goes with --chat");
         string prompt = run.Get(_prompt) == "-" ? Console.In.ReadToEnd() : run.Get(_prompt)!;
         string path = ModelPath.Resolve(run.Get(_model));
-        DecoderOptions decoder = _decoder.Read(run);
+        DecoderOptions decoder = _decoder.Read(run, fast: true);
         using WorkerPool pool = run.NewPool();
         using LoadedModel model = LoadedModel.Open(path, pool, run.Terminal, decoder);
         _decoder.Calibrate(run, model.Decoder, model.Source, decoder);

@@ -24,8 +24,10 @@ public sealed unsafe class Activation : IDisposable
     private readonly GrowingBuffer _sums = new();
     private readonly GrowingBuffer _numbers = new();
     private readonly GrowingBuffer _rounded = new();
+    private readonly GrowingBuffer _pairs = new();
     private InputRounding? _codesOf, _roundedOf;
     private InputGroups _numbersOf;
+    private bool _hasPairs;
     private Activation? _rotated;
     private ColumnRotation? _rotatedBy;
 
@@ -47,6 +49,9 @@ public sealed unsafe class Activation : IDisposable
     /// <summary>Sums of the codes, for offsets: [tokens, chunks, 2], one for each half of a chunk.</summary>
     public int* Sums => (int*)_sums.Pointer;
 
+    /// <summary>Rounded to bfloat16, in the order of <see cref="InputPairs"/>. Valid after <see cref="MakePairs"/>.</summary>
+    internal uint* Pairs => (uint*)_pairs.Pointer;
+
     /// <summary>Sets the shape; the contents are then unspecified. Grows the memory if it must, never shrinks it.</summary>
     public void Resize(int tokens, int columns)
     {
@@ -63,6 +68,7 @@ public sealed unsafe class Activation : IDisposable
     {
         _codesOf = _roundedOf = null;
         _numbersOf = default;
+        _hasPairs = false;
         _rotatedBy = null;
     }
 
@@ -130,6 +136,26 @@ public sealed unsafe class Activation : IDisposable
             (int from, int to) = ParallelRows.Share(Groups.Count, worker, workers);
             for (int g = from; g < to; g++)
                 InputNumbers.ArrangeGroup(X, Groups.First(g), Groups.Size, Groups.Parts, Groups.Bias, Groups.Scaled, X.Numbers + g * Groups.Numbers(X.Chunks));
+        }
+    }
+
+    /// <summary>Makes the pairs if they are not there; the number of columns must be even.</summary>
+    internal void MakePairs(WorkerPool pool)
+    {
+        if (_hasPairs) return;
+        _pairs.Reserve((nint)InputPairs.Padded(Tokens) * Columns * sizeof(ushort));
+        Run(new PairJob { X = this }, pool);
+        _hasPairs = true;
+    }
+
+    private struct PairJob : IParallelJob
+    {
+        public Activation X;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(InputPairs.Padded(X.Tokens), worker, workers, InputPairs.Group);
+            for (int token = from; token < to; token += InputPairs.Group) InputPairs.Arrange(X, token, X.Pairs + (nint)token * (X.Columns / 2));
         }
     }
 
@@ -254,6 +280,7 @@ public sealed unsafe class Activation : IDisposable
         _sums.Dispose();
         _numbers.Dispose();
         _rounded.Dispose();
+        _pairs.Dispose();
         _rotated?.Dispose();
     }
 }

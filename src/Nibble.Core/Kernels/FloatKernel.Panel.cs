@@ -1,5 +1,4 @@
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
@@ -71,34 +70,17 @@ internal static unsafe partial class FloatKernel
     private static void Turn(float* decoded, int columns, float* panel)
     {
         for (int half = 0; half < TileRows; half += 8)
-            for (int c = 0; c < columns; c += 8)
+            for (int c = 0; c < columns; c += 4)
             {
-                float* from = decoded + half * columns + c, to = panel + c * TileRows + half;
-                if (Avx.IsSupported) Turn8(from, columns, to);
-                else
-                    for (int i = 0; i < 64; i++) to[i % 8 * TileRows + i / 8] = from[i / 8 * columns + i % 8];
+                // Lower lanes are rows 0 to 3, upper ones 4 to 7; in each, four columns.
+                float* from = decoded + half * columns + c;
+                Square.Turn(Join(from, columns), Join(from + columns, columns), Join(from + 2 * columns, columns), Join(from + 3 * columns, columns),
+                    (uint*)panel + c * TileRows + half, TileRows);
             }
     }
 
-    /// <summary>8 by 8: pairs of rows are interleaved, then pairs of pairs, then the halves of four are put together.</summary>
-    private static void Turn8(float* from, int columns, float* to)
-    {
-        for (int four = 0; four < 2; four++, from += 4)
-        {
-            // Lower lanes are rows 0 to 3, upper ones 4 to 7; in each, four columns.
-            Vector256<float> a = Join(from, columns), b = Join(from + columns, columns);
-            Vector256<float> c = Join(from + 2 * columns, columns), d = Join(from + 3 * columns, columns);
-            Vector256<float> abLow = Avx.UnpackLow(a, b), abHigh = Avx.UnpackHigh(a, b);
-            Vector256<float> cdLow = Avx.UnpackLow(c, d), cdHigh = Avx.UnpackHigh(c, d);
-            Avx.Shuffle(abLow, cdLow, 0b01_00_01_00).Store(to + (4 * four) * TileRows);
-            Avx.Shuffle(abLow, cdLow, 0b11_10_11_10).Store(to + (4 * four + 1) * TileRows);
-            Avx.Shuffle(abHigh, cdHigh, 0b01_00_01_00).Store(to + (4 * four + 2) * TileRows);
-            Avx.Shuffle(abHigh, cdHigh, 0b11_10_11_10).Store(to + (4 * four + 3) * TileRows);
-        }
-    }
-
     /// <summary>Four columns of a row, and of the fourth row after it.</summary>
-    private static Vector256<float> Join(float* row, int columns) => Vector256.Create(Vector128.Load(row), Vector128.Load(row + 4 * columns));
+    private static Vector256<uint> Join(float* row, int columns) => Vector256.Create(Vector128.Load((uint*)row), Vector128.Load((uint*)row + 4 * columns));
 
     /// <summary>16 rows times six tokens; a are rows 0 to 7, b rows 8 to 15.</summary>
     private static void MultiplyStep(float* w, int columns, float* x, float* y)

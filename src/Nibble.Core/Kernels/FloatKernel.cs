@@ -57,15 +57,8 @@ internal static unsafe partial class FloatKernel
     {
         public static int Size => 2;
 
-        /// <summary>As <see cref="Half16.Load"/>, the odd ones being in the upper half of their lanes already.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static (Vector256<float> First, Vector256<float> Second) Read(byte* at)
-        {
-            var pairs = Vector256.Load((int*)at);
-            var mask = Vector256.Create(unchecked((int)0x8FFFE000));
-            var rescale = Vector256.Create(5.192296858534828e33f);
-            return ((((pairs << 16) >> 3) & mask).AsSingle() * rescale, ((pairs >> 3) & mask).AsSingle() * rescale);
-        }
+        public static (Vector256<float> First, Vector256<float> Second) Read(byte* at) => Half16.OfPairs(Vector256.Load((int*)at));
 
         public static float One(byte* at) => (float)*(Half*)at;
     }

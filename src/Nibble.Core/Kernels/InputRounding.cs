@@ -1,5 +1,6 @@
 using System.Globalization;
 using Nibble.Core.Formats;
+using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
 
@@ -33,11 +34,17 @@ public sealed record InputRounding
     /// <summary>Inputs stay float32, and every product is computed in float32, whatever the weight's format.</summary>
     public static InputRounding None { get; } = new(0, InputGrain.Token);
 
-    /// <summary>To bfloat16, the nearest: a relative error of 1/512 at most. Products are computed in float32.</summary>
+    /// <summary>
+    /// To bfloat16, the nearest: a relative error of 1/256 at most. Products are summed in float32, for weights of 16 bits by an
+    /// instruction that multiplies pairs, where the processor has it and there are several tokens.
+    /// </summary>
     public static InputRounding BFloat16 { get; } = new(16, InputGrain.Token);
 
     /// <summary>What the integer kernels do by themselves: 8 bits, 32 columns a scale.</summary>
     public static InputRounding Integer { get; } = new(8, InputGrain.Group, Activation.Chunk);
+
+    /// <summary>The one with which many tokens are multiplied fastest, where it costs next to nothing; null leaves it to the kernels.</summary>
+    public static InputRounding? Fastest(Weight weight) => PairKernel.Handles(weight, tokens: 2) ? BFloat16 : null;
 
     /// <summary>8, 4, 16 for bfloat16, or 0 for float32.</summary>
     public int Bits { get; }
@@ -74,6 +81,7 @@ public sealed record InputRounding
     {
         string[] parts = name.ToLowerInvariant().Split('-');
         if (parts is ["float"]) return None;
+        if (parts is ["bfloat16"]) return BFloat16;
         int bits = parts[0] switch { "int8" => 8, "int4" => 4, _ => 0 };
         InputRounding? rounding = (bits, parts.Length) switch
         {
@@ -82,7 +90,7 @@ public sealed record InputRounding
             _ => null,
         };
         return rounding ?? throw new UnusableInputException(
-            $"there is no rounding of activations called '{name}'; give float, or int8 or int4, alone or with -token, -g32 (any group), -tensor or -channel");
+            $"there is no rounding of activations called '{name}'; give float, bfloat16, or int8 or int4, alone or with -token, -g32 (any group), -tensor or -channel");
     }
 
     private static InputRounding? OfGrain(int bits, string grain) => grain switch

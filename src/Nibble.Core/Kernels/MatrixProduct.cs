@@ -53,8 +53,7 @@ public static unsafe class MatrixProduct
         }
         else if (rounding == InputRounding.BFloat16 && PairKernel.Handles(weight, x.Tokens))
         {
-            var pairs = new PairJob { Panel = PairPanel.Instance!, Weight = weight, X = x, Y = y };
-            pool.Run(ref pairs);
+            PairKernel.Multiply(PairPanel.Instance!, weight, x, y, pool);
         }
         else
         {
@@ -113,20 +112,6 @@ public static unsafe class MatrixProduct
         {
             (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, 16);
             TrellisKernel.Multiply(Weight, X, Y, from, to);
-        }
-    }
-
-    private struct PairJob : IParallelJob
-    {
-        public PairPanel Panel;
-        public Weight Weight;
-        public Activation X;
-        public float* Y;
-
-        public readonly void Run(int worker, int workers)
-        {
-            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, PairPanel.Rows);
-            PairKernel.Multiply(Panel, Weight, X.Floats, X.Tokens, Y, from, to);
         }
     }
 

@@ -1,79 +1,173 @@
-using System.Runtime.InteropServices;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
+using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
 
-/// <summary>The product of bfloat16 weights with inputs rounded to bfloat16, where the processor multiplies pairs of them.</summary>
+/// <summary>
+/// The product of weights of 16 bits with inputs rounded to bfloat16, where the processor multiplies pairs of them. Weights
+/// are exact: a bfloat16 is one number of a pair; an F16 has up to three bits more, and where a stretch of a matrix has any,
+/// they are multiplied too, as pairs of their own. A model that was published in bfloat16 has none in F16 either.
+/// </summary>
 internal static unsafe class PairKernel
 {
-    /// <summary>Pairs of columns that are laid out at once: 16 KiB of weights, which stay in the first cache.</summary>
-    private const int Stretch = 128;
+    /// <summary>
+    /// Pairs of columns that are laid out at once: 128 KiB of weights, which stay in the second cache. That they come from there
+    /// costs less than to put sums away more often.
+    /// </summary>
+    private const int Stretch = 1024;
+
+    /// <summary>Pairs of a line of the cache, and of the lines of a row that are taken one after the other.</summary>
+    private const int Line = 16, Lines = 4 * Line;
+
+    /// <summary>How far ahead rows are asked for, in pairs: of 32 rows that begin a page apart the processor sees no stream.</summary>
+    private const int Ahead = 8 * Line;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
     public static bool Handles(Weight w, int tokens) =>
-        tokens > 1 && w.Format == FloatFormat.BF16 && w.Columns % 2 == 0 && PairPanel.Instance is not null;
+        tokens > 1 && (w.Format == FloatFormat.F16 || w.Format == FloatFormat.BF16) && w.Columns % 2 == 0 && PairPanel.Instance is not null;
 
-    /// <summary>Writes columns [from, to) of y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
+    /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
     /// <param name="panel">What multiplies.</param>
-    public static void Multiply(PairPanel panel, Weight w, float* x, int tokens, float* y, int from, int to)
+    /// <param name="w">Floats of 16 bits, an even number of columns.</param>
+    public static void Multiply(PairPanel panel, Weight w, Activation x, float* y, WorkerPool pool)
     {
-        int pairs = w.Columns / 2, padded = (tokens + PairPanel.Tokens - 1) / PairPanel.Tokens * PairPanel.Tokens;
+        x.MakePairs(pool);
+        var job = new Job { Panel = panel, Weight = w, X = x, Y = y };
+        pool.Run(ref job);
+    }
+
+    private struct Job : IParallelJob
+    {
+        public PairPanel Panel;
+        public Weight Weight;
+        public Activation X;
+        public float* Y;
+        private int _taken;
+
+        public void Run(int worker, int workers)
+        {
+            // A core that other programs disturb takes fewer.
+            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Weight.Rows;) Multiply32(Panel, Weight, X, Y, row);
+        }
+    }
+
+    /// <summary>32 columns of y from the given one, fewer at the end.</summary>
+    private static void Multiply32(PairPanel panel, Weight w, Activation x, float* y, int row)
+    {
+        int pairs = w.Columns / 2, padded = InputPairs.Padded(x.Tokens), rows = Math.Min(PairPanel.Rows, w.Rows - row);
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        scratch.Reserve(((nint)padded * (pairs + PairPanel.Rows) + Stretch * PairPanel.Rows) * sizeof(uint));
-        uint* weights = (uint*)scratch.Pointer, inputs = weights + Stretch * PairPanel.Rows;
-        float* sums = (float*)(inputs + (nint)padded * pairs);
-        TakeInputs(x, tokens, w.Columns, inputs);
-        for (int row = from; row < to; row += PairPanel.Rows)
+        scratch.Reserve(((nint)padded + Stretch) * PairPanel.Rows * sizeof(uint));
+        uint* weights = (uint*)scratch.Pointer;
+        float* sums = (float*)(weights + Stretch * PairPanel.Rows);
+        new Span<float>(sums, padded * PairPanel.Rows).Clear();
+        for (int first = 0; first < pairs; first += Stretch)
         {
-            int rows = Math.Min(PairPanel.Rows, to - row);
-            new Span<float>(sums, padded * PairPanel.Rows).Clear();
-            for (int first = 0; first < pairs; first += Stretch)
+            int count = Math.Min(Stretch, pairs - first);
+            uint* inputs = x.Pairs + first * PairPanel.Tokens;
+            if (w.Format == FloatFormat.BF16) Take<BFloat16Pairs>(w, row, first, count, weights);
+            else if (Take<HalfPairs>(w, row, first, count, weights))
             {
-                int count = Math.Min(Stretch, pairs - first);
-                TakeWeights(w, row, rows, first, count, weights);
-                for (int token = 0; token < padded; token += PairPanel.Tokens)
-                {
-                    var arguments = new PairPanel.Arguments
-                    {
-                        Weights = weights,
-                        Inputs = inputs + (nint)token * pairs + first * PairPanel.Tokens,
-                        Sums = sums + token * PairPanel.Rows,
-                        Count = count,
-                    };
-                    panel.Multiply(ref arguments);
-                }
+                Add(panel, weights, inputs, count, x, sums);
+                Take<HalfRests>(w, row, first, count, weights);
             }
-            for (int t = 0; t < tokens; t++) new Span<float>(sums + t * PairPanel.Rows, rows).CopyTo(new Span<float>(y + (nint)t * w.Rows + row, rows));
+            Add(panel, weights, inputs, count, x, sums);
+        }
+        for (int t = 0; t < x.Tokens; t++) new Span<float>(sums + t * PairPanel.Rows, rows).CopyTo(new Span<float>(y + (nint)t * w.Rows + row, rows));
+    }
+
+    /// <summary>Adds the products of a stretch, for all tokens.</summary>
+    private static void Add(PairPanel panel, uint* weights, uint* inputs, int count, Activation x, float* sums)
+    {
+        for (int token = 0; token < x.Tokens; token += PairPanel.Tokens)
+        {
+            var arguments = new PairPanel.Arguments
+            {
+                Weights = weights,
+                Inputs = inputs + (nint)token * (x.Columns / 2),
+                Sums = sums + token * PairPanel.Rows,
+                Count = count,
+                Wanted = x.Tokens - token,
+            };
+            panel.Multiply(ref arguments);
         }
     }
 
-    /// <summary>The inputs, rounded, to [groups of six tokens, pairs, 6]; tokens beyond the last are zero.</summary>
-    private static void TakeInputs(float* x, int tokens, int columns, uint* inputs)
+    /// <summary>A stretch of 32 rows to [pairs, 32 rows]; rows beyond the last repeat it.</summary>
+    /// <returns>True if the numbers have bits that bfloat16 has not.</returns>
+    private static bool Take<TPairs>(Weight w, int row, int first, int count, uint* weights) where TPairs : struct, IPairs
     {
-        int pairs = columns / 2;
-        var rounded = new byte[columns * sizeof(ushort)];
-        for (int t = 0; t < (tokens + PairPanel.Tokens - 1) / PairPanel.Tokens * PairPanel.Tokens; t++)
+        // A row may begin at any even byte of a mapped file, where a load is as good as elsewhere.
+        uint** rows = stackalloc uint*[PairPanel.Rows];
+        for (int r = 0; r < PairPanel.Rows; r++) rows[r] = (uint*)(w.Data + Math.Min(row + r, w.Rows - 1) * w.RowBytes) + first;
+        Vector256<uint> below = default;
+        int whole = count & ~3;
+        // Eight rows at a time: more might lie in the same set of the first cache.
+        for (int lines = 0; lines < whole; lines += Lines)
+            for (int r = 0; r < PairPanel.Rows; r += 8)
+                for (int line = lines; line < Math.Min(lines + Lines, whole); line += Line)
+                {
+                    for (int i = 0; i < 8 && Sse.IsSupported; i++) Sse.Prefetch1(rows[r + i] + line + Ahead);
+                    for (int p = line; p < Math.Min(line + Line, whole); p += 4) Turn<TPairs>(rows + r, p, weights + p * PairPanel.Rows + r, ref below);
+                }
+        for (int p = whole; p < count; p++)
+            for (int r = 0; r < PairPanel.Rows; r++) weights[p * PairPanel.Rows + r] = TPairs.Upper(Vector256.CreateScalar(rows[r][p]), ref below)[0];
+        return (below & Vector256.Create(0xFFFFu)) != Vector256<uint>.Zero;
+    }
+
+    /// <summary>Four pairs of eight rows; lower lanes are rows 0 to 3, upper ones 4 to 7.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Turn<TPairs>(uint** rows, int p, uint* to, ref Vector256<uint> below) where TPairs : struct, IPairs => Square.Turn(
+        TPairs.Upper(Join(rows[0] + p, rows[4] + p), ref below), TPairs.Upper(Join(rows[1] + p, rows[5] + p), ref below),
+        TPairs.Upper(Join(rows[2] + p, rows[6] + p), ref below), TPairs.Upper(Join(rows[3] + p, rows[7] + p), ref below),
+        to, PairPanel.Rows);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<uint> Join(uint* lower, uint* upper) => Vector256.Create(Vector128.Load(lower), Vector128.Load(upper));
+
+    /// <summary>Two stored numbers a lane, as two bfloat16.</summary>
+    private interface IPairs
+    {
+        /// <param name="below">Gets the bits of the numbers, of which the lower 16 of each lane have no room in a bfloat16.</param>
+        static abstract Vector256<uint> Upper(Vector256<uint> stored, ref Vector256<uint> below);
+    }
+
+    private struct BFloat16Pairs : IPairs
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<uint> Upper(Vector256<uint> stored, ref Vector256<uint> below) => stored;
+    }
+
+    private struct HalfPairs : IPairs
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<uint> Upper(Vector256<uint> stored, ref Vector256<uint> below)
         {
-            if (t < tokens) FloatFormat.BF16.Encode(new ReadOnlySpan<float>(x + (nint)t * columns, columns), default, rounded);
-            else rounded.AsSpan().Clear();
-            ReadOnlySpan<uint> own = MemoryMarshal.Cast<byte, uint>(rounded);
-            uint* to = inputs + (nint)(t / PairPanel.Tokens) * PairPanel.Tokens * pairs + t % PairPanel.Tokens;
-            for (int p = 0; p < own.Length; p++) to[p * PairPanel.Tokens] = own[p];
+            (Vector256<float> even, Vector256<float> odd) = Half16.OfPairs(stored.AsInt32());
+            below |= even.AsUInt32() | odd.AsUInt32();
+            return Pair(even, odd);
         }
     }
 
-    /// <summary>Some rows to [pairs, 32 rows]; rows beyond the last are zero.</summary>
-    private static void TakeWeights(Weight w, int row, int rows, int first, int count, uint* weights)
+    /// <summary>What <see cref="HalfPairs"/> leaves: three bits at most.</summary>
+    private struct HalfRests : IPairs
     {
-        if (rows < PairPanel.Rows) new Span<uint>(weights, count * PairPanel.Rows).Clear();
-        for (int r = 0; r < rows; r++)
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<uint> Upper(Vector256<uint> stored, ref Vector256<uint> below)
         {
-            // A row may begin at any even byte of a mapped file, where a load is as good as elsewhere.
-            uint* from = (uint*)(w.Data + (row + r) * w.RowBytes) + first, to = weights + r;
-            for (int p = 0; p < count; p++) to[p * PairPanel.Rows] = from[p];
+            (Vector256<float> even, Vector256<float> odd) = Half16.OfPairs(stored.AsInt32());
+            var upper = Vector256.Create(0xFFFF0000);
+            return Pair(even - (even.AsUInt32() & upper).AsSingle(), odd - (odd.AsUInt32() & upper).AsSingle());
         }
     }
+
+    /// <summary>The upper halves of two floats.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<uint> Pair(Vector256<float> even, Vector256<float> odd) =>
+        (even.AsUInt32() >>> 16) | (odd.AsUInt32() & Vector256.Create(0xFFFF0000));
 }

@@ -42,6 +42,15 @@ public unsafe struct Half16 : IScaleNumber
         Vector256<int> halves = ((bits >> 13) & Vector256.Create(0x7FFF)) | ((bits >> 16) & Vector256.Create(0x8000));
         Vector128.Narrow(halves.AsUInt32().GetLower(), halves.AsUInt32().GetUpper()).Store((ushort*)at);
     }
+
+    /// <summary>Two halves a lane: the lower ones, and the upper ones, as <see cref="Load"/> makes floats of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<float> Lower, Vector256<float> Upper) OfPairs(Vector256<int> pairs)
+    {
+        var mask = Vector256.Create(unchecked((int)0x8FFFE000));
+        var rescale = Vector256.Create(5.192296858534828e33f);
+        return ((((pairs << 16) >> 3) & mask).AsSingle() * rescale, ((pairs >> 3) & mask).AsSingle() * rescale);
+    }
 }
 
 /// <summary>A signed byte: a multiple of the unit that 256 columns share.</summary>

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Nibble.Core.Kernels;
 
-/// <summary>A matrix of four by four lanes.</summary>
+/// <summary>Matrices of four by four lanes.</summary>
 internal static unsafe class Square
 {
     /// <summary>Stores its columns, the given bytes apart: the first is lane 0 of a, b, c and d.</summary>
@@ -27,6 +27,31 @@ internal static unsafe class Square
         Vector128.Create(ab.GetUpper(), cd.GetUpper()).Store((uint*)(target + apart));
         Vector128.Create(abHigh.GetLower(), cdHigh.GetLower()).Store((uint*)(target + 2 * apart));
         Vector128.Create(abHigh.GetUpper(), cdHigh.GetUpper()).Store((uint*)(target + 3 * apart));
+    }
+
+    /// <summary>Stores the columns of two squares: eight rows, of which a to d have 0 to 3 in their lower halves, 4 to 7 in their upper.</summary>
+    /// <param name="a">Rows 0 and 4.</param>
+    /// <param name="b">Rows 1 and 5.</param>
+    /// <param name="c">Rows 2 and 6.</param>
+    /// <param name="d">Rows 3 and 7.</param>
+    /// <param name="target">[4 columns, 8 rows].</param>
+    /// <param name="apart">Lanes from a column to the next.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Turn(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c, Vector256<uint> d, uint* target, int apart)
+    {
+        if (!Avx2.IsSupported)
+        {
+            Turn(a.GetLower(), b.GetLower(), c.GetLower(), d.GetLower(), (byte*)target, (nint)apart * sizeof(uint));
+            Turn(a.GetUpper(), b.GetUpper(), c.GetUpper(), d.GetUpper(), (byte*)(target + 4), (nint)apart * sizeof(uint));
+            return;
+        }
+        // Pairs of rows are interleaved, then pairs of pairs.
+        Vector256<ulong> ab = Avx2.UnpackLow(a, b).AsUInt64(), abHigh = Avx2.UnpackHigh(a, b).AsUInt64();
+        Vector256<ulong> cd = Avx2.UnpackLow(c, d).AsUInt64(), cdHigh = Avx2.UnpackHigh(c, d).AsUInt64();
+        Avx2.UnpackLow(ab, cd).AsUInt32().Store(target);
+        Avx2.UnpackHigh(ab, cd).AsUInt32().Store(target + apart);
+        Avx2.UnpackLow(abHigh, cdHigh).AsUInt32().Store(target + 2 * apart);
+        Avx2.UnpackHigh(abHigh, cdHigh).AsUInt32().Store(target + 3 * apart);
     }
 
     /// <summary>(x0, y0, x1, y1) and (x2, y2, x3, y3).</summary>

@@ -43,6 +43,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
         Linears = parts.Linears;
         _norms = parts.Norms;
         if (_options.InputRounding is { IsStatic: false } rounding) RoundInputs(_ => rounding);
+        else if (_options is { InputRounding: null, Fast: true }) RoundInputs(linear => InputRounding.Fastest(linear.Weight));
     }
 
     public ModelConfig Config { get; }

@@ -9,7 +9,7 @@ namespace Nibble.Quantization.Calibration;
 
 /// <summary>
 /// Inputs of a batch of tokens in bfloat16, those of two neighbouring tokens side by side, laid out for sums over tokens by
-/// <see cref="PairPanel"/>: once in panels of 32 columns, once in groups of six.
+/// <see cref="PairPanel"/>: once in panels of 32 columns, once in groups of eight.
 /// </summary>
 internal sealed unsafe class TokenPairs(PairPanel panel) : IDisposable
 {
@@ -26,7 +26,7 @@ internal sealed unsafe class TokenPairs(PairPanel panel) : IDisposable
     /// <summary>[pairs, 32 columns].</summary>
     private uint* Panel(int i) => (uint*)_wide.Pointer + (nint)i * _pairs * Width;
 
-    /// <summary>[pairs, 6 columns].</summary>
+    /// <summary>[pairs, 8 columns].</summary>
     private uint* Columns(int group) => (uint*)_narrow.Pointer + (nint)group * _pairs * Group;
 
     /// <param name="x">[tokens, columns].</param>
@@ -139,7 +139,7 @@ internal sealed unsafe class TokenPairs(PairPanel panel) : IDisposable
                 for (int g = 0; g < Left.Groups && !(UpperOnly && g * Group >= (p + 1) * Width); g++)
                 {
                     new Span<float>(block, Group * Width).Clear();
-                    var arguments = new PairPanel.Arguments { Weights = Right.Panel(p), Inputs = Left.Columns(g), Sums = block, Count = Left._pairs };
+                    var arguments = new PairPanel.Arguments { Weights = Right.Panel(p), Inputs = Left.Columns(g), Sums = block, Count = Left._pairs, Wanted = Group };
                     Left.Product.Multiply(ref arguments);
                     Add(block, g, p);
                 }

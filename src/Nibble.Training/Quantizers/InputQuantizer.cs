@@ -24,7 +24,7 @@ internal abstract class InputQuantizer : IDisposable
         InputRounding rounding = InputRounding.Parse(kind);
         return rounding switch
         {
-            { Bits: 0 } or { Grain: InputGrain.Channel } => throw new UnusableInputException(
+            { Bits: 0 or 16 } or { Grain: InputGrain.Channel } => throw new UnusableInputException(
                 $"--activations {kind}: is nothing that training rounds to; give int8 or int4, alone or with -g32 (any group), or with -tensor for a learned bound, or a format"),
             { Grain: InputGrain.Tensor } => new ClippedInput(name, rounding.Bits),
             _ => new RoundedInput(rounding),

@@ -16,8 +16,8 @@ public sealed unsafe class InputRoundingTests
         get
         {
             var data = new TheoryData<string, string>();
-            foreach (string format in (string[])["F32", "BF16", "Q4_0", "Linear6-g16", "Linear4-g48"])
-                foreach (string rounding in (string[])["float", "int8", "int8-g32", "int8-g64", "int8-g8", "int8-g100", "int8-tensor", "int8-channel", "int4", "int4-g32", "int4-tensor", "int4-channel"])
+            foreach (string format in (string[])["F32", "F16", "BF16", "Q4_0", "Linear6-g16", "Linear4-g48"])
+                foreach (string rounding in (string[])["float", "bfloat16", "int8", "int8-g32", "int8-g64", "int8-g8", "int8-g100", "int8-tensor", "int8-channel", "int4", "int4-g32", "int4-tensor", "int4-channel"])
                     data.Add(format, rounding);
             return data;
         }
@@ -100,6 +100,7 @@ public sealed unsafe class InputRoundingTests
     [InlineData("int8", "int8-token")]
     [InlineData("INT4-G32", "int4-g32")]
     [InlineData("float", "float")]
+    [InlineData("bfloat16", "bfloat16")]
     public void Names_are_read_as_they_are_written(string given, string name) => Assert.Equal(name, InputRounding.Parse(given).Name);
 
     private static Weight NewWeight(string format)
@@ -135,6 +136,12 @@ public sealed unsafe class InputRoundingTests
             if (rounding.Bits == 0)
             {
                 rounded[i] = row[i];
+                continue;
+            }
+            if (rounding.Bits == 16)
+            {
+                double step = row[i] == 0 ? 1 : Math.ScaleB(1, Math.ILogB(row[i]) - 7);
+                rounded[i] = Math.Round(row[i] / step) * step;
                 continue;
             }
             int most = rounding.Bits == 8 ? 127 : 7, from = 0, to = row.Length;

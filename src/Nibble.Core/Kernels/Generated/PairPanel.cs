@@ -1,17 +1,17 @@
 namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>
-/// The inner product of many tokens in bfloat16, generated at run time: 32 rows times six tokens, two columns an instruction.
+/// The inner product of many tokens in bfloat16, generated at run time: 32 rows times eight tokens, or four, two columns an instruction.
 /// Products of two bfloat16 are exact in float32, in which they are summed; what is lost is what rounding the inputs loses.
 /// </summary>
-/// <remarks>A pair of columns is 12 products of 16 pairs for 2 loads and 6 broadcasts: twice the rate of float32.</remarks>
+/// <remarks>A pair of columns is 16 products of 16 pairs for 2 loads and 8 broadcasts: twice the rate of float32.</remarks>
 public sealed unsafe class PairPanel
 {
     /// <summary>Rows that are met at once.</summary>
     public const int Rows = 32;
 
     /// <summary>Tokens that are met at once.</summary>
-    public const int Tokens = 6;
+    public const int Tokens = 8;
 
     /// <summary>What the generated code is told. Its fields are read by their offsets.</summary>
     public struct Arguments
@@ -19,14 +19,17 @@ public sealed unsafe class PairPanel
         /// <summary>[pairs, 32 rows]: two bfloat16 of neighbouring columns each.</summary>
         public uint* Weights;
 
-        /// <summary>[pairs, 6 tokens].</summary>
+        /// <summary>[pairs, 8 tokens].</summary>
         public uint* Inputs;
 
-        /// <summary>[tokens, 32 rows], added to.</summary>
+        /// <summary>[8 tokens, 32 rows], added to.</summary>
         public float* Sums;
 
         /// <summary>Pairs of columns, at least 1.</summary>
         public nint Count;
+
+        /// <summary>Tokens that are wanted: of 4 or fewer, the other four are left out.</summary>
+        public nint Wanted;
     }
 
     private static readonly Lazy<PairPanel?> s_panel = new(Load);

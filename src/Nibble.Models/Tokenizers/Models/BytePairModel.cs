@@ -64,8 +64,11 @@ public sealed class BytePairModel : TokenModel
     /// <summary>What a pair of neighbours becomes, and how urgently.</summary>
     internal readonly record struct Merge(int Rank, int Id);
 
-    /// <summary>The key of a pair of ids in the table of merges.</summary>
-    internal static long Pair(int left, int right) => ((long)left << 32) | (uint)right;
+    /// <summary>
+    /// The key of a pair of ids in the table of merges. The hash of a long is its halves, one xor the other, so that ids side by
+    /// side, which are many, would share few hashes; times an odd number keys stay different and their halves get mixed.
+    /// </summary>
+    internal static long Pair(int left, int right) => unchecked((long)((((ulong)(uint)left << 32) | (uint)right) * 0x9E3779B97F4A7C15));
 
     public override void Encode(ReadOnlySpan<char> piece, List<int> ids)
     {

@@ -116,6 +116,7 @@ internal sealed unsafe class Emulator
             case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); break;
             case Mnemonic.Dec: Set(i.Op0Register, Get(i.Op0Register) - 1); _zero = Get(i.Op0Register) == 0; break;
             case Mnemonic.Jne: return _zero ? i.NextIP : i.NearBranchTarget;
+            case Mnemonic.Jle: return _zero || _less ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Cmp: (_zero, _less) = (Get(i.Op0Register) == Second(i), (long)Get(i.Op0Register) < (long)Second(i)); break;
             case Mnemonic.Cmovl: if (_less) Set(i.Op0Register, Get(i.Op1Register)); break;
             case Mnemonic.Vzeroupper or Mnemonic.Prefetcht0: break;

@@ -9,57 +9,76 @@ namespace Nibble.Tests.Kernels.Generated;
 /// <summary>Products of bfloat16, emulated everywhere and run where the processor can, against sums in double precision.</summary>
 public sealed unsafe class PairPanelTests
 {
-    [Theory]
-    [InlineData(32, 64, 6), InlineData(33, 258, 7), InlineData(1, 2, 2), InlineData(70, 770, 13)]
-    public void Products_are_those_of_rounded_inputs(int rows, int columns, int tokens)
+    public static TheoryData<string, bool, int, int, int> Cases
     {
-        using var pool = new WorkerPool(2);
-        var random = new Random(rows + columns);
-        Weight weight = Weight.Allocate("w", FloatFormat.BF16, rows, columns);
-        var row = new float[columns];
-        for (int r = 0; r < rows; r++)
+        get
         {
-            foreach (ref float w in row.AsSpan()) w = random.NextSingle() - 0.5f;
-            weight.Format.Encode(row, default, weight.Row(r));
+            var data = new TheoryData<string, bool, int, int, int>();
+            foreach ((string format, bool published) in ((string, bool)[])[("BF16", true), ("F16", true), ("F16", false)])
+                foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(32, 64, 6), (33, 258, 7), (1, 2, 2), (70, 2054, 13), (40, 100, 4)])
+                    data.Add(format, published, rows, columns, tokens);
+            return data;
         }
+    }
+
+    [Theory, MemberData(nameof(Cases))]
+    public void Products_are_those_of_rounded_inputs(string format, bool published, int rows, int columns, int tokens)
+    {
+        using var pool = new WorkerPool(1); // the emulated code is one thread's
+        Weight weight = NewWeight(format, published, rows, columns);
         using var x = new Activation();
         x.Resize(tokens, columns);
+        var random = new Random(tokens);
         for (int t = 0; t < tokens; t++)
             foreach (ref float v in x.Row(t)) v = 3 * random.NextSingle() - 1;
         x.Changed();
-        var rounded = new ReadOnlySpan<float>(x.Rounded(pool, InputRounding.BFloat16), tokens * columns).ToArray();
         var y = new float[tokens * rows];
         fixed (float* to = y)
         {
             MatrixProduct.Multiply(weight, x, to, pool, InputRounding.BFloat16);
-            Check(y);
+            Check(weight, x, pool, y);
             foreach (bool windows in (bool[])[false, true])
             {
                 y.AsSpan().Clear();
-                PairKernel.Multiply(Emulator.Pairs(windows), weight, x.Floats, tokens, to, 0, rows);
-                Check(y);
+                PairKernel.Multiply(Emulator.Pairs(windows), weight, x, to, pool);
+                Check(weight, x, pool, y);
             }
-            if (PairPanel.Instance is not { } panel) return;
-            y.AsSpan().Clear();
-            PairKernel.Multiply(panel, weight, x.Floats, tokens, to, 0, rows);
-            Check(y);
         }
+    }
 
-        void Check(float[] products)
+    /// <summary>Every number of the format's bits, subnormal ones among them; published ones are bfloat16 numbers too.</summary>
+    private static Weight NewWeight(string format, bool published, int rows, int columns)
+    {
+        Weight weight = Weight.Allocate("w", Format.Parse(format), rows, columns);
+        var random = new Random(rows + columns);
+        var row = new float[columns];
+        for (int r = 0; r < rows; r++)
         {
-            for (int r = 0; r < rows; r++)
+            foreach (ref float w in row.AsSpan()) w = (random.NextSingle() - 0.5f) * MathF.Pow(2, -random.Next(20));
+            row[random.Next(columns)] = 0;
+            if (published) FloatFormat.RoundToBFloat16(row, row);
+            weight.Format.Encode(row, default, weight.Row(r));
+        }
+        return weight;
+    }
+
+    /// <summary>Against decode-and-multiply in double precision, of inputs that are rounded.</summary>
+    private static void Check(Weight weight, Activation x, WorkerPool pool, float[] products)
+    {
+        float* rounded = x.Rounded(pool, InputRounding.BFloat16);
+        var row = new float[weight.Columns];
+        for (int r = 0; r < weight.Rows; r++)
+        {
+            weight.ReadRow(r, row);
+            for (int t = 0; t < x.Tokens; t++)
             {
-                weight.ReadRow(r, row);
-                for (int t = 0; t < tokens; t++)
+                double sum = 0, size = 0;
+                for (int c = 0; c < row.Length; c++)
                 {
-                    double sum = 0, size = 0;
-                    for (int c = 0; c < columns; c++)
-                    {
-                        sum += row[c] * (double)rounded[t * columns + c];
-                        size += Math.Abs(row[c] * (double)rounded[t * columns + c]);
-                    }
-                    Assert.Equal(sum, products[t * rows + r], 1e-6 * size);
+                    double term = row[c] * (double)rounded[t * row.Length + c];
+                    (sum, size) = (sum + term, size + Math.Abs(term));
                 }
+                Assert.Equal(sum, products[t * weight.Rows + r], 1e-6 * size);
             }
         }
     }

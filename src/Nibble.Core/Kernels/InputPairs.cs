@@ -1,0 +1,39 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
+
+namespace Nibble.Core.Kernels;
+
+/// <summary>Inputs rounded to bfloat16 in the order of <see cref="PairPanel"/>: [groups of eight tokens, pairs of columns, 8].</summary>
+internal static unsafe class InputPairs
+{
+    public const int Group = PairPanel.Tokens;
+
+    /// <summary>The tokens of whole groups.</summary>
+    public static int Padded(int tokens) => (tokens + Group - 1) / Group * Group;
+
+    /// <summary>Writes one group.</summary>
+    /// <param name="x">An even number of columns; tokens beyond the last repeat it.</param>
+    /// <param name="token">The first of the group.</param>
+    /// <param name="to">[pairs, 8].</param>
+    public static void Arrange(Activation x, int token, uint* to)
+    {
+        for (int t = 0; t < Group; t++)
+        {
+            float* from = x.Floats + (nint)Math.Min(token + t, x.Tokens - 1) * x.Columns;
+            uint* own = to + t;
+            int c = 0;
+            for (; c <= x.Columns - 8; c += 8, own += 4 * Group)
+            {
+                Vector256<uint> upper = FloatFormat.ToBFloat16(Vector256.Load(from + c));
+                Vector128<uint> pairs = Vector256.Narrow(upper, upper).GetLower().AsUInt32();
+                for (int p = 0; p < 4; p++) own[p * Group] = pairs[p];
+            }
+            for (; c < x.Columns; c += 2, own += Group) *own = One(from[c]) | One(from[c + 1]) << 16;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint One(float x) => FloatFormat.ToBFloat16(Vector256.Create(x))[0];
+}
