@@ -86,5 +86,9 @@ internal sealed class DecoderSettings
     /// <summary>What a run used, for its report: <c>int8-token</c>, or null where the kernels chose.</summary>
     public static string? NameOfActivations(DecoderOptions options) => options.InputRounding?.Name;
 
+    /// <summary>The same, where the kernels of a model may have been left to choose the fastest: <c>bfloat16</c> if some did.</summary>
+    public static string? NameOfActivations(DecoderOptions options, DecoderModel model) => NameOfActivations(options)
+        ?? (model.LinearsAndHead.Any(l => l.InputRounding == InputRounding.BFloat16) ? InputRounding.BFloat16.Name : null);
+
     public static string NameOfCache(DecoderOptions options) => options.CacheFormat.Name + (options.RotateCache ? Rotated : "");
 }

@@ -54,7 +54,7 @@ internal sealed class BenchCommand : Verb
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);
             return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate) with
             {
-                Activations = DecoderSettings.NameOfActivations(options) ?? (model.LinearsAndHead.Any(l => l.InputRounding == InputRounding.BFloat16) ? InputRounding.BFloat16.Name : null),
+                Activations = DecoderSettings.NameOfActivations(options, model),
                 Kv = DecoderSettings.NameOfCache(options),
                 KvBytes = speed.CacheBytes,
                 Batch = batch,

@@ -55,7 +55,7 @@ internal sealed class RunCommand : Verb
         Generation generation = new TextGenerator(model.Decoder, model.Tokenizer).Generate(tokens, options,
             piece => { if (streams) run.Terminal.Stream(piece); }, run.Cancellation);
         if (streams) run.Terminal.Output.WriteLine();
-        RunResult result = Result(generation, options, decoder);
+        RunResult result = Result(generation, options, decoder, model.Decoder);
         run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
     }
 
@@ -91,12 +91,12 @@ internal sealed class RunCommand : Verb
         string Text(int? token) => token is { } id ? tokenizer.Token(id) ?? "" : "";
     }
 
-    private static RunResult Result(Generation generation, GenerationOptions options, DecoderOptions decoder) => new(
+    private static RunResult Result(Generation generation, GenerationOptions options, DecoderOptions decoder, DecoderModel model) => new(
         generation.Text, generation.Tokens, generation.PromptTokens, generation.Tokens.Count,
         generation.PromptTokens / generation.PrefillSeconds,
         generation.DecodeSteps > 0 ? generation.DecodeSteps / generation.DecodeSeconds : 0,
         generation.Reason switch { StopReason.Length => "length", StopReason.End => "end", _ => "stop" },
-        options.Sampling.Temperature, options.Sampling.Seed, DecoderSettings.NameOfActivations(decoder), DecoderSettings.NameOfCache(decoder), generation.CacheBytes);
+        options.Sampling.Temperature, options.Sampling.Seed, DecoderSettings.NameOfActivations(decoder, model), DecoderSettings.NameOfCache(decoder), generation.CacheBytes);
 
     private static string Summary(RunResult r)
     {
