@@ -1,6 +1,7 @@
 using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
@@ -102,6 +103,14 @@ public sealed unsafe class InputRoundingTests
     [InlineData("float", "float")]
     [InlineData("bfloat16", "bfloat16")]
     public void Names_are_read_as_they_are_written(string given, string name) => Assert.Equal(name, InputRounding.Parse(given).Name);
+
+    [Theory]
+    [InlineData("F16", true)]
+    [InlineData("BF16", true)]
+    [InlineData("F32", false)]
+    [InlineData("Q8_0", false)]
+    public void Only_floats_of_16_bits_are_fastest_in_bfloat16(string format, bool pairs) =>
+        Assert.Equal(pairs && PairPanel.Instance is not null ? InputRounding.BFloat16 : null, InputRounding.Fastest(NewWeight(format)));
 
     private static Weight NewWeight(string format)
     {
