@@ -231,15 +231,17 @@ internal sealed class QuantizeCommand : Verb
         if (again > 0) warnings.Add($"{again} tensors were quantized already and lose again; the original model gives a better result");
         PlannedTensor[] unsolved = options.Hqq ? [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !Hqq.Suits(t.Format.ForColumns((int)t.Tensor.Columns)))] : [];
         if (unsolved.Length > 0)
-            warnings.Add($"--method {Hqq.Word} has no minimum to solve in {unsolved.Length} tensors, which are rounded to nearest ({string.Join(", ", unsolved.Select(t => t.Format.Name).Distinct())})");
+            warnings.Add($"--method {Hqq.Word} has no minimum to solve in {unsolved.Length} tensors, which are rounded to nearest ({FormatsOf(unsolved)})");
         PlannedTensor[] untuned = method?.TunesScales != true ? []
             : [.. plan.Tensors.Where(t => TensorRoles.LayerOf(t.Tensor.Name) >= 0 && t.Format.Family != FormatFamily.Float && t.Format.ForColumns((int)t.Tensor.Columns).BlockParameters.Count == 0)];
         if (untuned.Length > 0)
-            warnings.Add($"--method {method!.Name} has no scales to tune in {untuned.Length} tensors, which are made as by gptq ({string.Join(", ", untuned.Select(t => t.Format.Name).Distinct())})");
+            warnings.Add($"--method {method!.Name} has no scales to tune in {untuned.Length} tensors, which are made as by gptq ({FormatsOf(untuned)})");
         PlannedTensor[] withoutRange = [.. plan.Tensors.Where(t => t.Format.Family != FormatFamily.Float && !t.Format.HasRange)];
         if (options.Range is { } range && withoutRange.Length > 0)
-            warnings.Add($"--range {range.Name} has no say in {withoutRange.Length} tensors, whose formats have no range to choose ({string.Join(", ", withoutRange.Select(t => t.Format.Name).Distinct())})");
+            warnings.Add($"--range {range.Name} has no say in {withoutRange.Length} tensors, whose formats have no range to choose ({FormatsOf(withoutRange)})");
         return warnings;
+
+        static string FormatsOf(IEnumerable<PlannedTensor> tensors) => string.Join(", ", tensors.Select(t => t.Format.Name).Distinct());
     }
 }
 

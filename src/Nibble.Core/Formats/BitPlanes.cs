@@ -15,20 +15,14 @@ internal static class BitPlanes
     /// <param name="bits">Bits a code in these bytes: 1, 2 or 4.</param>
     /// <param name="codes">bytes.Length * 8 / bits codes.</param>
     /// <param name="shift">Where in a code the bits belong.</param>
-    public static void Unpack(ReadOnlySpan<byte> bytes, int bits, Span<sbyte> codes, int shift = 0)
-    {
-        Span<byte> target = MemoryMarshal.AsBytes(codes[..(bytes.Length * 8 / bits)]);
-        Vector128<byte> mask = Vector128.Create((byte)((1 << bits) - 1));
-        int n = bytes.Length;
-        for (int i = 0; i < n; i += 16)
-        {
-            Vector128<byte> packed = Vector128.Create(bytes.Slice(i, 16));
-            for (int at = i; at < target.Length; at += n, packed >>>= bits) ((packed & mask) << shift).CopyTo(target.Slice(at, 16));
-        }
-    }
+    public static void Unpack(ReadOnlySpan<byte> bytes, int bits, Span<sbyte> codes, int shift = 0) =>
+        Unpack(bytes, bits, codes[..(bytes.Length * 8 / bits)], shift, more: false);
 
-    /// <summary>As <see cref="Unpack"/>, adding bits to those already in the codes.</summary>
-    public static void UnpackMore(ReadOnlySpan<byte> bytes, int bits, Span<sbyte> codes, int shift)
+    /// <summary>As <see cref="Unpack(ReadOnlySpan{byte}, int, Span{sbyte}, int)"/>, adding bits to those already in the codes.</summary>
+    public static void UnpackMore(ReadOnlySpan<byte> bytes, int bits, Span<sbyte> codes, int shift) => Unpack(bytes, bits, codes, shift, more: true);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Unpack(ReadOnlySpan<byte> bytes, int bits, Span<sbyte> codes, int shift, bool more)
     {
         Span<byte> target = MemoryMarshal.AsBytes(codes);
         Vector128<byte> mask = Vector128.Create((byte)((1 << bits) - 1));
@@ -36,11 +30,11 @@ internal static class BitPlanes
         for (int i = 0; i < n; i += 16)
         {
             Vector128<byte> packed = Vector128.Create(bytes.Slice(i, 16));
-            for (int at = i; at < target.Length; at += n)
+            for (int at = i; at < target.Length; at += n, packed >>>= bits)
             {
                 Span<byte> place = target.Slice(at, 16);
-                (Vector128.Create<byte>(place) | ((packed & mask) << shift)).CopyTo(place);
-                packed >>>= bits;
+                Vector128<byte> own = (packed & mask) << shift;
+                (more ? own | Vector128.Create<byte>(place) : own).CopyTo(place);
             }
         }
     }

@@ -15,6 +15,9 @@ public readonly record struct PackedShape(int CodeBits, bool IsTable, int Number
     /// <summary>True if eight chunks are a run, whose units stand ahead of it.</summary>
     public bool HasUnits => NumberBytes == 1;
 
+    /// <summary>True if offsets have sums of their own; zero points are multiplied by the scales with the rest.</summary>
+    public bool SumsOffsets => HasOffsets && !HasZeroPoints;
+
     /// <summary>Bytes of a chunk's scales, or of its offsets where they are numbers alike.</summary>
     public int NumbersBytes => Parts * PackedMatrix.TileRows * NumberBytes;
 

@@ -12,11 +12,10 @@ internal static class WideProductsCode
 {
     private const int Line = 64;
 
-    // Three numbers from each of three addresses.
-    private static readonly AssemblerRegister64[] s_from = [rax, r10, r11];
+    private static readonly NineRows s_from = new(rax, r10, r11, rdx);
 
     // A callee gives rbx and rsi back.
-    private static readonly AssemblerRegister64 s_apart = rdx, s_along = r8, s_rows = r9, s_steps = rcx, s_arguments = rbx, s_groups = rsi;
+    private static readonly AssemblerRegister64 s_apart = s_from.Stride, s_along = r8, s_rows = r9, s_steps = rcx, s_arguments = rbx, s_groups = rsi;
     private static readonly AssemblerRegisterZMM[] s_sums = [zmm16, zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23];
 
     /// <param name="windows">Whether it is called as Windows calls functions, else as other systems do.</param>
@@ -34,9 +33,9 @@ internal static class WideProductsCode
         BeginGroup(code);
         code.Label(ref step);
         code.vmovups(zmm24, __[s_rows]);
-        for (int i = 0; i < s_sums.Length; i++) code.vfmadd231ps(s_sums[i], zmm24, Number(i));
+        for (int i = 0; i < s_sums.Length; i++) code.vfmadd231ps(s_sums[i], zmm24, s_from.Broadcast(i));
         code.add(s_rows, Line);
-        foreach (AssemblerRegister64 from in s_from) code.add(from, s_along);
+        foreach (AssemblerRegister64 from in (AssemblerRegister64[])[s_from.First, s_from.Fourth, s_from.Seventh]) code.add(from, s_along);
         code.dec(s_steps);
         code.jne(step);
         EndGroup(code);
@@ -52,14 +51,10 @@ internal static class WideProductsCode
     private static void BeginGroup(Assembler code)
     {
         foreach (AssemblerRegisterZMM sum in s_sums) code.vpxord(sum, sum, sum);
-        code.mov(s_from[0], Argument(nameof(WideProducts.Arguments.A)));
+        code.mov(s_from.First, Argument(nameof(WideProducts.Arguments.A)));
         code.mov(s_rows, Argument(nameof(WideProducts.Arguments.B)));
         code.mov(s_steps, Argument(nameof(WideProducts.Arguments.Count)));
-        for (int i = 1; i < s_from.Length; i++)
-        {
-            code.lea(s_from[i], __[s_from[i - 1] + s_apart * 2]);
-            code.add(s_from[i], s_apart);
-        }
+        s_from.Enter(code, s_sums.Length);
     }
 
     /// <summary>Adds to the sums in memory, and goes on to the next numbers.</summary>
@@ -77,13 +72,6 @@ internal static class WideProductsCode
         code.lea(rax, __[rax + s_apart * s_sums.Length]);
         code.mov(Argument(nameof(WideProducts.Arguments.A)), rax);
     }
-
-    private static AssemblerMemoryOperand Number(int i) => (i % 3) switch
-    {
-        0 => __dword_bcst[s_from[i / 3]],
-        1 => __dword_bcst[s_from[i / 3] + s_apart],
-        _ => __dword_bcst[s_from[i / 3] + s_apart * 2],
-    };
 
     private static AssemblerMemoryOperand Argument(string field) => __qword_ptr[s_arguments + (int)Marshal.OffsetOf<WideProducts.Arguments>(field)];
 }

@@ -16,8 +16,9 @@ internal sealed class WideTileCode
     // rcx or rdi brings the arguments; rcx counts chunks then, s_left those of the stretch.
     private static readonly AssemblerRegister64 s_tile = rax, s_x = rdx, s_inputs = r8, s_sums = r9, s_left = r10, s_units = r11;
 
-    // Three rows from each of three addresses. A callee gives these registers back.
+    // A callee gives these registers back.
     private static readonly AssemblerRegister64 s_stride = rbx, s_x3 = rsi, s_x6 = rdi;
+    private static readonly NineRows s_rows = new(s_x, s_x3, s_x6, s_stride);
 
     // Those that both calling conventions let a callee change, then those that Windows wants back.
     private static readonly AssemblerRegisterZMM[] s_zmm =
@@ -57,7 +58,7 @@ internal sealed class WideTileCode
     }
 
     /// <summary>The most tokens of a layout whose sums fit the registers.</summary>
-    public static int MaxTokens(PackedShape shape) => Math.Min(8, (s_zmm.Length - FirstSum) / new WideTileCode(shape, FoldTokens, false).TokenRegisters);
+    public static int MaxTokens(PackedShape shape) => Math.Min(8, (s_zmm.Length - FirstSum) / TokenRegisters(shape, shape.FoldsScales));
 
     /// <summary>Bits a code in the lower of its two pieces, or all of them.</summary>
     private int LowBits => _shape.CodeBits switch { 2 or 3 => 2, 8 => 8, _ => 4 };
@@ -65,19 +66,20 @@ internal sealed class WideTileCode
     /// <summary>Bits a code in the upper piece.</summary>
     private int HighBits => _shape.CodeBits - LowBits;
 
-    /// <summary>True if offsets have sums of their own.</summary>
-    private bool SumsOffsets => _shape is { HasOffsets: true, HasZeroPoints: false };
+    private bool SumsOffsets => _shape.SumsOffsets;
 
     private bool FoldsScales => _shape.FoldsScales && _tokens >= FoldTokens;
 
     /// <summary>Vector registers of a token: a sum, dot products of each part, perhaps a sum of offsets.</summary>
-    private int TokenRegisters => 1 + DotParts + (SumsOffsets ? 1 : 0);
+    private static int TokenRegisters(PackedShape shape, bool foldsScales) => 1 + DotPartsOf(shape, foldsScales) + (shape.SumsOffsets ? 1 : 0);
 
     /// <summary>Dot products of a row in a chunk: as many as it has scales, but where these are in the codes already.</summary>
-    private int DotParts => FoldsScales ? 1 : _shape.Parts;
+    private static int DotPartsOf(PackedShape shape, bool foldsScales) => foldsScales ? 1 : shape.Parts;
+
+    private int DotParts => DotPartsOf(_shape, FoldsScales);
 
     /// <summary>Vector registers to save: none where the free ones are enough.</summary>
-    private int Saved => _windows && FirstSum + TokenRegisters * _tokens > Free ? s_saved.Length : 0;
+    private int Saved => _windows && FirstSum + TokenRegisters(_shape, FoldsScales) * _tokens > Free ? s_saved.Length : 0;
 
     private void Write()
     {
@@ -93,9 +95,7 @@ internal sealed class WideTileCode
             AddToSums(part);
         }
         _.add(s_tile, _shape.ChunkBytes);
-        _.add(s_x, Activation.Chunk);
-        if (_tokens > 3) _.add(s_x3, Activation.Chunk);
-        if (_tokens > 6) _.add(s_x6, Activation.Chunk);
+        s_rows.Add(_, _tokens, Activation.Chunk);
         _.add(s_inputs, _shape.Parts * InputNumbers.Kinds * _tokens * sizeof(float));
         _.dec(s_left);
         _.jne(chunk);
@@ -129,14 +129,7 @@ internal sealed class WideTileCode
         _.mov(s_sums, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Sums))]);
         if (_tokens > 1) _.mov(s_stride, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Stride))]);
         _.mov(rcx, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Chunks))]);
-        if (_tokens > 3) AddThreeRows(s_x3, s_x);
-        if (_tokens > 6) AddThreeRows(s_x6, s_x3);
-
-        void AddThreeRows(AssemblerRegister64 target, AssemblerRegister64 from)
-        {
-            _.lea(target, __[from + s_stride * 2]);
-            _.add(target, s_stride);
-        }
+        s_rows.Enter(_, _tokens);
     }
 
     private void Leave()
@@ -224,7 +217,7 @@ internal sealed class WideTileCode
         for (int step = part * steps; step < (part + 1) * steps; step++)
         {
             Unpack(step);
-            for (int token = 0; token < _tokens; token++) _.vpdpbusd(Dot(Math.Min(part, DotParts - 1), token), s_codes, X(token, step * 4));
+            for (int token = 0; token < _tokens; token++) _.vpdpbusd(Dot(Math.Min(part, DotParts - 1), token), s_codes, s_rows.Broadcast(token, step * 4));
         }
     }
 
@@ -316,18 +309,6 @@ internal sealed class WideTileCode
 
     /// <summary>64 bytes of the chunk's codes.</summary>
     private AssemblerMemoryOperand Codes(int piece) => __[s_tile + _shape.CodesAt + piece * Line];
-
-    /// <summary>Four columns of a token, in every lane.</summary>
-    private static AssemblerMemoryOperand X(int token, int at)
-    {
-        AssemblerRegister64 row = (token / 3) switch { 0 => s_x, 1 => s_x3, _ => s_x6 };
-        return (token % 3) switch
-        {
-            0 => __dword_bcst[row + at],
-            1 => __dword_bcst[row + s_stride + at],
-            _ => __dword_bcst[row + s_stride * 2 + at],
-        };
-    }
 
     private void Clear(AssemblerRegisterZMM register) => _.vpxord(register, register, register);
 
