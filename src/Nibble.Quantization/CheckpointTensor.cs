@@ -16,13 +16,12 @@ internal sealed class CheckpointTensor : SourceTensor
     private readonly (ModelTensor Tensor, int Expert)[] _parts;
     private readonly Lock _loading = new();
     private volatile Weight? _weight;
-    private readonly bool _turned;
     private Lazy<(Weight[] Matrices, RowPlace[] Places)> _turnedRows;
 
     private CheckpointTensor(TensorFile file, TensorInfo stored, (ModelTensor Tensor, int Expert)[] parts, bool turned)
         : base(TensorInfo.Of(parts[0].Tensor.GgufName, stored.Format!, turned ? [.. stored.Shape.SkipLast(2), stored.Shape[^1], stored.Shape[^2]] : stored.Shape), stored.Format!)
     {
-        (_file, _stored, _parts, _turned) = (file, stored, parts, turned);
+        (_file, _stored, _parts, IsTurned) = (file, stored, parts, turned);
         _turnedRows = TurnedRows();
     }
 
@@ -51,6 +50,8 @@ internal sealed class CheckpointTensor : SourceTensor
     public string StoredName => _stored.Name;
 
     public override float Offset => _parts[0].Tensor.Offset;
+
+    public override bool IsTurned { get; }
 
     public override int Rows => (int)Info.Rows;
 
@@ -83,7 +84,7 @@ internal sealed class CheckpointTensor : SourceTensor
 
     public override void ReadRow(int row, Span<float> weights)
     {
-        if (!_turned)
+        if (!IsTurned)
         {
             Stored.ReadRow(row, weights);
             return;
@@ -106,7 +107,7 @@ internal sealed class CheckpointTensor : SourceTensor
     }
 
     /// <summary>Whether the output has the stored bytes; floats are not turned.</summary>
-    private bool Keeps(Format format) => (format.Name == StoredFormat.Name && !HasColumnOrder) || (_turned && format.BlockSize == 1);
+    private bool Keeps(Format format) => (format.Name == StoredFormat.Name && !HasColumnOrder) || (IsTurned && format.BlockSize == 1);
 
     public override void Release(int since, int row)
     {

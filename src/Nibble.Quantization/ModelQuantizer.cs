@@ -74,7 +74,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
     /// <summary>The exact length of the file of weights that a plan makes.</summary>
     public long FileBytes(QuantizationPlan plan, QuantizeOptions options, string path) => QuantizationSource.IsFolder(path)
         ? PackedWriter.LengthOf(path, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: false))
-        : GgufWriter.LengthOf(path, Provenance.Describe(source, plan, options, path, Provenance.Fingerprint(source.Files)), Outputs(plan));
+        : GgufWriter.LengthOf(path, Provenance.Describe(source, plan, options, path, Provenance.Fingerprint(source.Origin)), Outputs(plan));
 
     /// <summary>Carries out a plan.</summary>
     /// <param name="path">The GGUF file or the folder to write.</param>
@@ -86,16 +86,16 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         {
             if (options.Resume) throw new UnusableInputException($"{path}: only a .gguf file can be resumed; a folder is written anew, without --resume");
             OutputFolder.CheckFree(path, options.Force);
-            using var folder = new PackedWriter(path, source.Folder, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: true), options.Force);
+            using var folder = new PackedWriter(path, source.Folder, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: true), options.Force, source.UntiesHead);
             IReadOnlyList<QuantizedTensor> results = WriteAll(folder.Tensors, plan, options, cancellation);
             folder.Commit();
             return results;
         }
         OutputFile.CheckFree(path, options.Force);
         // The source is hashed beside the work; until that is done, what is known of its files stands in the header.
-        Task<string> hash = Task.Run(() => Provenance.Hash(source.Files), cancellation);
+        Task<string> hash = Task.Run(() => Provenance.Hash(source.Origin), cancellation);
         GgufMetadata Describe(string sourceHash) => Provenance.Describe(source, plan, options, path, sourceHash);
-        using var file = new GgufWriter(path, Describe(Provenance.Fingerprint(source.Files)), Outputs(plan), options.Force, options.Resume,
+        using var file = new GgufWriter(path, Describe(Provenance.Fingerprint(source.Origin)), Outputs(plan), options.Force, options.Resume,
             final: () => Describe(hash.GetAwaiter().GetResult()));
         IReadOnlyList<QuantizedTensor> written = WriteAll(file, plan, options, cancellation);
         file.Commit();

@@ -5,6 +5,7 @@ using Nibble.Core;
 using Nibble.Files.Gguf;
 using Nibble.Quantization.Methods;
 using Nibble.Quantization.Recipes;
+using Nibble.Quantization.Rotation;
 
 namespace Nibble.Quantization;
 
@@ -30,18 +31,23 @@ public static class Provenance
         metadata.Set("general.quantized_by", Program);
         metadata.Set("nibble.recipe", string.Join(' ', Words(plan, options)));
         metadata.Set("nibble.source_sha256", sourceHash);
+        if (source.Rotation.Length > 0) metadata.Set(ResidualRotation.Key, source.Rotation);
         return metadata;
     }
 
     /// <summary>The same for a folder, whose configuration stands beside the weights.</summary>
-    public static IReadOnlyDictionary<string, string> DescribeFolder(QuantizationSource source, QuantizationPlan plan, QuantizeOptions options, bool hash) =>
-        new Dictionary<string, string>
+    public static IReadOnlyDictionary<string, string> DescribeFolder(QuantizationSource source, QuantizationPlan plan, QuantizeOptions options, bool hash)
+    {
+        var metadata = new Dictionary<string, string>
         {
             ["format"] = "pt",
             ["nibble.quantized_by"] = Program,
             ["nibble.recipe"] = string.Join(' ', Words(plan, options)),
-            ["nibble.source_sha256"] = hash ? Hash(source.Files) : new string('0', 64),
+            ["nibble.source_sha256"] = hash ? Hash(source.Origin) : new string('0', 64),
         };
+        if (source.Rotation.Length > 0) metadata[ResidualRotation.Key] = source.Rotation;
+        return metadata;
+    }
 
     /// <summary>Recipe, method, and what was asked for beside them.</summary>
     private static IEnumerable<string> Words(QuantizationPlan plan, QuantizeOptions options)

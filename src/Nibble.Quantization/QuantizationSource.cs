@@ -10,6 +10,7 @@ using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Evaluation;
 using Nibble.Quantization.Methods;
 using Nibble.Quantization.Recipes;
+using Nibble.Quantization.Rotation;
 
 namespace Nibble.Quantization;
 
@@ -23,16 +24,21 @@ public sealed class QuantizationSource : IDisposable
     private static readonly string[] WindowReaders = ["cohere2", "gemma2", "gemma3", "gpt-oss", "modern-bert", "olmo2"];
 
     private readonly ModelSource _source;
+    private readonly string? _rotation;
     private string? _hash;
 
     /// <summary>Opens a Hugging Face folder or a GGUF file.</summary>
     /// <param name="path">The model.</param>
     /// <param name="output">A file's name ends with <c>.gguf</c>; anything else is a folder. Null if the model is only looked at, as for a file.</param>
+    /// <param name="origin">The files of the model that the output is known to be made from, where this is that one's <see cref="RotatedModel"/>.</param>
     /// <exception cref="UnusableInputException">One line says what is wrong with it.</exception>
-    public QuantizationSource(string path, string? output = null)
+    public QuantizationSource(string path, string? output = null, IReadOnlyList<string>? origin = null) : this(path, output, origin, rotates: false) { }
+
+    private QuantizationSource(string path, string? output, IReadOnlyList<string>? origin, bool rotates)
     {
         Output = output ?? "";
         _source = ModelSource.Open(path);
+        Origin = origin ?? Files;
         try
         {
             Warnings = _source.Notices;
@@ -40,6 +46,9 @@ public sealed class QuantizationSource : IDisposable
             // Layer by layer, so that whoever reads or calibrates in this order holds one layer at a time.
             if (_source.File is not GgufFile) tensors = tensors.OrderBy(t => Position(t.Info.Name));
             Tensors = [.. tensors];
+            if (!rotates) return;
+            var rotation = new ResidualRotation(_source);
+            (Tensors, _rotation) = ([.. rotation.Rotate(Tensors)], rotation.Note);
         }
         catch
         {
@@ -47,6 +56,11 @@ public sealed class QuantizationSource : IDisposable
             throw;
         }
     }
+
+    /// <summary>Opens a model to be written with its residual stream rotated.</summary>
+    /// <param name="output">As for the model itself; a folder is written of a folder.</param>
+    /// <exception cref="UnusableInputException">It cannot be read, or not be rotated.</exception>
+    public static QuantizationSource Rotated(string path, string output) => new(path, output, null, rotates: true);
 
     public string Path => _source.Path;
 
@@ -61,6 +75,15 @@ public sealed class QuantizationSource : IDisposable
 
     /// <summary>The files that hold the weights.</summary>
     public IReadOnlyList<string> Files => _source.File.Files;
+
+    /// <summary>The files of the model that the output is known to be made from.</summary>
+    public IReadOnlyList<string> Origin { get; }
+
+    /// <summary>How the residual stream is rotated, as the file says it; empty where it is not.</summary>
+    public string Rotation => _rotation ?? _source.Note(ResidualRotation.Key);
+
+    /// <summary>Whether the output has a head of its own where the model had its embedding.</summary>
+    public bool UntiesHead => _rotation is not null && _source.Config.TiedHead;
 
     /// <summary>For a GGUF file, to be written with what the quantizer adds.</summary>
     public GgufMetadata? Metadata { get; private set; }

@@ -40,6 +40,9 @@ public abstract class SourceTensor : IWeightSource
     /// <summary>What the model adds to the numbers of the output: 1 for a norm that multiplies by 1 + w.</summary>
     public virtual float Offset => 0;
 
+    /// <summary>True of a matrix that is stored with inputs as rows, and keeps that order where it stays a matrix of floats.</summary>
+    public virtual bool IsTurned => false;
+
     public abstract int Rows { get; }
 
     public abstract int Columns { get; }

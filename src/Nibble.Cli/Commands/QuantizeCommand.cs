@@ -5,12 +5,12 @@ using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 using Nibble.Files;
 using Nibble.Files.Packed;
-using Nibble.Files.Safetensors;
 using Nibble.Quantization;
 using Nibble.Quantization.Methods;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Ranges;
 using Nibble.Quantization.Recipes;
+using Nibble.Quantization.Rotation;
 
 namespace Nibble.Cli.Commands;
 
@@ -41,6 +41,7 @@ internal sealed class QuantizeCommand : Verb
         HelpName = "N",
         DefaultValueFactory = _ => CalibrationChunks,
     };
+    private readonly Option<bool> _rotate = new("--rotate") { Description = "Rotate the residual stream first (a randomized Hadamard matrix in the weights): no outliers in columns, and nothing to do when the model runs. A head that is the embedding becomes a matrix of its own." };
     private readonly Option<bool> _onePass = new("--one-pass") { Description = "Calibrate each layer on what it reads in the original model, not on what the quantized layers before it produce: faster, less good." };
     private readonly Option<string?> _statistics = new("--statistics") { Description = "Keep in DIR what is measured of the original model (a budget's prices, with --one-pass the moments of all inputs), and take it from there next time.", HelpName = "DIR" };
     private readonly Option<double?> _bits = new("--bits") { Description = "Instead of a recipe: at most B bits a weight, each matrix in the format that serves the whole best. Needs --calibration.", HelpName = "B" };
@@ -69,12 +70,31 @@ internal sealed class QuantizeCommand : Verb
         "nibble quantize model --to Q3_K_M --dry-run --json")
     {
         Add(_model);
-        AddOptions(_output, _to, _layout, _method, _calibration, _calibrationChunks, _onePass, _statistics, _importance, _bits, _size, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
+        AddOptions(_output, _to, _layout, _method, _calibration, _calibrationChunks, _onePass, _statistics, _importance, _rotate, _bits, _size, _range, _override, _keepOutput, _pure, _force, _resume, _allowRequantize, _dryRun, _evaluate, _chunks);
     }
+
+    /// <summary>What a run was asked for, once that is known to go together.</summary>
+    /// <param name="Model">The original.</param>
+    /// <param name="Text">That is calibrated on; null with nearest rounding.</param>
+    private sealed record Settings(
+        string Model, string Output, Recipe Recipe, ByteBudget? Budget, PlanOptions Plan, QuantizeOptions Options, CalibratedMethod? Method, string? Text,
+        WrittenLayout? Layout, SavedStatistics? Statistics);
 
     protected override void Execute(Invocation run)
     {
         long started = Stopwatch.GetTimestamp();
+        Settings settings = Read(run);
+        bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
+        if (!dryRun) CheckFree(settings.Output, settings.Options.Force, evaluates);
+
+        using WorkerPool pool = run.NewPool();
+        QuantizeResult result = Quantize(run, settings, pool, started);
+        if (evaluates) result = result with { Evaluation = BeforeAndAfter.Measure(settings.Model, settings.Output, run.Get(_chunks), run, pool) };
+        run.Print(result, ResultJson.Written.QuantizeResult, r => QuantizeReport.Print(r, run.Terminal));
+    }
+
+    private Settings Read(Invocation run)
+    {
         string path = ModelPath.Resolve(run.Get(_model));
         CalibratedMethod? method = Method(run.Get(_method), run.Get(_calibration), run.Get(_importance));
         (string Text, string Hash)? read = method is null ? null : TextFile.ReadHashed("--calibration", run.Get(_calibration)!);
@@ -83,74 +103,81 @@ internal sealed class QuantizeCommand : Verb
             throw new UnusableInputException($"--range: {method.Name} chooses ranges by what the inputs are like; leave out --range, or take --method {Nearest}");
         if (run.Get(_calibrationChunks) < 1) throw new UnusableInputException("--calibration-chunks: calibrate on at least 1 chunk");
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: measure on at least 1 chunk");
+        if (run.Get(_rotate) && run.Get(_importance) is not null)
+            throw new UnusableInputException("--importance: was measured in the model that is not rotated; give the text itself with --calibration, or leave out --rotate");
         ByteBudget? budget = ByteBudget.Of(run.Get(_bits), run.Get(_size), text, forFolder: run.Get(_output) is { } named && QuantizationSource.IsFolder(named));
         if (run.Get(_onePass) && method is null) throw new UnusableInputException("--one-pass: is a way to calibrate; give --calibration TEXT");
         SavedStatistics? statistics = SavedStatistics.Of(run.Get(_statistics), text, method, isUsed: run.Get(_onePass) || budget is not null);
         Recipe recipe = budget is null ? Recipe.Parse(run.Get(_to)!) : budget.Recipe;
+        string output = run.Get(_output) ?? $"{ModelPath.NameOf(path)}-{recipe.Name}{(Format.Parse(recipe.Default).GgufType is null ? "" : ".gguf")}";
+        WrittenLayout? layout = Layout(run.Get(_layout), output, recipe);
+        if (layout is not null && budget is not null) throw new UnusableInputException("--layout: has one format for all, and --bits and --size mix them; take --to and leave them out");
+        var plan = new PlanOptions
+        {
+            Overrides = [.. (run.Get(_override) ?? []).Select(FormatOverride.Parse)],
+            HeadFormat = run.Get(_keepOutput) is { } head ? Format.Parse(head) : null,
+            Pure = run.Get(_pure),
+        };
+        return new Settings(path, output, recipe, budget, plan, OptionsOf(run, recipe, method, read?.Hash), method, text, layout, statistics);
+    }
+
+    private QuantizeOptions OptionsOf(Invocation run, Recipe recipe, CalibratedMethod? method, string? textHash)
+    {
         bool solves = method is null && Hqq.Word.Equals(run.Get(_method), StringComparison.OrdinalIgnoreCase);
         if (solves && Format.Parse(recipe.Default) is { } format && !Hqq.Suits(format))
             throw new UnusableInputException($"--method {Hqq.Word}: solves a scale with a minimum or a zero point, and {format} has not both in a block; take Q4_1, Q4_K, Linear4 or another that has, or --method {Nearest}");
-        QuantizeOptions options = new()
+        return new QuantizeOptions
         {
             Hqq = solves,
             Force = run.Get(_force),
             Resume = run.Get(_resume),
             Range = run.Get(_range) is { } range ? RangeRules.Parse(range) : null,
             Importance = run.Get(_importance) is { } measured ? ImportanceMatrix.Read(measured) : null,
-            CalibratedOn = CalibratedOn(run, read?.Hash),
+            CalibratedOn = CalibratedOn(run, textHash),
         };
-        var planOptions = new PlanOptions
-        {
-            Overrides = [.. (run.Get(_override) ?? []).Select(FormatOverride.Parse)],
-            HeadFormat = run.Get(_keepOutput) is { } head ? Format.Parse(head) : null,
-            Pure = run.Get(_pure),
-        };
-        string output = run.Get(_output) ?? $"{ModelPath.NameOf(path)}-{recipe.Name}{(Format.Parse(recipe.Default).GgufType is null ? "" : ".gguf")}";
-        bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
-        if (!dryRun) CheckFree(output, options.Force, evaluates);
-
-        WrittenLayout? layout = Layout(run.Get(_layout), output, recipe);
-        if (layout is not null && budget is not null) throw new UnusableInputException("--layout: has one format for all, and --bits and --size mix them; take --to and leave them out");
-
-        using WorkerPool pool = run.NewPool();
-        QuantizeResult result = Quantize(run, path, output, layout, recipe, budget, planOptions, options, method, text, statistics, pool, started);
-        if (evaluates) result = result with { Evaluation = BeforeAndAfter.Measure(path, output, run.Get(_chunks), run, pool) };
-        run.Print(result, ResultJson.Written.QuantizeResult, r => QuantizeReport.Print(r, run.Terminal));
     }
 
-    private QuantizeResult Quantize(
-        Invocation run, string path, string output, WrittenLayout? layout, Recipe recipe, ByteBudget? budget, PlanOptions planOptions, QuantizeOptions options,
-        CalibratedMethod? method, string? text, SavedStatistics? statistics, WorkerPool pool, long started)
+    private QuantizeResult Quantize(Invocation run, Settings settings, WorkerPool pool, long started)
     {
-        using QuantizationSource source = new QuantizationSource(path, output);
-        if (layout is not null) planOptions = WithFloatEnds(planOptions, source);
+        using RotatedModel? rotated = !run.Get(_rotate) ? null : run.Terminal.Measure("rotating", 1, "", meter => RotatedModel.Make(
+            settings.Model, settings.Output, run.Get(_allowRequantize), pool, (read, all) => meter.Done = (double)read / all, run.Cancellation));
+        using var source = new QuantizationSource(rotated?.Path ?? settings.Model, settings.Output, rotated?.Origin);
         var quantizer = new ModelQuantizer(source, pool);
         long held = Environment.WorkingSet;
-        bool allowRequantize = run.Get(_allowRequantize);
-        QuantizationPlan plan = budget is not null ? budget.Plan(source, quantizer, planOptions, options, allowRequantize, text!, statistics, pool, run)
-            : quantizer.Plan(recipe, planOptions, allowRequantize, hasImportance: method is not null || options.Importance is not null);
-        if (layout is not null) LayoutFolder.Check(path, plan.Tensors.Where(t => t.Format.BlockSize != 1).Select(t => TensorInfo.Of(t.Tensor.Name, t.Format, t.Tensor.Shape)), layout);
-        if (method?.Folds == true) plan = plan.WithExactNorms();
-        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, options, method), .. options.Importance?.Warnings(source, plan) ?? []];
+        QuantizationPlan plan = Plan(run, settings, source, quantizer, pool);
+        List<string> warnings = [.. source.Warnings, .. Warnings(plan, quantizer, settings.Options, settings.Method), .. settings.Options.Importance?.Warnings(source, plan) ?? []];
         foreach (string warning in warnings) run.Terminal.Warn(warning);
         int chunks = run.Get(_calibrationChunks);
         bool onePass = run.Get(_onePass);
+        SavedStatistics? statistics = settings.Statistics;
         if (run.Get(_dryRun))
         {
             CalibrationInputs inputs = !onePass ? CalibrationInputs.Quantized : statistics?.HasMoments == true ? CalibrationInputs.Saved : CalibrationInputs.Original;
             double passed = Stopwatch.GetElapsedTime(started).TotalSeconds;
-            Forecast? forecast = source.Forecast(plan, options, method, text, chunks, inputs, held, pool);
-            QuantizeResult planned = QuantizeResult.OfPlan(plan, output, quantizer.FileBytes(plan, options, output), warnings);
+            Forecast? forecast = source.Forecast(plan, settings.Options, settings.Method, settings.Text, chunks, inputs, held, pool);
+            QuantizeResult planned = QuantizeResult.OfPlan(plan, settings.Output, quantizer.FileBytes(plan, settings.Options, settings.Output), warnings);
             return planned.Expecting(forecast, passed) with { Statistics = statistics?.Use };
         }
         using MomentsFile? saved = onePass ? statistics?.Moments(source, chunks, pool, run) : null;
-        using LayerQuantizer? calibrated = method is null ? null : source.Calibrate(plan, text!, chunks, method, pool, onePass, saved);
-        options = options with { Calibrated = calibrated };
+        using LayerQuantizer? calibrated = settings.Method is { } method ? source.Calibrate(plan, settings.Text!, chunks, method, pool, onePass, saved) : null;
+        QuantizeOptions options = settings.Options with { Calibrated = calibrated };
         IReadOnlyList<QuantizedTensor> tensors = run.Terminal.Measure("quantizing", quantizer.StoredBytesOfAll, "bytes",
-            meter => Write(quantizer, output, layout, plan, options with { Progress = read => meter.Done = read }, run.Cancellation));
+            meter => Write(quantizer, settings.Output, settings.Layout, plan, options with { Progress = read => meter.Done = read }, run.Cancellation));
         foreach (string warning in calibrated?.Warnings ?? []) run.Terminal.Warn(warning);
         warnings.AddRange(calibrated?.Warnings ?? []);
-        return QuantizeResult.Of(plan, tensors, output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds) with { Statistics = statistics?.Use };
+        return QuantizeResult.Of(plan, tensors, settings.Output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds) with { Statistics = statistics?.Use };
+    }
+
+    private QuantizationPlan Plan(Invocation run, Settings settings, QuantizationSource source, ModelQuantizer quantizer, WorkerPool pool)
+    {
+        PlanOptions options = settings.Layout is null ? settings.Plan : WithFloatEnds(settings.Plan, source);
+        bool allowRequantize = run.Get(_allowRequantize);
+        QuantizationPlan plan = settings.Budget is { } budget
+            ? budget.Plan(source, quantizer, options, settings.Options, allowRequantize, settings.Text!, settings.Statistics, pool, run)
+            : quantizer.Plan(settings.Recipe, options, allowRequantize, hasImportance: settings.Method is not null || settings.Options.Importance is not null);
+        if (settings.Layout is { } layout)
+            LayoutFolder.Check(source.Path, plan.Tensors.Where(t => t.Format.BlockSize != 1).Select(t => TensorInfo.Of(t.Tensor.Name, t.Format, t.Tensor.Shape)), layout);
+        return settings.Method?.Folds == true ? plan.WithExactNorms() : plan;
     }
 
     /// <summary>Writes the output: in another program's layout, from a folder of ours that is written first.</summary>
@@ -243,54 +270,4 @@ internal sealed class QuantizeCommand : Verb
 
         static string FormatsOf(IEnumerable<PlannedTensor> tensors) => string.Join(", ", tensors.Select(t => t.Format.Name).Distinct());
     }
-}
-
-internal sealed record QuantizeResult(
-    string Output, string Recipe, long Bytes, double BitsPerWeight, double Seconds, long PeakMemoryBytes, int FallbackCount, bool DryRun,
-    IReadOnlyList<string> Warnings, IReadOnlyList<QuantizedRow> Tensors, BeforeAndAfter? Evaluation, double? ExpectedSeconds = null, long? ExpectedPeakMemoryBytes = null,
-    StatisticsUse? Statistics = null)
-{
-    public static QuantizeResult Of(
-        QuantizationPlan plan, IReadOnlyList<QuantizedTensor> tensors, string output, IReadOnlyList<string> warnings, double seconds)
-    {
-        using Process process = Process.GetCurrentProcess();
-        return OfPlan(plan, output, BytesOf(output), warnings) with
-        {
-            Seconds = seconds,
-            PeakMemoryBytes = process.PeakWorkingSet64,
-            DryRun = false,
-            Tensors = [.. tensors.Select(t => QuantizedRow.Of(t.Plan) with
-            {
-                Method = t.Method,
-                RelativeMse = t.Error.RelativeMse,
-                SqnrDb = double.IsFinite(t.Error.SqnrDecibel) ? t.Error.SqnrDecibel : null,
-                MaxError = t.Error.MaxError,
-                ClippedShare = t.Error.Codes?.ClippedShare ?? 0,
-                CodesUsed = t.Error.Codes?.CodesUsed,
-                CodeEntropy = t.Error.Codes?.CodeEntropy,
-            })],
-        };
-    }
-
-    /// <summary>The same with what a run will take; what has passed until now it will take again, as for a budget, whose plan is measured.</summary>
-    public QuantizeResult Expecting(Forecast? forecast, double passed)
-    {
-        using Process process = Process.GetCurrentProcess();
-        return this with { ExpectedSeconds = forecast?.Seconds + passed, ExpectedPeakMemoryBytes = forecast is null ? null : Math.Max(forecast.PeakMemoryBytes, process.PeakWorkingSet64) };
-    }
-
-    /// <summary>The length of the file of weights.</summary>
-    private static long BytesOf(string output) =>
-        new FileInfo(Directory.Exists(output) ? Path.Combine(output, SafetensorsFolder.SingleFile) : output).Length;
-
-    public static QuantizeResult OfPlan(QuantizationPlan plan, string output, long bytes, IReadOnlyList<string> warnings) => new(
-        output, plan.Recipe.Name, bytes, 8.0 * plan.Bytes / plan.Tensors.Sum(t => t.Tensor.Elements), 0, 0, plan.FellBack.Count(), true, warnings,
-        [.. plan.Tensors.Select(QuantizedRow.Of)], null);
-}
-
-internal sealed record QuantizedRow(
-    string Name, IReadOnlyList<long> Shape, string Format, string? WantedFormat, long Bytes, string Method, double RelativeMse, double? SqnrDb,
-    double MaxError = 0, double ClippedShare = 0, double? CodesUsed = null, double? CodeEntropy = null)
-{
-    public static QuantizedRow Of(PlannedTensor t) => new(t.Tensor.Name, t.Tensor.Shape, t.Format.Name, t.Wanted?.Name, t.Bytes, "nearest", 0, null);
 }

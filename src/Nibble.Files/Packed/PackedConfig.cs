@@ -18,6 +18,7 @@ internal static class PackedConfig
 {
     public const string Key = "quantization_config";
     public const string Method = "nibble";
+    private const string Tied = "tie_word_embeddings";
     private const int Version = 1;
     private const long LargestFile = 64 << 20;
     private const int MostDimensions = 8;
@@ -84,20 +85,21 @@ internal static class PackedConfig
 
     /// <summary>The configuration of a model, with this part for tensors added, or put in place of another.</summary>
     /// <param name="folder">Whose config.json is the original.</param>
-    /// <param name="packed">Tensors that are stored packed.</param>
-    public static byte[] Write(string folder, IEnumerable<TensorInfo> packed) => Write(folder, json =>
+    /// <param name="packed">Tensors that are stored packed; where there are none, there is no such part.</param>
+    /// <param name="untie">Whether the head is a tensor of its own, which in the original is the embedding.</param>
+    public static byte[] Write(string folder, IReadOnlyList<TensorInfo> packed, bool untie = false) => Write(folder, packed.Count == 0 ? null : json =>
     {
         json.WriteString("quant_method", Method);
         json.WriteNumber("version", Version);
         json.WriteStartObject("tensors");
         foreach (TensorInfo tensor in packed) Write(json, tensor);
         json.WriteEndObject();
-    });
+    }, untie);
 
     /// <summary>The configuration of a model, with another part for tensors.</summary>
     /// <param name="folder">Whose config.json is the original.</param>
-    /// <param name="section">Writes the properties of that part.</param>
-    public static byte[] Write(string folder, Action<Utf8JsonWriter> section)
+    /// <param name="section">Writes the properties of that part; null where there is none.</param>
+    public static byte[] Write(string folder, Action<Utf8JsonWriter>? section, bool untie = false)
     {
         using JsonDocument original = Parse(folder);
         var bytes = new ArrayBufferWriter<byte>();
@@ -105,10 +107,14 @@ internal static class PackedConfig
         {
             json.WriteStartObject();
             foreach (JsonProperty property in original.RootElement.EnumerateObject())
-                if (property.Name != Key) property.WriteTo(json);
-            json.WriteStartObject(Key);
-            section(json);
-            json.WriteEndObject();
+                if (property.Name != Key && !(untie && property.Name == Tied)) property.WriteTo(json);
+            if (untie) json.WriteBoolean(Tied, false);
+            if (section is not null)
+            {
+                json.WriteStartObject(Key);
+                section(json);
+                json.WriteEndObject();
+            }
             json.WriteEndObject();
         }
         return bytes.WrittenSpan.ToArray();

@@ -23,13 +23,14 @@ public sealed class PackedWriter : IDisposable
     /// <param name="tensors">In the order of their data, each with its format.</param>
     /// <param name="metadata">Written into the safetensors file, or null.</param>
     /// <param name="force">Whether an existing model folder may be replaced.</param>
+    /// <param name="untie">Whether the head is a tensor of its own, which in the original is the embedding.</param>
     /// <exception cref="UnusableInputException">The folder exists, or cannot be written, or two tensors would have one name.</exception>
-    public PackedWriter(string path, string original, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null, bool force = false)
+    public PackedWriter(string path, string original, IReadOnlyList<TensorInfo> tensors, IReadOnlyDictionary<string, string>? metadata = null, bool force = false, bool untie = false)
     {
         _folder = new OutputFolder(path, force);
         try
         {
-            File.WriteAllBytes(_folder.PathOf("config.json"), PackedConfig.Write(original, tensors.Where(PackedFolder.IsPacked)));
+            File.WriteAllBytes(_folder.PathOf("config.json"), PackedConfig.Write(original, [.. tensors.Where(PackedFolder.IsPacked)], untie));
             foreach (string file in Companions.Select(name => Path.Combine(original, name)).Where(File.Exists)) _folder.Copy(file);
             Tensors = new SafetensorsWriter(_folder.PathOf(SafetensorsFolder.SingleFile), Stored(tensors), metadata);
         }
