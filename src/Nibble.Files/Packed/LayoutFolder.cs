@@ -24,7 +24,8 @@ public static class LayoutFolder
             layout.WriteConfig(json, format);
         }));
         foreach (string file in Directory.EnumerateFiles(from).Where(f => Path.GetExtension(f) != ".safetensors" && Path.GetFileName(f) != "config.json")) folder.Copy(file);
-        using (var writer = new SafetensorsWriter(folder.PathOf(SafetensorsFolder.SingleFile), [.. source.Tensors.SelectMany(t => Parts(t, layout))]))
+        using (var ours = new SafetensorsFile(Path.Combine(from, SafetensorsFolder.SingleFile)))
+        using (var writer = new SafetensorsWriter(folder.PathOf(SafetensorsFolder.SingleFile), [.. source.Tensors.SelectMany(t => Parts(t, layout))], ours.Metadata))
         {
             foreach (TensorInfo tensor in source.Tensors) Write(source, tensor, layout, writer);
             writer.Commit();

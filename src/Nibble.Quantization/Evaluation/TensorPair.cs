@@ -2,6 +2,7 @@ using Nibble.Core;
 using Nibble.Core.Memory;
 using Nibble.Files;
 using Nibble.Models;
+using Nibble.Quantization.Rotation;
 
 namespace Nibble.Quantization.Evaluation;
 
@@ -52,6 +53,11 @@ public sealed class TensorPair
     /// <exception cref="UnusableInputException">The models are not made alike.</exception>
     public static IReadOnlyList<TensorPair> Of(ModelSource reference, ModelSource model)
     {
+        string rotation = model.Note(ResidualRotation.Key), expected = reference.Note(ResidualRotation.Key);
+        if (rotation != expected)
+            throw new UnusableInputException(rotation.Length > 0
+                ? $"{model.Path}: its residual stream is rotated ({rotation}), so weights and hidden states compare only with the rotated original; make that with 'nibble quantize {reference.Path} --to F32 --rotate -o ROTATED', and name it with --reference"
+                : $"{reference.Path}: its residual stream is rotated ({expected}), and that of {model.Path} is not; name the original that it was made from with --reference");
         Check(reference, model, "layers", reference.Config.Layers.Count, model.Config.Layers.Count);
         Check(reference, model, "numbers a token between layers", reference.Config.Hidden, model.Config.Hidden);
         Check(reference, model, "tokens in its vocabulary", reference.Config.Vocabulary, model.Config.Vocabulary);
