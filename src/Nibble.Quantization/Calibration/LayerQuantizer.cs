@@ -135,7 +135,6 @@ public sealed class LayerQuantizer : IDisposable
     /// <summary>Shows the probe what the layer's weights read, but for the last products of the layer, which no weight of it reads.</summary>
     private void Probe(int layer, MomentsProbe probe, CancellationToken cancellation)
     {
-        Linear[] last = [.. _current.Where(l => l.Name.Contains(".ffn_down", StringComparison.Ordinal))];
         // The first layer's inputs are the original's, which has to pass it as well.
         if (_original is not null && (layer == 0 || _walk is null))
         {
@@ -143,9 +142,8 @@ public sealed class LayerQuantizer : IDisposable
             return;
         }
         using var eight = new EightBitLinears(_current, _pool);
-        foreach (Linear linear in last) linear.IsIdle = true;
+        using var idle = new IdleEnd(_current);
         _walk!.Probe(layer, probe, text => _original?.Pass(layer, text), cancellation);
-        foreach (Linear linear in last) linear.IsIdle = false;
     }
 
     private void Fold(int layer, Linear[] linears, MomentsProbe probe)

@@ -16,6 +16,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
     private readonly DecoderModel _model;
     private readonly LayerWalk _walk;
     private readonly Dictionary<string, float[]> _inputs = [];
+    private IdleEnd? _idle;
     private int _layer = -1;
 
     /// <param name="source">Must outlive this.</param>
@@ -52,9 +53,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
         _layer = layer;
         _inputs.Clear();
         // Nobody reads what the last layer makes.
-        if (layer + 1 < _model.LayerCount) return;
-        foreach (Linear last in LinearsOf(layer).Where(l => l.Name.Contains(".ffn_down", StringComparison.Ordinal)))
-            last.IsIdle = true;
+        if (layer + 1 == _model.LayerCount) _idle ??= new IdleEnd(LinearsOf(layer));
     }
 
     /// <summary>
@@ -75,6 +74,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
 
     public void Dispose()
     {
+        _idle?.Dispose();
         _walk.Dispose();
         _model.Dispose();
     }
