@@ -34,6 +34,7 @@ public sealed class RotatedModel : IDisposable
         string folder = System.IO.Path.TrimEndingDirectorySeparator(output) + ".rotated";
         string to = System.IO.Path.Combine(folder, System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path))));
         using (TensorFile file = TensorFile.Open(path)) to = Directory.Exists(path) ? to : System.IO.Path.ChangeExtension(to, file is GgufFile ? ".gguf" : null);
+        CheckFree(folder, to);
         using var source = QuantizationSource.Rotated(path, to);
         var model = new RotatedModel(folder, to, source.Files);
         try
@@ -51,6 +52,13 @@ public sealed class RotatedModel : IDisposable
             if (e is IOException or UnauthorizedAccessException) throw new UnusableInputException($"{folder}: cannot be written: {e.Message}", e);
             throw;
         }
+    }
+
+    /// <summary>What a killed run left is written anew; all else is somebody's.</summary>
+    private static void CheckFree(string folder, string to)
+    {
+        if (File.Exists(folder) || (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any(e => e != to && e != to + ".partial")))
+            throw new UnusableInputException($"{folder}: is where the rotated model shall lie while it is needed, and holds something else; move that, or name another output with -o");
     }
 
     public void Dispose()

@@ -11,15 +11,24 @@ namespace Nibble.Quantization.Rotation;
 internal sealed class WrittenRows(SourceTensor tensor, ColumnRotation rotation)
 {
     private readonly Lock _making = new();
-    private readonly Lazy<RowPlace[]> _places = new(tensor.Places);
+    private readonly Lazy<(RowPlace[] Places, int[][] Rows)> _order = new(() => Order(tensor, rotation.Columns));
     private volatile Made? _made;
 
     /// <summary>The numbers of a matrix, its columns one after the other.</summary>
     private sealed record Made(int Matrix, float[] Turned);
 
+    /// <summary>Where each row lies, and of each matrix the rows in the order of its outputs.</summary>
+    private static (RowPlace[], int[][]) Order(SourceTensor tensor, int outputs)
+    {
+        RowPlace[] places = tensor.Places();
+        int[][] rows = [.. tensor.Matrices.Select(_ => new int[outputs])];
+        for (int r = 0; r < places.Length; r++) rows[places[r].Matrix][places[r].Row] = r;
+        return (places, rows);
+    }
+
     public void ReadRow(int row, Span<float> weights)
     {
-        (int matrix, int own) = _places.Value[row];
+        (int matrix, int own) = _order.Value.Places[row];
         float[] turned = Of(matrix);
         for (int c = 0; c < tensor.Columns; c++) weights[c] = turned[(nint)c * rotation.Columns + own];
     }
@@ -39,10 +48,10 @@ internal sealed class WrittenRows(SourceTensor tensor, ColumnRotation rotation)
         int outputs = rotation.Columns;
         var turned = new float[checked(outputs * tensor.Columns)];
         var row = new float[tensor.Columns];
-        foreach ((RowPlace place, int r) in _places.Value.Select((p, r) => (p, r)).Where(p => p.p.Matrix == matrix))
+        for (int r = 0; r < outputs; r++)
         {
-            tensor.ReadRow(r, row);
-            for (int c = 0; c < row.Length; c++) turned[c * outputs + place.Row] = row[c];
+            tensor.ReadRow(_order.Value.Rows[matrix][r], row);
+            for (int c = 0; c < row.Length; c++) turned[c * outputs + r] = row[c];
         }
         for (int c = 0; c < tensor.Columns; c++) rotation.Rotate(turned.AsSpan(c * outputs, outputs));
         return turned;

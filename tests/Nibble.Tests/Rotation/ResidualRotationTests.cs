@@ -162,10 +162,22 @@ public sealed class ResidualRotationTests : IDisposable
         File.WriteAllBytes(path + ".partial", whole[..(whole.Length / 2)]);
         File.Delete(path);
         // What a kill leaves of the rotated model is written anew.
-        Directory.CreateDirectory(path + ".rotated");
-        File.WriteAllText(Path.Combine(path + ".rotated", "rest"), "");
+        string rest = Path.Combine(path + ".rotated", Path.GetFileName(EmbeddedModel.Folder) + ".partial");
+        Directory.CreateDirectory(rest);
+        File.WriteAllText(Path.Combine(rest, "config.json"), "{");
         Rotated(EmbeddedModel.Folder, "m.gguf", options);
         Assert.True(whole.AsSpan().SequenceEqual(File.ReadAllBytes(path)));
+    }
+
+    [Fact]
+    public void Nothing_of_somebody_elses_is_deleted()
+    {
+        string folder = _folder.PathOf("m.gguf.rotated"), file = Path.Combine(folder, "mine");
+        Directory.CreateDirectory(folder);
+        File.WriteAllText(file, "");
+        string error = CommandRun.Of("quantize", EmbeddedModel.Folder, "-o", _folder.PathOf("m.gguf"), "--rotate").ErrorLine(2);
+        Assert.Contains("holds something else", error, StringComparison.Ordinal);
+        Assert.True(File.Exists(file));
     }
 
     [Fact]
