@@ -93,10 +93,41 @@ internal sealed unsafe class TrellisSearch
     }
 
     /// <summary>
-    /// One weight. The states of group g follow on the states g + j groups, of which the cheapest is taken; lanes are eight
-    /// groups, then the 8 x 2^bits states of these.
+    /// One weight. The states of group g follow on the states g + j groups, of which the cheapest is taken; lanes are groups, then the
+    /// 2^bits states of each. The same numbers come out at either width.
     /// </summary>
     private static void Step(float weight, float matter, int bits, float* numbers, float* from, float* to, byte* lost)
+    {
+        if (Vector512.IsHardwareAccelerated) Step512(weight, matter, bits, numbers, from, to, lost);
+        else Step256(weight, matter, bits, numbers, from, to, lost);
+    }
+
+    private static void Step512(float weight, float matter, int bits, float* numbers, float* from, float* to, byte* lost)
+    {
+        int groups = TrellisCode.States >> bits, branches = 1 << bits;
+        Vector512<float> target = Vector512.Create(weight), matters = Vector512.Create(matter);
+        for (int g = 0; g < groups; g += Vector512<float>.Count)
+        {
+            Vector512<float> least = Vector512.Load(from + g);
+            Vector512<int> which = default;
+            for (int j = 1; j < branches; j++)
+            {
+                Vector512<float> other = Vector512.Load(from + g + j * groups);
+                which = Vector512.ConditionalSelect(Vector512.LessThan(other, least).AsInt32(), Vector512.Create(j), which);
+                least = Vector512.MinNative(other, least);
+            }
+            Avx512F.ConvertToVector128Byte(which.AsUInt32()).Store(lost + g);
+            // The group, of sixteen, of each lane of a vector of states; each further vector is 16 / branches groups on.
+            Vector512<int> group = Vector512<int>.Indices >>> bits, next = Vector512.Create(Vector512<float>.Count >> bits);
+            for (int v = 0; v < branches; v++, group += next)
+            {
+                Vector512<float> distance = target - Vector512.Load(numbers + g * branches + Vector512<float>.Count * v);
+                Vector512.FusedMultiplyAdd(distance * matters, distance, Avx512F.PermuteVar16x32(least, group)).Store(to + g * branches + Vector512<float>.Count * v);
+            }
+        }
+    }
+
+    private static void Step256(float weight, float matter, int bits, float* numbers, float* from, float* to, byte* lost)
     {
         int groups = TrellisCode.States >> bits, branches = 1 << bits;
         Vector256<float> target = Vector256.Create(weight), matters = Vector256.Create(matter);
@@ -110,7 +141,7 @@ internal sealed unsafe class TrellisSearch
             {
                 Vector256<float> other = Vector256.Load(from + g + j * groups);
                 which = Vector256.ConditionalSelect(Vector256.LessThan(other, least).AsInt32(), Vector256.Create(j), which);
-                least = Vector256.Min(other, least);
+                least = Vector256.MinNative(other, least);
             }
             Store(which, lost + g);
             for (int v = 0; v < branches; v++)
