@@ -117,6 +117,30 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
+    /// <summary>Lanes as rows, where one table serves all: emulated as both systems call the code, and run where the processor can.</summary>
+    [Theory, InlineData("NF4"), InlineData("NF4-row"), InlineData("NF4-f32"), InlineData("NF4-g128-s8"), InlineData("NF4-tensor"), InlineData("Log4-b1.5"), InlineData("Log3-b1.3")]
+    public void One_table_of_levels_is_looked_up_alike_on_every_instruction_set(string name)
+    {
+        using var pool = new WorkerPool(1);
+        foreach (int columns in (int[])[256, 1280])
+        {
+            using Problem problem = new(new Case(Format.Parse(name).ForColumns(columns), 47, columns, 1));
+            Assert.True(LevelTiles.IsFor(problem.Weight));
+            problem.X.MakeCodes(pool);
+            LevelTiles.Prepare(problem.X, pool);
+            LevelTiles tiles = LevelTiles.Pack(problem.Weight, pool);
+            foreach (bool windows in (bool[])[false, true]) Look(problem, tiles, Emulator.Tile(tiles.Shape, 1, windows), $"{name}, emulated, Windows: {windows}");
+            if (LevelTiles.CanPack(problem.Weight)) Look(problem, tiles, WideTile.For(tiles.Shape, 1)!, $"{name}, generated");
+        }
+    }
+
+    private static void Look(Problem problem, LevelTiles tiles, WideTile wide, string message)
+    {
+        var y = new float[problem.Case.Rows];
+        fixed (float* p = y) tiles.Multiply(problem.X, p, 0, tiles.Tiles, wide);
+        problem.Check(y, packed: true, message);
+    }
+
     private static void Look(Problem problem, LevelMatrix matrix, WideLevels? wide, bool portable, string message)
     {
         var y = new float[problem.Case.Rows];

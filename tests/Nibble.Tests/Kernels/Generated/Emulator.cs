@@ -158,6 +158,8 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xF8 => target[lane] | (a[lane] & b[lane]),
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xEA => (target[lane] & a[lane]) | b[lane],
                 Mnemonic.Vpmulld => a[lane] * b[lane],
+                Mnemonic.Vpaddd => a[lane] + b[lane],
+                Mnemonic.Vpslld => b[lane] << i.Immediate8,
                 Mnemonic.Vpsrlw => (b[lane] & 0xFFFF) >> i.Immediate8 | (b[lane] >> 16 >> i.Immediate8 << 16),
                 Mnemonic.Vpsllw => (b[lane] << i.Immediate8 & 0xFFFF) | (b[lane] >> 16 << i.Immediate8 << 16),
                 Mnemonic.Vpshufb => Shuffle(a, b[lane], lane & ~3),
