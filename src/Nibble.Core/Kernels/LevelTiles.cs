@@ -6,26 +6,29 @@ using Nibble.Core.Threading;
 namespace Nibble.Core.Kernels;
 
 /// <summary>
-/// A weight all of whose codes, of up to 4 bits, choose from one table of levels at any distances, in tiles of 16 rows as those of a
-/// <see cref="PackedMatrix"/>: lanes are rows, so the product with one token pays for scales once in 512 weights. For processors with
-/// look-ups of bytes at 512 bits; others, and weights with tables that change, have a <see cref="LevelMatrix"/>.
+/// A weight all of whose codes, of up to 4 bits, choose from one table of levels at any distances, in tiles of 16 rows: lanes are rows,
+/// so the product with one token pays for a scale once in 1,024 weights. For processors with look-ups of bytes at 512 bits; others,
+/// and weights with tables that change, have a <see cref="LevelMatrix"/>.
 /// </summary>
 /// <seealso cref="LevelDigits"/>
 public sealed unsafe class LevelTiles
 {
-    private const int TileRows = PackedMatrix.TileRows, Chunk = Activation.Chunk;
+    /// <summary>Rows that lie side by side; the last are filled up with zeros.</summary>
+    public const int TileRows = 16;
+
+    private const int Stretch = LevelMatrix.Stretch, Chunk = Activation.Chunk;
 
     private static readonly LevelDigits s_digits = new(IsSmall: true);
 
     private readonly NativeBuffer _tiles, _table;
     private readonly float _unit;
-    private readonly int _rows, _chunks;
+    private readonly int _rows, _stretches;
 
     private LevelTiles(Weight weight)
     {
         _rows = weight.Rows;
-        _chunks = weight.Columns / Chunk;
-        Shape = ShapeOf(weight.Format);
+        _stretches = weight.Columns / Stretch;
+        ScaleBytes = ScaleBytesOf(weight.Format);
         _tiles = new NativeBuffer(Tiles * TileBytes);
         _table = new NativeBuffer(s_digits.TableBytes);
         s_digits.Write(weight.Format.LevelTable(0), _table.Pointer);
@@ -34,21 +37,22 @@ public sealed unsafe class LevelTiles
 
     public int Tiles => (_rows + TileRows - 1) / TileRows;
 
-    /// <summary>How a chunk of a tile lies in memory.</summary>
-    internal PackedShape Shape { get; }
+    /// <summary>Bytes of a scale: 2 where half precision holds them all, else 4.</summary>
+    public int ScaleBytes { get; }
 
-    private nint TileBytes => (nint)_chunks * Shape.ChunkBytes;
+    private nint TileBytes => (nint)_stretches * BytesOfStretch(ScaleBytes);
 
-    private static PackedShape ShapeOf(Format format) => new(
-        LevelDigits.SmallBits, IsTable: true, NumberBytes: format.HalfScales ? 2 : 4, Parts: 1, HasOffsets: false, HasZeroPoints: false, HasDigits: true);
+    /// <summary>Bytes of 64 columns of a tile: see <see cref="LevelTile.Arguments.Tile"/>.</summary>
+    internal static int BytesOfStretch(int scaleBytes) => TileRows * (scaleBytes + Stretch / 2);
+
+    private static int ScaleBytesOf(Format format) => format.HalfScales ? 2 : 4;
 
     /// <summary>True if this processor has the instructions, and the weight but one table of few levels.</summary>
-    public static bool CanPack(Weight weight) =>
-        IsFor(weight) && Avx512Vnni.HasByteLookUps && WideTile.For(ShapeOf(weight.Format), 1) is not null;
+    public static bool CanPack(Weight weight) => IsFor(weight) && LevelTile.For(ScaleBytesOf(weight.Format)) is not null;
 
     /// <summary>The same of any processor.</summary>
     internal static bool IsFor(Weight weight) =>
-        weight.Format is { LevelTables: 1, CodeCount: <= 1 << LevelDigits.SmallBits } && weight.Columns % Chunk == 0;
+        weight.Format is { LevelTables: 1, CodeCount: <= 1 << LevelDigits.SmallBits } && weight.Columns % Stretch == 0;
 
     public static LevelTiles Pack(Weight weight, WorkerPool pool)
     {
@@ -67,18 +71,17 @@ public sealed unsafe class LevelTiles
     /// <param name="y">[rows].</param>
     /// <param name="fromTile">The first tile.</param>
     /// <param name="toTile">The tile after the last.</param>
-    public void Multiply(Activation x, float* y, int fromTile, int toTile) => Multiply(x, y, fromTile, toTile, WideTile.For(Shape, 1)!);
+    public void Multiply(Activation x, float* y, int fromTile, int toTile) => Multiply(x, y, fromTile, toTile, LevelTile.For(ScaleBytes)!);
 
-    /// <param name="wide">The code for <see cref="Shape"/> and one token.</param>
-    internal void Multiply(Activation x, float* y, int fromTile, int toTile, WideTile wide)
+    /// <param name="code">For scales of <see cref="ScaleBytes"/>.</param>
+    internal void Multiply(Activation x, float* y, int fromTile, int toTile, LevelTile code)
     {
         float* sums = stackalloc float[TileRows];
-        var arguments = new WideTile.Arguments { Chunks = _chunks, X = x.Codes, Inputs = x.Numbers, Table = _table.Pointer, Sums = sums };
+        var arguments = new LevelTile.Arguments { Stretches = _stretches, X = x.Codes, Inputs = x.Numbers, Table = _table.Pointer, Sums = sums };
         for (int tile = fromTile; tile < toTile; tile++)
         {
-            new Span<float>(sums, TileRows).Clear();
             arguments.Tile = _tiles.Pointer + tile * TileBytes;
-            wide.Multiply(ref arguments);
+            code.Multiply(ref arguments);
             for (int r = 0, row = tile * TileRows; r < Math.Min(TileRows, _rows - row); r++) y[row + r] = _unit * sums[r];
         }
     }
@@ -100,19 +103,19 @@ public sealed unsafe class LevelTiles
                 for (int column = 0; column < Weight.Columns; column += codes.Length, block = block[format.BlockBytes..])
                 {
                     format.ReadCodes(block, codes);
-                    for (int at = 0; at < codes.Length; at += Chunk)
-                        Tiles.Put(format.LevelsAt(block, at).Scale, codes.AsSpan(at, Chunk), tile + (nint)(column + at) / Chunk * Tiles.Shape.ChunkBytes, r % TileRows);
+                    for (int at = 0; at < codes.Length; at += Stretch, tile += BytesOfStretch(Tiles.ScaleBytes))
+                        Tiles.Put(format.LevelsAt(block, at).Scale, codes.AsSpan(at, Stretch), tile, r % TileRows);
                 }
             }
         }
     }
 
-    /// <summary>Writes a row's part of a chunk: its scale, and its codes in the order of <see cref="Bits4"/>.</summary>
-    private void Put(float scale, ReadOnlySpan<ushort> codes, byte* chunk, int row)
+    /// <summary>Writes a row's part of a stretch: its scale, and its codes.</summary>
+    private void Put(float scale, ReadOnlySpan<ushort> codes, byte* stretch, int row)
     {
-        if (Shape.NumberBytes == 2) ((Half*)chunk)[row] = (Half)scale;
-        else ((float*)chunk)[row] = scale;
-        byte* to = chunk + Shape.CodesAt + 4 * row;
-        for (int j = 0; j < Chunk; j++) to[j % (Chunk / 2) / 4 * 64 + j % 4] |= (byte)(codes[j] << (j < Chunk / 2 ? 0 : 4));
+        if (ScaleBytes == 2) ((Half*)stretch)[row] = (Half)scale;
+        else ((float*)stretch)[row] = scale;
+        byte* to = stretch + TileRows * ScaleBytes + 4 * row;
+        for (int j = 0; j < Chunk; j++) to[j / 4 * (4 * TileRows) + j % 4] = (byte)(codes[j] | codes[Chunk + j] << 4);
     }
 }

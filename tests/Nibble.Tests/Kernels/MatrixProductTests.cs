@@ -129,15 +129,15 @@ public sealed unsafe class MatrixProductTests
             problem.X.MakeCodes(pool);
             LevelTiles.Prepare(problem.X, pool);
             LevelTiles tiles = LevelTiles.Pack(problem.Weight, pool);
-            foreach (bool windows in (bool[])[false, true]) Look(problem, tiles, Emulator.Tile(tiles.Shape, 1, windows), $"{name}, emulated, Windows: {windows}");
-            if (LevelTiles.CanPack(problem.Weight)) Look(problem, tiles, WideTile.For(tiles.Shape, 1)!, $"{name}, generated");
+            foreach (bool windows in (bool[])[false, true]) Look(problem, tiles, Emulator.LevelTile(tiles.ScaleBytes, windows), $"{name}, emulated, Windows: {windows}");
+            if (LevelTiles.CanPack(problem.Weight)) Look(problem, tiles, LevelTile.For(tiles.ScaleBytes)!, $"{name}, generated");
         }
     }
 
-    private static void Look(Problem problem, LevelTiles tiles, WideTile wide, string message)
+    private static void Look(Problem problem, LevelTiles tiles, LevelTile code, string message)
     {
         var y = new float[problem.Case.Rows];
-        fixed (float* p = y) tiles.Multiply(problem.X, p, 0, tiles.Tiles, wide);
+        fixed (float* p = y) tiles.Multiply(problem.X, p, 0, tiles.Tiles, code);
         problem.Check(y, packed: true, message);
     }
 

@@ -8,10 +8,9 @@ namespace Nibble.Core.Kernels.Generated;
 /// <param name="HasOffsets">Whether rows have offsets too.</param>
 /// <param name="HasZeroPoints">Whether these are stored as zero points, a byte each.</param>
 /// <param name="FoldsScales">True if a code of 2 bits times its scale, a multiple of a unit from 0 up, always fits a byte: both are looked up as one.</param>
-/// <param name="HasDigits">Whether the entries of the table are two digits of 6 bits, h and l for 64 h + l, each with a table of its own.</param>
 /// <seealso cref="ICodeLayout"/>
 /// <seealso cref="IScaleShape"/>
-public readonly record struct PackedShape(int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets, bool HasZeroPoints, bool FoldsScales = false, bool HasDigits = false)
+public readonly record struct PackedShape(int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets, bool HasZeroPoints, bool FoldsScales = false)
 {
     /// <summary>True if eight chunks are a run, whose units stand ahead of it.</summary>
     public bool HasUnits => NumberBytes == 1;

@@ -6,7 +6,7 @@ namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>The machine code of <see cref="WideTile"/>.</summary>
 /// <remarks>32-bit lane r of a step's register is row r, byte k of it column 4 * step + k.</remarks>
-internal sealed partial class WideTileCode
+internal sealed class WideTileCode
 {
     private const int Line = 64;
 
@@ -73,8 +73,8 @@ internal sealed partial class WideTileCode
     /// <summary>Vector registers of a token: a sum, dot products of each part, perhaps a sum of offsets.</summary>
     private static int TokenRegisters(PackedShape shape, bool foldsScales) => 1 + DotPartsOf(shape, foldsScales) + (shape.SumsOffsets ? 1 : 0);
 
-    /// <summary>Dot products of a row in a chunk: as many as it has scales, but where these are in the codes already; or one for each digit.</summary>
-    private static int DotPartsOf(PackedShape shape, bool foldsScales) => foldsScales ? 1 : shape.HasDigits ? 2 : shape.Parts;
+    /// <summary>Dot products of a row in a chunk: as many as it has scales, but where these are in the codes already.</summary>
+    private static int DotPartsOf(PackedShape shape, bool foldsScales) => foldsScales ? 1 : shape.Parts;
 
     private int DotParts => DotPartsOf(_shape, FoldsScales);
 
@@ -91,8 +91,7 @@ internal sealed partial class WideTileCode
         for (int at = 0; at < _shape.ChunkBytes; at += Line) _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
         for (int part = 0; part < _shape.Parts; part++)
         {
-            if (_shape.HasDigits) SumDigits();
-            else SumProducts(part);
+            SumProducts(part);
             AddToSums(part);
         }
         _.add(s_tile, _shape.ChunkBytes);
@@ -122,8 +121,7 @@ internal sealed partial class WideTileCode
         if (_shape.IsTable)
         {
             _.mov(rax, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Table))]);
-            if (_shape.HasDigits) LoadDigits();
-            else _.vbroadcasti32x4(s_table, __xmmword_ptr[rax]);
+            _.vbroadcasti32x4(s_table, __xmmword_ptr[rax]);
         }
         _.mov(s_tile, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Tile))]);
         _.mov(s_x, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.X))]);
@@ -150,7 +148,7 @@ internal sealed partial class WideTileCode
 
     private void FillMasks()
     {
-        if (LowBits < 8 && !_shape.HasDigits) Fill(s_lowMask, (1 << LowBits) - 1);
+        if (LowBits < 8) Fill(s_lowMask, (1 << LowBits) - 1);
         if (HighBits > 0) Fill(s_highMask, ((1 << HighBits) - 1) << LowBits);
 
         void Fill(AssemblerRegisterZMM mask, int value) => Broadcast(mask, value * 0x01010101);

@@ -23,7 +23,7 @@ internal sealed unsafe class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_levels, t_products;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_levels, t_levelTile, t_products;
 
     /// <summary>The generated product with few tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -55,6 +55,16 @@ internal sealed unsafe class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallLevels(WideLevels.Arguments* arguments) => Call(t_levels, arguments);
+
+    /// <summary>The generated product of 16 rows of levels of one table, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static LevelTile LevelTile(int scaleBytes, bool windows = false)
+    {
+        t_levelTile = (Decode(LevelTileCode.Assemble(scaleBytes, windows)), windows);
+        return new LevelTile((nint)(delegate* unmanaged<LevelTile.Arguments*, void>)&CallLevelTile);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallLevelTile(LevelTile.Arguments* arguments) => Call(t_levelTile, arguments);
 
     /// <summary>The generated products of attention, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideProducts Products(bool windows = false)
