@@ -32,7 +32,7 @@ public static unsafe class MatrixProduct
             (weight, x) = (weight.AsStored, x.Rotated(rotation, pool));
         }
         bool integers = rounding is null || rounding.HasCodes;
-        if (x.Tokens == 1 && integers && TrellisKernel.Handles(weight))
+        if (integers && TrellisKernel.Handles(weight, x.Tokens))
         {
             x.MakeCodes(pool, rounding);
             var rows = new TrellisJob { Weight = weight, X = x, Y = y };

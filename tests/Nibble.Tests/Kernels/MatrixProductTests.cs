@@ -64,28 +64,63 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
-    /// <summary>The kernel that reads a trellis in place, for one token, against decoding and against the packed tiles.</summary>
-    [Theory, InlineData("Trellis2"), InlineData("Trellis3"), InlineData("Trellis4"), InlineData("Trellis3-g128-f32"), InlineData("Trellis2-g64")]
+    /// <summary>The kernel that reads a trellis in place, against decoding and against the packed tiles.</summary>
+    [Theory, InlineData("Trellis1"), InlineData("Trellis2"), InlineData("Trellis3"), InlineData("Trellis4"), InlineData("Trellis3-g128-f32"), InlineData("Trellis2-g64")]
     public void A_trellis_is_multiplied_in_place(string name)
     {
-        if (!Avx2Dot.IsSupported) return;
         using var pool = new WorkerPool(1);
         foreach (Case c in Case.All(Format.Parse(name)))
         {
-            if (c.Tokens > 1) continue;
             using Problem problem = new(c);
-            Assert.True(TrellisKernel.Handles(problem.Weight));
             problem.X.MakeCodes(pool);
-            float[] y = new float[c.Rows], packed = new float[c.Rows];
+            var packed = new float[c.Tokens * c.Rows];
             PackedMatrix matrix = PackedMatrix.Pack(problem.Weight, pool);
             matrix.Kernel.Prepare(problem.X, pool);
-            fixed (float* p = y, q = packed)
+            fixed (float* p = packed) matrix.Kernel.Multiply(matrix, problem.X, p, 0, matrix.Tiles);
+            int bits = ((TrellisFormat)problem.Weight.Format).Bits;
+            foreach (bool windows in (bool[])[false, true]) Walk(problem, packed, Emulator.Trellis(bits, c.Tokens, windows), $"{c}, emulated, Windows: {windows}");
+            if (TrellisRow.For(bits, c.Tokens) is { } code) Walk(problem, packed, code, $"{c}, generated");
+            if (Avx2Dot.IsSupported && c.Tokens == 1 && bits > 1) Walk(problem, packed, null, $"{c}, 256 bits");
+        }
+    }
+
+    private static void Walk(Problem problem, float[] packed, TrellisRow? code, string message)
+    {
+        Case c = problem.Case;
+        var y = new float[c.Tokens * c.Rows];
+        fixed (float* p = y)
+            if (code is null) TrellisKernel.MultiplyNarrow(problem.Weight, problem.X, p, 0, c.Rows);
+            else TrellisKernel.Multiply(problem.Weight, problem.X, p, 0, c.Rows, code);
+        problem.Check(y, packed: true, message);
+        for (int i = 0; i < y.Length; i++) Assert.Equal(packed[i], y[i], 1e-3 * (1 + Math.Abs(packed[i])));
+    }
+
+    /// <summary>Every state of a trellis, by look-ups of its halves.</summary>
+    [Theory, InlineData(1), InlineData(2), InlineData(3), InlineData(4)]
+    public void Generated_code_reads_the_numbers_of_rings(int bits)
+    {
+        const int rings = 300;
+        var bytes = new byte[rings * TrellisCode.Bytes(bits)];
+        new Random(bits).NextBytes(bytes);
+        var expected = new sbyte[rings * TrellisCode.Length];
+        for (int i = 0; i < expected.Length; i++)
+        {
+            (int ring, int t) = Math.DivRem(i, TrellisCode.Length);
+            int state = 0;
+            for (int b = 0; b < TrellisCode.StateBits; b++)
             {
-                TrellisKernel.Multiply(problem.Weight, problem.X, p, 0, c.Rows);
-                matrix.Kernel.Multiply(matrix, problem.X, q, 0, matrix.Tiles);
+                int bit = (bits * t + b) % (TrellisCode.Length * bits);
+                state |= (bytes[ring * TrellisCode.Bytes(bits) + bit / 8] >> (bit % 8) & 1) << b;
             }
-            problem.Check(y, packed: true, $"{c}");
-            for (int r = 0; r < c.Rows; r++) Assert.Equal(packed[r], y[r], 1e-3 * (1 + Math.Abs(packed[r])));
+            expected[i] = (sbyte)TrellisCode.Number((uint)state);
+        }
+        foreach (TrellisRow? code in (TrellisRow?[])[Emulator.Trellis(bits, 0), TrellisRow.For(bits, 0)])
+        {
+            var numbers = new sbyte[expected.Length];
+            fixed (byte* from = bytes)
+            fixed (sbyte* to = numbers)
+                code?.Read(from, rings, to);
+            if (code is not null) Assert.Equal(expected, numbers);
         }
     }
 
