@@ -94,7 +94,7 @@ internal static class TrellisCode
     public static unsafe void Read(ReadOnlySpan<byte> rings, int bits, Span<sbyte> numbers)
     {
         int count = numbers.Length / Length, bytes = Bytes(bits);
-        if (TrellisRow.For(bits, 0) is { } wide)
+        if (TrellisRows.For(bits, 0) is { } wide)
         {
             fixed (byte* from = rings[..(count * bytes)])
             fixed (sbyte* to = numbers)

@@ -18,18 +18,20 @@ public static unsafe partial class TrellisKernel
 {
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
-    /// <summary>Whether a weight is for this kernel, when it meets so many tokens: without generated code one.</summary>
-    public static bool Handles(Weight weight, int tokens) =>
-        weight.Format is TrellisFormat format && (Code(format, tokens) is not null || (Avx2.IsSupported && tokens == 1 && format.Bits >= 2));
+    /// <summary>The most tokens for which generated code decodes a row again for every few, and is faster so than tiles of decoded rows.</summary>
+    private const int MaxTokens = 8;
 
-    private static TrellisRow? Code(TrellisFormat format, int tokens) => tokens <= TrellisRow.MaxTokens ? TrellisRow.For(format.Bits, tokens) : null;
+    /// <summary>Whether a weight is for this kernel, when it meets so many tokens: without generated code one.</summary>
+    public static bool Handles(Weight weight, int tokens) => weight.Format is TrellisFormat { Bits: int bits }
+        && (TrellisRows.For(bits, 1) is not null ? tokens <= MaxTokens : Avx2.IsSupported && tokens == 1 && bits >= 2);
 
     /// <summary>Writes columns [from, to) of y = x Wᵀ, y being [tokens, rows].</summary>
     /// <param name="x">With codes.</param>
     public static void Multiply(Weight weight, Activation x, float* y, int from, int to)
     {
-        if (Code((TrellisFormat)weight.Format, x.Tokens) is { } code) Multiply(weight, x, y, from, to, code);
-        else MultiplyNarrow(weight, x, y, from, to);
+        int bits = ((TrellisFormat)weight.Format).Bits;
+        if (TrellisRows.For(bits, 1) is null) MultiplyNarrow(weight, x, y, from, to);
+        else MultiplyWide(weight, x, y, from, to, tokens => TrellisRows.For(bits, tokens) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not"));
     }
 
     /// <summary>One token with AVX2.</summary>

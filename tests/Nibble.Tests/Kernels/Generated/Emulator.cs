@@ -67,14 +67,14 @@ internal sealed unsafe class Emulator
     private static void CallLevelTile(LevelTile.Arguments* arguments) => Call(t_levelTile, arguments);
 
     /// <summary>The generated product of a trellis-coded row, emulated: good for calls from this thread, until the next is asked for.</summary>
-    public static TrellisRow Trellis(int bits, int tokens, bool windows = false)
+    public static TrellisRows Trellis(int bits, int tokens, bool windows = false)
     {
-        t_trellis = (Decode(TrellisRowCode.Assemble(bits, tokens, windows)), windows);
-        return new TrellisRow((nint)(delegate* unmanaged<TrellisRow.Arguments*, void>)&CallTrellis, bits, inOrder: tokens == 0);
+        t_trellis = (Decode(TrellisRowsCode.Assemble(bits, tokens, windows)), windows);
+        return new TrellisRows((nint)(delegate* unmanaged<TrellisRows.Arguments*, void>)&CallTrellis, bits, inOrder: tokens == 0);
     }
 
     [UnmanagedCallersOnly]
-    private static void CallTrellis(TrellisRow.Arguments* arguments) => Call(t_trellis, arguments);
+    private static void CallTrellis(TrellisRows.Arguments* arguments) => Call(t_trellis, arguments);
 
     /// <summary>The generated products of attention, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideProducts Products(bool windows = false)

@@ -6,7 +6,7 @@ using Nibble.Core.Memory;
 namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>
-/// The product of a trellis-coded row with one to eight tokens at 512 bits, or its numbers: what <see cref="TrellisCode"/> computes by a
+/// The product of two trellis-coded rows with one to four tokens at 512 bits, or their numbers: what <see cref="TrellisCode"/> computes by a
 /// multiplication of 32 bits for each weight, 64 weights at once by look-ups of bytes; generated at run time because .NET 10 offers
 /// neither vpmultishiftqb nor vpdpbusd at 512 bits.
 /// </summary>
@@ -14,19 +14,19 @@ namespace Nibble.Core.Kernels.Generated;
 /// A state is lo + 64 hi, so its hash is the sum of an entry of 64 for lo and another for hi, each of four bytes. Of the sum 6 bits of
 /// every byte count, which leaves the two below them for carries: byte 0 comes from lo alone, for the other half's low 6 bits are zero;
 /// of bytes 1 to 3 the 8 bits from bit 6, 14 and 22 are looked up, added, and a carry goes on from one to the next. The four times six
-/// bits are averaged twice, which is their sum over four, as they are four times too large where they lie. That is 23 operations for
-/// 64 weights, and 3 for each token: 13 cycles of a Zen 4 with one. The 12 bits themselves are cut out by vpmultishiftqb; vpermb does not
-/// mind what stands above six.
+/// bits are averaged twice, which is their sum over four, as they are four times too large where they lie. The 12 bits themselves are
+/// cut out by vpmultishiftqb; vpermb does not mind what stands above six. That is 23 operations for 64 weights, and 3 for each token.
 /// </remarks>
-internal sealed unsafe class TrellisRow
+internal sealed unsafe class TrellisRows
 {
     /// <summary>The most tokens that are met at once.</summary>
-    public const int MaxTokens = 8;
+    public const int MaxTokens = 4;
 
     /// <summary>Floats of the sums of a token.</summary>
     public const int SumLanes = 16;
 
-    private const int Line = 64, Tables = 7;
+    internal const int Tables = 7;
+    private const int Line = 64;
 
     // The constants that a function reads, a line each.
     internal const int WindowsAt = 0, LowAt = Line, HighAt = 2 * Line, TablesAt = 3 * Line;
@@ -34,8 +34,11 @@ internal sealed unsafe class TrellisRow
     /// <summary>What the generated code is told. Its fields are read by their offsets.</summary>
     public struct Arguments
     {
-        /// <summary>The first block's first ring.</summary>
+        /// <summary>The first ring of the first block of the first row.</summary>
         public byte* Rings;
+
+        /// <summary>Bytes from there to the same of the second row; 0 if there is but one.</summary>
+        public nint NextRow;
 
         /// <summary>Blocks of the row, at least 1.</summary>
         public nint Blocks;
@@ -46,11 +49,14 @@ internal sealed unsafe class TrellisRow
         /// <summary>Bytes from the last ring of a block to the first of the next.</summary>
         public nint Gap;
 
-        /// <summary>One a block.</summary>
+        /// <summary>[blocks, 2 rows].</summary>
         public float* BlockScales;
 
-        /// <summary>The inputs: [rings, tokens, 64], groups of four columns of the first 32 and of the others taking turns. Numbers go there if there are no tokens: [rings, 64].</summary>
+        /// <summary>The inputs: [rings, tokens, 64], groups of four columns of the first 32 and of the others taking turns. If there are no tokens, the first row's numbers go there: [rings, 64].</summary>
         public sbyte* X;
+
+        /// <summary>Where the second row's numbers go if there are no tokens.</summary>
+        public sbyte* NextNumbers;
 
         /// <summary>[rings, tokens, 2], the scales of both chunks.</summary>
         public float* Scales;
@@ -58,27 +64,29 @@ internal sealed unsafe class TrellisRow
         /// <summary>See <see cref="Constants"/>.</summary>
         public byte* Constants;
 
-        /// <summary>[tokens, <see cref="SumLanes"/>], added to: they sum up to the product, each number being 126 too large.</summary>
+        /// <summary>[2 rows, tokens, <see cref="SumLanes"/>], added to: they sum up to the product, each number being 126 too large.</summary>
         public float* Sums;
     }
 
-    private static readonly ConcurrentDictionary<(int Bits, int Tokens), Lazy<TrellisRow?>> s_rows = new();
+    private static readonly ConcurrentDictionary<(int Bits, int Tokens), Lazy<TrellisRows?>> s_rows = new();
 
     private readonly delegate* unmanaged<Arguments*, void> _code;
     private readonly NativeBuffer _constants;
+    private readonly int _bits;
 
     /// <param name="code">The address of a function that takes a pointer to <see cref="Arguments"/>.</param>
     /// <param name="bits">Of a weight.</param>
     /// <param name="inOrder">Whether columns are in their order, else those of both chunks take turns.</param>
-    internal TrellisRow(nint code, int bits, bool inOrder)
+    internal TrellisRows(nint code, int bits, bool inOrder)
     {
         _code = (delegate* unmanaged<Arguments*, void>)code;
+        _bits = bits;
         _constants = Constants(bits, inOrder);
     }
 
-    /// <summary>The code for rings of so many bits a weight and 1 to 8 tokens, or 0 for their numbers; null where it cannot run.</summary>
-    public static TrellisRow? For(int bits, int tokens) =>
-        s_rows.GetOrAdd((bits, tokens), static key => new Lazy<TrellisRow?>(() => Load(key.Bits, key.Tokens))).Value;
+    /// <summary>The code for rings of so many bits a weight and 1 to 4 tokens, or 0 for their numbers; null where it cannot run.</summary>
+    public static TrellisRows? For(int bits, int tokens) =>
+        s_rows.GetOrAdd((bits, tokens), static key => new Lazy<TrellisRows?>(() => Load(key.Bits, key.Tokens))).Value;
 
     public void Multiply(ref Arguments arguments)
     {
@@ -92,16 +100,27 @@ internal sealed unsafe class TrellisRow
     /// <param name="numbers">64 a ring.</param>
     public void Read(byte* rings, int count, sbyte* numbers)
     {
-        float none = 0;
-        var arguments = new Arguments { Rings = rings, Blocks = 1, BlockRings = count, BlockScales = &none, X = numbers };
+        // What goes for two rows here are two halves, which overlap where there is an odd ring.
+        int half = (count + 1) / 2, second = count - half;
+        long none = 0;
+        var arguments = new Arguments
+        {
+            Rings = rings,
+            NextRow = (nint)second * TrellisCode.Bytes(_bits),
+            Blocks = 1,
+            BlockRings = half,
+            BlockScales = (float*)&none,
+            X = numbers,
+            NextNumbers = numbers + (nint)second * TrellisCode.Length,
+        };
         Multiply(ref arguments);
     }
 
-    private static TrellisRow? Load(int bits, int tokens)
+    private static TrellisRows? Load(int bits, int tokens)
     {
         if (!Avx512Vnni.IsSupported || !Avx512Vnni.HasByteLookUps) return null;
-        nint code = ExecutableMemory.Load(TrellisRowCode.Assemble(bits, tokens, OperatingSystem.IsWindows()));
-        return code == 0 ? null : new TrellisRow(code, bits, inOrder: tokens == 0);
+        nint code = ExecutableMemory.Load(TrellisRowsCode.Assemble(bits, tokens, OperatingSystem.IsWindows()));
+        return code == 0 ? null : new TrellisRows(code, bits, inOrder: tokens == 0);
     }
 
     /// <summary>Which bytes of a ring go to each lane, how far its states' halves lie in them, then the tables.</summary>
