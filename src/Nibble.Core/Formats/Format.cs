@@ -153,6 +153,13 @@ public abstract partial class Format
     /// <summary>The sum of a row's weights times an input as long.</summary>
     public virtual float Dot(ReadOnlySpan<byte> row, ReadOnlySpan<float> x) => throw new NotSupportedException($"{Name} is decoded first.");
 
+    /// <summary>The same of rows that follow each other, which may share what is read of the input.</summary>
+    public virtual void DotRows(ReadOnlySpan<byte> rows, ReadOnlySpan<float> x, Span<float> y)
+    {
+        int bytes = rows.Length / y.Length;
+        for (int r = 0; r < y.Length; r++) y[r] = Dot(rows.Slice(r * bytes, bytes), x);
+    }
+
     /// <summary>True if a rule for the dynamic range (<see cref="FitOptions.Range"/>) has a say in its bits.</summary>
     public virtual bool HasRange => true;
 
