@@ -102,7 +102,7 @@ public abstract partial class Format
     /// <summary>Every code that <see cref="Unpack"/> can give, ascending; empty if it may give any signed byte.</summary>
     public virtual ReadOnlySpan<sbyte> Levels => [];
 
-    /// <summary>True if every scale and offset of <see cref="Unpack"/> is exact in 16 bits.</summary>
+    /// <summary>True if every scale and offset of <see cref="Unpack"/>, or scale of <see cref="LevelsAt"/>, is exact in 16 bits.</summary>
     public virtual bool HalfScales => false;
 
     /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
@@ -136,12 +136,12 @@ public abstract partial class Format
         throw new NotSupportedException($"{Name} has no integer form.");
 
     /// <summary>
-    /// True if codes (as of <see cref="ReadCodes"/>) choose levels at any distances, and every 64 weights from a multiple of 64 on
-    /// share a scale and a table of levels: see <see cref="LevelsAt"/>. Of more than 4 bits the top one is the sign.
+    /// How many tables of levels at any distances codes (as of <see cref="ReadCodes"/>) choose from, at most 256, if every 64 weights
+    /// from a multiple of 64 on share a scale and a table: see <see cref="LevelsAt"/>. Else 0. Of more than 4 bits the top one is the sign.
     /// </summary>
-    public virtual bool HasLevelTables => false;
+    public virtual int LevelTables => 0;
 
-    /// <summary>The scale and the number of the table, below 256, that hold at a place of a block.</summary>
+    /// <summary>The scale and the number of the table that hold at a place of a block.</summary>
     public virtual (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at) => throw new NotSupportedException($"{Name} has no tables of levels.");
 
     /// <summary>The levels of a table by code: <c>weight = scale * level[code]</c>.</summary>
@@ -152,6 +152,13 @@ public abstract partial class Format
 
     /// <summary>The sum of a row's weights times an input as long.</summary>
     public virtual float Dot(ReadOnlySpan<byte> row, ReadOnlySpan<float> x) => throw new NotSupportedException($"{Name} is decoded first.");
+
+    /// <summary>The same of rows that follow each other, which may share what is read of the input.</summary>
+    public virtual void DotRows(ReadOnlySpan<byte> rows, ReadOnlySpan<float> x, Span<float> y)
+    {
+        int bytes = rows.Length / y.Length;
+        for (int r = 0; r < y.Length; r++) y[r] = Dot(rows.Slice(r * bytes, bytes), x);
+    }
 
     /// <summary>True if a rule for the dynamic range (<see cref="FitOptions.Range"/>) has a say in its bits.</summary>
     public virtual bool HasRange => true;

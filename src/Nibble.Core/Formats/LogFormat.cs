@@ -86,7 +86,7 @@ public sealed class LogFormat : GroupedFormat
         table.DequantizeNibbles(packed, scale, weights);
     }
 
-    public override bool HasLevelTables => HasWholeStretches;
+    public override int LevelTables => HasWholeStretches ? 256 : 0;
 
     public override (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at)
     {

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Nibble.Core.Kernels.Generated;
 
 namespace Nibble.Core.Formats;
 
@@ -37,6 +38,9 @@ internal static class TrellisCode
     /// <summary>Half the sum of four times six ones.</summary>
     private const int Sixes = 63;
 
+    /// <summary>Bits of half a state.</summary>
+    public const int HalfBits = StateBits / 2;
+
     /// <summary>The number of every state.</summary>
     public static ReadOnlySpan<float> Numbers => s_numbers;
 
@@ -56,24 +60,57 @@ internal static class TrellisCode
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<uint> Hash(Vector256<uint> states) => (states * Factor + Vector256.Create(Summand)) & Vector256.Create(SixBits);
 
+    /// <summary>
+    /// Tables of 64 bytes from which the hash of a state lo + 64 hi can be put together. First the lowest six bits of lo's entry, times
+    /// four; then of lo's entry the 8 bits from bit 6, 14 and 22, then of hi's. An entry's 6 bits from bit 8, 16 and 24 are what counts.
+    /// </summary>
+    /// <param name="tables">7 tables.</param>
+    public static void WriteHalves(Span<byte> tables)
+    {
+        // Hi's share of the summand: a multiple of 64, such that no hi has all 8 bits from bit 14 on.
+        const uint Share = 0x9BD40;
+        for (uint half = 0; half < 1 << HalfBits; half++)
+        {
+            uint low = unchecked(half * Factor + Summand - Share), high = unchecked((half << HalfBits) * Factor + Share);
+            tables[(int)half] = (byte)(low << 2);
+            for (int part = 1; part <= 3; part++)
+            {
+                tables[part * 64 + (int)half] = (byte)(low >> (8 * part - 2));
+                tables[(part + 3) * 64 + (int)half] = (byte)(high >> (8 * part - 2));
+            }
+        }
+    }
+
     /// <summary>Stores a path: of each weight's state the low bits, which are its own.</summary>
     public static void Write(ReadOnlySpan<ushort> states, int bits, Span<byte> ring)
     {
         for (int t = 0; t < Length; t++) BitPacking.Write(ring, t, bits, states[t] & ((1 << bits) - 1));
     }
 
-    /// <summary>The numbers of a ring's weights.</summary>
-    /// <param name="ring">Its bytes.</param>
+    /// <summary>The numbers of the weights of rings that follow each other.</summary>
+    /// <param name="rings">Their bytes.</param>
     /// <param name="bits">Bits a weight.</param>
-    /// <param name="numbers"><see cref="Length"/> of them.</param>
+    /// <param name="numbers"><see cref="Length"/> a ring.</param>
+    public static unsafe void Read(ReadOnlySpan<byte> rings, int bits, Span<sbyte> numbers)
+    {
+        int count = numbers.Length / Length, bytes = Bytes(bits);
+        if (TrellisRows.For(bits, 0) is { } wide)
+        {
+            fixed (byte* from = rings[..(count * bytes)])
+            fixed (sbyte* to = numbers)
+                wide.Read(from, count, to);
+        }
+        else
+            for (int r = 0; r < count; r++) ReadRing(rings.Slice(r * bytes, bytes), bits, numbers.Slice(r * Length, Length));
+    }
+
     [SkipLocalsInit]
-    public static void Read(ReadOnlySpan<byte> ring, int bits, Span<sbyte> numbers)
+    private static void ReadRing(ReadOnlySpan<byte> ring, int bits, Span<sbyte> numbers)
     {
         // The ring and its beginning once more, so that every window lies in one piece.
         Span<byte> line = stackalloc byte[Length + sizeof(ulong)];
-        int bytes = Bytes(bits);
-        ring[..bytes].CopyTo(line);
-        ring[..sizeof(ulong)].CopyTo(line[bytes..]);
+        ring.CopyTo(line);
+        ring[..sizeof(ulong)].CopyTo(line[ring.Length..]);
         // Eight weights begin at a whole byte; their windows are within 7 k + 12 bits of it.
         if (Avx2.IsSupported && bits <= 4) ReadVectors(line, bits, numbers);
         else

@@ -104,8 +104,7 @@ public sealed class TrellisFormat : StrideFormat
 
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
-        for (int at = 0; at < BlockSize; at += Stride)
-            TrellisCode.Read(block[(_scale.Bytes + at / Stride * TrellisCode.Bytes(Bits))..], Bits, codes.Slice(at, Stride));
+        TrellisCode.Read(block[_scale.Bytes..], Bits, codes[..BlockSize]);
         scales[..(BlockSize / Group)].Fill(ScaleOf(block));
         offsets[..(BlockSize / Group)].Clear();
     }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Nibble.Core.Memory;
 
 namespace Nibble.Core.Formats;
 
@@ -43,6 +44,9 @@ public sealed partial class VectorFormat : StrideFormat
     private readonly ReadOnlyMemory<byte> _shared;
     private readonly Codebook[] _codebooks;
 
+    /// <summary>The entries of all codebooks again, each within a line of the cache, where rows are multiplied in place.</summary>
+    private readonly NativeBuffer? _entries;
+
     private VectorFormat(Shape shape, int columns, ReadOnlyMemory<byte> shared)
     {
         _shape = shape;
@@ -55,6 +59,7 @@ public sealed partial class VectorFormat : StrideFormat
         BlockSize = isRow ? columns : shape.Granularity.Reach == Reach.Group ? shape.Granularity.Size : WholeBytes(shape);
         BlockBytes = shape.HeaderBytes + BitPacking.Bytes(BlockSize / shape.Dimension, shape.VectorBits);
         Name = MakeName();
+        if (HasDot && shared.Length > 0) _entries = Aligned(_codebooks);
     }
 
     /// <summary>The fewest weights whose codes are a whole number of bytes, and that every part has its turn in.</summary>

@@ -12,8 +12,8 @@ internal static unsafe partial class FloatKernel
 
     private interface IFloat8 : IReader
     {
-        /// <summary>How far a byte goes up in 32 bits.</summary>
-        static abstract int Up { get; }
+        /// <summary>Exponent and mantissa at their place in 32 bits. The shift stands here as a number: one that the compiler must find out to be constant comes from a register.</summary>
+        static abstract Vector256<int> Place(Vector256<int> bits);
 
         /// <summary>Two to the difference of the biases.</summary>
         static abstract float Rescale { get; }
@@ -21,7 +21,9 @@ internal static unsafe partial class FloatKernel
 
     private struct E4M3Reader : IFloat8
     {
-        public static int Up => 20;
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<int> Place(Vector256<int> bits) => (bits << 20) & Vector256.Create(int.MinValue | 127 << 20);
+
         public static float Rescale => 1.329227995784916e36f; // 2^120
         public static int Size => 1;
         public static bool Deals => false;
@@ -34,7 +36,9 @@ internal static unsafe partial class FloatKernel
 
     private struct E5M2Reader : IFloat8
     {
-        public static int Up => 21;
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<int> Place(Vector256<int> bits) => (bits << 21) & Vector256.Create(int.MinValue | 127 << 21);
+
         public static float Rescale => 5.192296858534828e33f; // 2^112
         public static int Size => 1;
         public static bool Deals => false;
@@ -50,8 +54,7 @@ internal static unsafe partial class FloatKernel
     private static (Vector256<float> First, Vector256<float> Second) Read<TFloat>(byte* at, Vector256<float> factor) where TFloat : struct, IFloat8
     {
         (Vector256<int> low, Vector256<int> high) = Widen((sbyte*)at);
-        var mask = Vector256.Create(int.MinValue | 127 << TFloat.Up);
-        return (((low << TFloat.Up) & mask).AsSingle() * factor, ((high << TFloat.Up) & mask).AsSingle() * factor);
+        return (TFloat.Place(low).AsSingle() * factor, TFloat.Place(high).AsSingle() * factor);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -79,22 +82,32 @@ internal static unsafe partial class FloatKernel
     {
         // Half of what is missing goes with the scale, in the multiplication that is there anyway, half with the sum, so that neither overflows.
         const float Half = 1.152921504606847e18f; // 2^60
-        Vector256<float> a = default, b = default;
+        // Four sums, for a multiply-add takes four cycles and two begin in each.
+        Vector256<float> a = default, b = default, c = default, d = default;
         for (int g = 0; g < scales.Length; block += blockBytes)
         {
             byte* at = block;
             for (int i = 0; i < blockGroups; i++, g++)
             {
                 var factor = Vector256.Create(scales[g] * Half);
-                for (byte* end = at + size; at < end; at += 16, x += 16)
+                byte* end = at + size;
+                for (; at <= end - 32; at += 32, x += 32)
                 {
-                    (Vector256<float> first, Vector256<float> second) = Read<TFloat>(at, factor);
-                    a = Vector256.FusedMultiplyAdd(first, Vector256.Load(x), a);
-                    b = Vector256.FusedMultiplyAdd(second, Vector256.Load(x + 8), b);
+                    Add<TFloat>(ref a, ref b, at, factor, x);
+                    Add<TFloat>(ref c, ref d, at + 16, factor, x + 16);
                 }
+                for (; at < end; at += 16, x += 16) Add<TFloat>(ref a, ref b, at, factor, x);
             }
             if (Sse.IsSupported) Sse.Prefetch0(block + PrefetchAhead);
         }
-        return Vector256.Sum(a + b) * (TFloat.Rescale / Half);
+        return Vector256.Sum(a + b + (c + d)) * (TFloat.Rescale / Half);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add<TFloat>(ref Vector256<float> a, ref Vector256<float> b, byte* at, Vector256<float> factor, float* x) where TFloat : struct, IFloat8
+    {
+        (Vector256<float> first, Vector256<float> second) = Read<TFloat>(at, factor);
+        a = Vector256.FusedMultiplyAdd(first, Vector256.Load(x), a);
+        b = Vector256.FusedMultiplyAdd(second, Vector256.Load(x + 8), b);
     }
 }

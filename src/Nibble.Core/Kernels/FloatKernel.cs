@@ -24,8 +24,7 @@ internal static unsafe partial class FloatKernel
         else if (w.Format == FloatFormat.BF16) MultiplyRows<BFloat16Reader>(w, x, y, from, to);
         else if (w.Format == FloatFormat.F8_E4M3) MultiplyRows<E4M3Reader>(w, x, y, from, to);
         else if (w.Format == FloatFormat.F8_E5M2) MultiplyRows<E5M2Reader>(w, x, y, from, to);
-        else if (w.Format.HasDot)
-            for (int r = from; r < to; r++) y[r] = w.Format.Dot(w.Row(r), new ReadOnlySpan<float>(x, w.Columns));
+        else if (w.Format.HasDot) MultiplyInPlace(w, x, y, from, to);
         else MultiplyDecoded(w, x, y, from, to);
     }
 
@@ -81,6 +80,16 @@ internal static unsafe partial class FloatKernel
     {
         float* dealt = TReader.Deals ? Deal(x, w.Columns) : x;
         for (int r = from; r < to; r++) y[r] = Dot<TReader>(w.Data + r * w.RowBytes, dealt, w.Columns);
+    }
+
+    private static void MultiplyInPlace(Weight w, float* x, float* y, int from, int to)
+    {
+        const int Together = 4;
+        for (int r = from; r < to; r += Together)
+        {
+            int rows = Math.Min(Together, to - r);
+            w.Format.DotRows(new ReadOnlySpan<byte>(w.Data + r * w.RowBytes, checked(rows * (int)w.RowBytes)), new ReadOnlySpan<float>(x, w.Columns), new Span<float>(y + r, rows));
+        }
     }
 
     private static void MultiplyDecoded(Weight w, float* x, float* y, int from, int to)

@@ -46,7 +46,7 @@ public static unsafe class LevelKernel
             Tables = w.Tables,
             Stretches = w.Stretches,
         };
-        LevelInput.Arrange(x, w.Stretches, w.Bias, arguments.Inputs);
+        LevelInput.Arrange(x, w.Stretches, w.Digits.Bias, arguments.Inputs);
         for (int tile = fromTile; tile < toTile; tile++)
         {
             nint at = (nint)tile * w.Stretches;
@@ -126,7 +126,7 @@ public static unsafe class LevelKernel
         for (int s = 0; s < w.Stretches; s++)
         {
             byte* codes = a.Codes + (nint)s * w.TileBytes + (w.IsSmall ? row / 2 : row) * Stretch;
-            byte* table = w.Tables + a.Numbers[s * TileRows + row] * w.TableBytes;
+            byte* table = w.Tables + a.Numbers[s * TileRows + row] * w.Digits.TableBytes;
             LevelInput* input = a.Inputs + s;
             for (int chunk = 0; chunk < 2; chunk++)
             {
@@ -136,7 +136,7 @@ public static unsafe class LevelKernel
                     int place = LevelMatrix.Place(j), code = codes[place];
                     bool negative = !w.IsSmall && code > 127;
                     code = w.IsSmall ? (code >> (row % 2 * 4)) & 15 : code & 127;
-                    int number = 64 * table[code] + table[w.DigitBytes + code] - w.Bias;
+                    int number = 64 * table[code] + table[w.Digits.DigitBytes + code] - w.Digits.Bias;
                     dot += (negative ? -number : number) * input->Codes[place];
                 }
                 sum += a.Scales[s * TileRows + row] * (input->Scale[4 * chunk] * dot);

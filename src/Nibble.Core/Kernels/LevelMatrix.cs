@@ -9,12 +9,7 @@ namespace Nibble.Core.Kernels;
 /// with one token: for each row and 64 columns the codes, a scale, and the number of a table of levels. Four rows lie side by
 /// side, which the kernel takes at once.
 /// </summary>
-/// <remarks>
-/// Codes of up to 4 bits take half a byte, and their levels are rounded to whole numbers of 12 bits, the largest of a table being
-/// 2015: a level is off by at most 1/4030 of the largest, a sixteenth of what rounding the inputs to 8 bits costs. A number is two
-/// digits of 6 bits, 64 (h - 32) + (l - 32). Codes of more bits take a byte whose top bit is the sign: their magnitudes are
-/// 64 h + l, the largest 4095.
-/// </remarks>
+/// <seealso cref="LevelDigits"/>
 public sealed unsafe class LevelMatrix
 {
     /// <summary>Columns that share a scale and a table.</summary>
@@ -22,8 +17,6 @@ public sealed unsafe class LevelMatrix
 
     /// <summary>Rows that lie side by side; the last are filled up with zeros.</summary>
     public const int TileRows = 4;
-
-    private const int SmallBits = 4, MostTables = 256;
 
     private readonly NativeBuffer _codes, _scales, _numbers;
     private NativeBuffer? _tables;
@@ -49,21 +42,12 @@ public sealed unsafe class LevelMatrix
     public int LevelBits { get; }
 
     /// <summary>True if a code is half a byte, else it is a sign and a magnitude in a byte.</summary>
-    public bool IsSmall => LevelBits <= SmallBits;
+    public bool IsSmall => LevelBits <= LevelDigits.SmallBits;
 
     /// <summary>Bytes of the codes of four rows in a stretch.</summary>
     public int TileBytes => TileRows * Stretch / (IsSmall ? 2 : 1);
 
-    /// <summary>Bytes of one digit of every code; of small codes four times over, as look-ups at 512 bits want it.</summary>
-    public int DigitBytes => IsSmall ? 64 : 128;
-
-    /// <summary>Bytes of a table: the upper digit of each code, then the lower.</summary>
-    public int TableBytes => 2 * DigitBytes;
-
-    /// <summary>What digits add to a number, and so to every level.</summary>
-    public int Bias => IsSmall ? 64 * 32 + 32 : 0;
-
-    private int LargestNumber => IsSmall ? 2015 : 4095;
+    internal LevelDigits Digits => new(IsSmall);
 
     /// <summary>
     /// [tiles, stretches, 2, 64] where codes are small, the first row of two in the lower half of a byte, the second in its upper;
@@ -77,58 +61,40 @@ public sealed unsafe class LevelMatrix
     /// <summary>[tiles, stretches, 4].</summary>
     public byte* Numbers => _numbers.Pointer;
 
-    /// <summary>[tables, 2, <see cref="DigitBytes"/>].</summary>
+    /// <summary>[tables, 2, <see cref="LevelDigits.DigitBytes"/>].</summary>
     public byte* Tables => _tables!.Pointer;
 
     /// <summary>Where a stretch has its column: 16 of the first 32 columns and 16 of the others take turns, so that lanes of 128 bits know whose scale is theirs.</summary>
     public static int Place(int column) => (column & 15) | (column & 32) >> 1 | (column & 16) << 1;
 
-    public static bool CanPack(Weight weight) => weight.Format.HasLevelTables && weight.Columns % Stretch == 0;
+    public static bool CanPack(Weight weight) => weight.Format.LevelTables > 0 && weight.Columns % Stretch == 0;
 
     public static LevelMatrix Pack(Weight weight, WorkerPool pool)
     {
         var matrix = new LevelMatrix(weight);
-        var units = new float[MostTables];
-        for (int t = 0; t < MostTables; t++) units[t] = matrix.UnitOf(weight.Format.LevelTable(t));
+        var units = new float[weight.Format.LevelTables];
+        for (int t = 0; t < units.Length; t++) units[t] = matrix.Digits.UnitOf(weight.Format.LevelTable(t));
         var job = new PackJob { Matrix = matrix, Weight = weight, Units = units };
         pool.Run(ref job);
-        matrix.MakeTables(weight.Format, units);
+        matrix.MakeTables(weight.Format);
         return matrix;
     }
 
-    /// <summary>The level that the number 1 stands for.</summary>
-    private float UnitOf(ReadOnlySpan<float> levels)
-    {
-        float largest = 0;
-        foreach (float level in levels) largest = Math.Max(largest, Math.Abs(level));
-        return largest / LargestNumber;
-    }
-
     /// <summary>Numbers the tables that occur, and writes them.</summary>
-    private void MakeTables(Format format, float[] units)
+    private void MakeTables(Format format)
     {
         var used = new List<int>();
-        var placeOf = new byte[MostTables];
+        var placeOf = new byte[format.LevelTables];
         var numbers = new Span<byte>(Numbers, checked(Tiles * Stretches * TileRows));
-        for (int t = 0; t < MostTables; t++)
+        for (int t = 0; t < placeOf.Length; t++)
         {
             if (!numbers.Contains((byte)t)) continue;
             placeOf[t] = (byte)used.Count;
             used.Add(t);
         }
         foreach (ref byte number in numbers) number = placeOf[number];
-        _tables = new NativeBuffer(used.Count * TableBytes);
-        for (int i = 0; i < used.Count; i++) WriteTable(format.LevelTable(used[i]), units[used[i]], Tables + i * TableBytes);
-    }
-
-    private void WriteTable(ReadOnlySpan<float> levels, float unit, byte* table)
-    {
-        int count = IsSmall ? levels.Length : levels.Length / 2, places = IsSmall ? 16 : DigitBytes;
-        for (int i = 0; i < DigitBytes; i++)
-        {
-            int code = i % places, number = Bias + (code < count && unit > 0 ? (int)Math.Round((double)levels[code] / unit) : 0);
-            (table[i], table[DigitBytes + i]) = ((byte)(number >> 6), (byte)(number & 63));
-        }
+        _tables = new NativeBuffer(used.Count * Digits.TableBytes);
+        for (int i = 0; i < used.Count; i++) Digits.Write(format.LevelTable(used[i]), Tables + i * Digits.TableBytes);
     }
 
     private struct PackJob : IParallelJob

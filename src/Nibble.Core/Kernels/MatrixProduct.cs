@@ -9,7 +9,7 @@ namespace Nibble.Core.Kernels;
 /// <remarks>
 /// A weight with an integer form is packed by its first product and computed with 8-bit inputs; others are computed in
 /// float32 from the bytes as they are stored, but for one token through tables of levels, which is computed with
-/// 8-bit inputs too (<see cref="LevelMatrix"/>). See <see cref="InputRounding"/> for other inputs.
+/// 8-bit inputs too (<see cref="LevelTiles"/>, <see cref="LevelMatrix"/>). See <see cref="InputRounding"/> for other inputs.
 /// </remarks>
 public static unsafe class MatrixProduct
 {
@@ -32,7 +32,7 @@ public static unsafe class MatrixProduct
             (weight, x) = (weight.AsStored, x.Rotated(rotation, pool));
         }
         bool integers = rounding is null || rounding.HasCodes;
-        if (x.Tokens == 1 && integers && TrellisKernel.Handles(weight))
+        if (integers && TrellisKernel.Handles(weight, x.Tokens))
         {
             x.MakeCodes(pool, rounding);
             var rows = new TrellisJob { Weight = weight, X = x, Y = y };
@@ -44,6 +44,13 @@ public static unsafe class MatrixProduct
             var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
             packed.Matrix.Kernel.Prepare(x, pool);
             pool.Run(ref packed);
+        }
+        else if (x.Tokens == 1 && LevelTiles.CanPack(weight) && integers)
+        {
+            x.MakeCodes(pool, rounding);
+            LevelTiles.Prepare(x, pool);
+            var tiles = new LevelTileJob { Tiles = weight.PackedLevelTiles(pool), X = x, Y = y };
+            pool.Run(ref tiles);
         }
         else if (x.Tokens == 1 && LevelMatrix.CanPack(weight) && integers)
         {
@@ -99,6 +106,19 @@ public static unsafe class MatrixProduct
         {
             (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
             LevelKernel.Multiply(Matrix, X, Y, from, to);
+        }
+    }
+
+    private struct LevelTileJob : IParallelJob
+    {
+        public LevelTiles Tiles;
+        public Activation X;
+        public float* Y;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Tiles.Tiles, worker, workers);
+            Tiles.Multiply(X, Y, from, to);
         }
     }
 

@@ -2,27 +2,40 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
 
 /// <summary>
-/// The product of trellis-coded rows with one token, from the bytes as they are stored: weights become numbers in registers
+/// The product of trellis-coded rows with a few tokens, from the bytes as they are stored: weights become numbers in registers
 /// and are multiplied by the 8-bit codes of the input at once. Products are summed over a chunk in integers.
 /// </summary>
 /// <remarks>
 /// A number is a sum of bytes less 126, so y = scale (sum over chunks of scale_x (sum of bytes code_x - 126 sum of code_x)).
 /// </remarks>
-public static unsafe class TrellisKernel
+public static unsafe partial class TrellisKernel
 {
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
-    /// <summary>Whether a weight is for this kernel, when it meets one token.</summary>
-    public static bool Handles(Weight weight) => Avx2.IsSupported && weight.Format is TrellisFormat { Bits: >= 2 };
+    /// <summary>The most tokens for which generated code decodes a row again for every few, and is faster so than tiles of decoded rows.</summary>
+    private const int MaxTokens = 8;
 
-    /// <summary>Writes y[from] to y[to - 1], y being x Wᵀ.</summary>
-    /// <param name="x">One token, with codes.</param>
+    /// <summary>Whether a weight is for this kernel, when it meets so many tokens: without generated code one.</summary>
+    public static bool Handles(Weight weight, int tokens) => weight.Format is TrellisFormat { Bits: int bits }
+        && (TrellisRows.For(bits, 1) is not null ? tokens <= MaxTokens : Avx2.IsSupported && tokens == 1 && bits >= 2);
+
+    /// <summary>Writes columns [from, to) of y = x Wᵀ, y being [tokens, rows].</summary>
+    /// <param name="x">With codes.</param>
     public static void Multiply(Weight weight, Activation x, float* y, int from, int to)
+    {
+        int bits = ((TrellisFormat)weight.Format).Bits;
+        if (TrellisRows.For(bits, 1) is null) MultiplyNarrow(weight, x, y, from, to);
+        else MultiplyWide(weight, x, y, from, to, tokens => TrellisRows.For(bits, tokens) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not"));
+    }
+
+    /// <summary>One token with AVX2.</summary>
+    internal static void MultiplyNarrow(Weight weight, Activation x, float* y, int from, int to)
     {
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
         scratch.Reserve((nint)x.Chunks * (Activation.Chunk * 2 * sizeof(short) + sizeof(float)) + weight.RowBytes + sizeof(ulong));

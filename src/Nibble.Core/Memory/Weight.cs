@@ -15,6 +15,7 @@ public sealed unsafe class Weight : IWeightSource
     private readonly Weight? _asStored;
     private PackedMatrix? _packed;
     private LevelMatrix? _levels;
+    private LevelTiles? _levelTiles;
 
     /// <param name="name">The tensor's name, for messages.</param>
     /// <param name="format">Bound to the columns, with its shared table.</param>
@@ -93,6 +94,9 @@ public sealed unsafe class Weight : IWeightSource
 
     /// <summary>The weight as the look-up kernel wants it, made at the first call.</summary>
     internal LevelMatrix PackedLevels(WorkerPool pool) => _levels ??= LevelMatrix.Pack(this, pool);
+
+    /// <summary>The same where all its codes look up in one table.</summary>
+    internal LevelTiles PackedLevelTiles(WorkerPool pool) => _levelTiles ??= LevelTiles.Pack(this, pool);
 
     /// <summary>Some of the rows, as a weight that shares the memory (one expert of many, one part of a fused tensor).</summary>
     public Weight Slice(string name, int firstRow, int rows)

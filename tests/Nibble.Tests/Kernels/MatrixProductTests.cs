@@ -64,28 +64,63 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
-    /// <summary>The kernel that reads a trellis in place, for one token, against decoding and against the packed tiles.</summary>
-    [Theory, InlineData("Trellis2"), InlineData("Trellis3"), InlineData("Trellis4"), InlineData("Trellis3-g128-f32"), InlineData("Trellis2-g64")]
+    /// <summary>The kernel that reads a trellis in place, against decoding and against the packed tiles.</summary>
+    [Theory, InlineData("Trellis1"), InlineData("Trellis2"), InlineData("Trellis3"), InlineData("Trellis4"), InlineData("Trellis3-g128-f32"), InlineData("Trellis2-g64")]
     public void A_trellis_is_multiplied_in_place(string name)
     {
-        if (!Avx2Dot.IsSupported) return;
         using var pool = new WorkerPool(1);
         foreach (Case c in Case.All(Format.Parse(name)))
         {
-            if (c.Tokens > 1) continue;
             using Problem problem = new(c);
-            Assert.True(TrellisKernel.Handles(problem.Weight));
             problem.X.MakeCodes(pool);
-            float[] y = new float[c.Rows], packed = new float[c.Rows];
+            var packed = new float[c.Tokens * c.Rows];
             PackedMatrix matrix = PackedMatrix.Pack(problem.Weight, pool);
             matrix.Kernel.Prepare(problem.X, pool);
-            fixed (float* p = y, q = packed)
+            fixed (float* p = packed) matrix.Kernel.Multiply(matrix, problem.X, p, 0, matrix.Tiles);
+            int bits = ((TrellisFormat)problem.Weight.Format).Bits;
+            foreach (bool windows in (bool[])[false, true]) Walk(problem, packed, tokens => Emulator.Trellis(bits, tokens, windows), $"{c}, emulated, Windows: {windows}");
+            if (TrellisRows.For(bits, 1) is not null) Walk(problem, packed, tokens => TrellisRows.For(bits, tokens)!, $"{c}, generated");
+            if (Avx2Dot.IsSupported && c.Tokens == 1 && bits > 1) Walk(problem, packed, null, $"{c}, 256 bits");
+        }
+    }
+
+    private static void Walk(Problem problem, float[] packed, Func<int, TrellisRows>? codeFor, string message)
+    {
+        Case c = problem.Case;
+        var y = new float[c.Tokens * c.Rows];
+        fixed (float* p = y)
+            if (codeFor is null) TrellisKernel.MultiplyNarrow(problem.Weight, problem.X, p, 0, c.Rows);
+            else TrellisKernel.MultiplyWide(problem.Weight, problem.X, p, 0, c.Rows, codeFor);
+        problem.Check(y, packed: true, message);
+        for (int i = 0; i < y.Length; i++) Assert.Equal(packed[i], y[i], 1e-3 * (1 + Math.Abs(packed[i])));
+    }
+
+    /// <summary>Every state of a trellis, by look-ups of its halves.</summary>
+    [Theory, InlineData(1), InlineData(2), InlineData(3), InlineData(4)]
+    public void Generated_code_reads_the_numbers_of_rings(int bits)
+    {
+        const int rings = 300;
+        var bytes = new byte[rings * TrellisCode.Bytes(bits)];
+        new Random(bits).NextBytes(bytes);
+        var expected = new sbyte[rings * TrellisCode.Length];
+        for (int i = 0; i < expected.Length; i++)
+        {
+            (int ring, int t) = Math.DivRem(i, TrellisCode.Length);
+            int state = 0;
+            for (int b = 0; b < TrellisCode.StateBits; b++)
             {
-                TrellisKernel.Multiply(problem.Weight, problem.X, p, 0, c.Rows);
-                matrix.Kernel.Multiply(matrix, problem.X, q, 0, matrix.Tiles);
+                int bit = (bits * t + b) % (TrellisCode.Length * bits);
+                state |= (bytes[ring * TrellisCode.Bytes(bits) + bit / 8] >> (bit % 8) & 1) << b;
             }
-            problem.Check(y, packed: true, $"{c}");
-            for (int r = 0; r < c.Rows; r++) Assert.Equal(packed[r], y[r], 1e-3 * (1 + Math.Abs(packed[r])));
+            expected[i] = (sbyte)TrellisCode.Number((uint)state);
+        }
+        foreach (TrellisRows? code in (TrellisRows?[])[Emulator.Trellis(bits, 0), TrellisRows.For(bits, 0)])
+        {
+            var numbers = new sbyte[expected.Length];
+            fixed (byte* from = bytes)
+            fixed (sbyte* to = numbers)
+                code?.Read(from, rings, to);
+            if (code is not null) Assert.Equal(expected, numbers);
         }
     }
 
@@ -115,6 +150,30 @@ public sealed unsafe class MatrixProductTests
                 Look(problem, matrix, Emulator.Levels(matrix.IsSmall, windows), portable: false, $"{name}, emulated, Windows: {windows}");
             Look(problem, matrix, WideLevels.For(matrix.IsSmall), portable: false, $"{name}, generated");
         }
+    }
+
+    /// <summary>Lanes as rows, where one table serves all: emulated as both systems call the code, and run where the processor can.</summary>
+    [Theory, InlineData("NF4"), InlineData("NF4-row"), InlineData("NF4-f32"), InlineData("NF4-g128-s8"), InlineData("NF4-tensor"), InlineData("Log4-b1.5"), InlineData("Log3-b1.3")]
+    public void One_table_of_levels_is_looked_up_alike_on_every_instruction_set(string name)
+    {
+        using var pool = new WorkerPool(1);
+        foreach (int columns in (int[])[256, 1280])
+        {
+            using Problem problem = new(new Case(Format.Parse(name).ForColumns(columns), 47, columns, 1));
+            Assert.True(LevelTiles.IsFor(problem.Weight));
+            problem.X.MakeCodes(pool);
+            LevelTiles.Prepare(problem.X, pool);
+            LevelTiles tiles = LevelTiles.Pack(problem.Weight, pool);
+            foreach (bool windows in (bool[])[false, true]) Look(problem, tiles, Emulator.LevelTile(tiles.ScaleBytes, windows), $"{name}, emulated, Windows: {windows}");
+            if (LevelTiles.CanPack(problem.Weight)) Look(problem, tiles, LevelTile.For(tiles.ScaleBytes)!, $"{name}, generated");
+        }
+    }
+
+    private static void Look(Problem problem, LevelTiles tiles, LevelTile code, string message)
+    {
+        var y = new float[problem.Case.Rows];
+        fixed (float* p = y) tiles.Multiply(problem.X, p, 0, tiles.Tiles, code);
+        problem.Check(y, packed: true, message);
     }
 
     private static void Look(Problem problem, LevelMatrix matrix, WideLevels? wide, bool portable, string message)

@@ -15,7 +15,7 @@ internal sealed unsafe class Emulator
 
     private readonly ulong[] _general = new ulong[16];
     private readonly uint[] _vectors = new uint[32 * Lanes];
-    private ulong _mask; // k1
+    private readonly ulong[] _masks = new ulong[8];
     private bool _zero, _less;
 
     // What a called function must leave as it is, on every system and on Windows beside.
@@ -23,7 +23,7 @@ internal sealed unsafe class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_levels, t_products;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_levels, t_levelTile, t_trellis, t_products;
 
     /// <summary>The generated product with few tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -55,6 +55,26 @@ internal sealed unsafe class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallLevels(WideLevels.Arguments* arguments) => Call(t_levels, arguments);
+
+    /// <summary>The generated product of 16 rows of levels of one table, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static LevelTile LevelTile(int scaleBytes, bool windows = false)
+    {
+        t_levelTile = (Decode(LevelTileCode.Assemble(scaleBytes, windows)), windows);
+        return new LevelTile((nint)(delegate* unmanaged<LevelTile.Arguments*, void>)&CallLevelTile);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallLevelTile(LevelTile.Arguments* arguments) => Call(t_levelTile, arguments);
+
+    /// <summary>The generated product of a trellis-coded row, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static TrellisRows Trellis(int bits, int tokens, bool windows = false)
+    {
+        t_trellis = (Decode(TrellisRowsCode.Assemble(bits, tokens, windows)), windows);
+        return new TrellisRows((nint)(delegate* unmanaged<TrellisRows.Arguments*, void>)&CallTrellis, bits, inOrder: tokens == 0);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallTrellis(TrellisRows.Arguments* arguments) => Call(t_trellis, arguments);
 
     /// <summary>The generated products of attention, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideProducts Products(bool windows = false)
@@ -112,7 +132,7 @@ internal sealed unsafe class Emulator
             case Mnemonic.Movzx: Set(i.Op0Register, *(byte*)Address(i)); break;
             case Mnemonic.Shl: Set(i.Op0Register, Get(i.Op0Register) << i.Immediate8); break;
             case Mnemonic.Lea: Set(i.Op0Register, Address(i)); break;
-            case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + Second(i)); break;
+            case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + (i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Second(i))); break;
             case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); break;
             case Mnemonic.Dec: Set(i.Op0Register, Get(i.Op0Register) - 1); _zero = Get(i.Op0Register) == 0; break;
             case Mnemonic.Jne: return _zero ? i.NextIP : i.NearBranchTarget;
@@ -133,16 +153,20 @@ internal sealed unsafe class Emulator
             Vector(i.Op1Register)[..(i.Op1Register.GetSize() / 4)].CopyTo(new Span<uint>((void*)Address(i), Lanes));
             return;
         }
-        if (i.Mnemonic == Mnemonic.Vpmovb2m)
+        if (i.Op0Register.IsK())
         {
-            Span<sbyte> bytes = MemoryMarshal.Cast<uint, sbyte>(Vector(i.Op1Register));
-            for (int k = 0; k < bytes.Length; k++) _mask = (_mask & ~(1ul << k)) | (bytes[k] < 0 ? 1ul << k : 0);
+            StepMask(i, ref _masks[i.Op0Register.GetNumber()]);
+            return;
+        }
+        if (i.ZeroingMasking)
+        {
+            LoadMasked(i, Vector(i.Op0Register));
             return;
         }
         Span<uint> target = Vector(i.Op0Register);
         Span<uint> a = i.OpCount > 2 ? Vector(i.Op1Register) : default, b = stackalloc uint[Lanes];
         Last(i, b);
-        if (i.Mnemonic is Mnemonic.Vpermb or Mnemonic.Vpermi2b or Mnemonic.Vpsubb)
+        if (i.Mnemonic is Mnemonic.Vpermb or Mnemonic.Vpermi2b or Mnemonic.Vpsubb or Mnemonic.Vpaddb or Mnemonic.Vpavgb or Mnemonic.Vpmultishiftqb)
         {
             StepBytes(i, MemoryMarshal.AsBytes(target), MemoryMarshal.AsBytes(a), MemoryMarshal.AsBytes(b));
             return;
@@ -152,12 +176,15 @@ internal sealed unsafe class Emulator
             {
                 Mnemonic.Vmovups or Mnemonic.Vpbroadcastd or Mnemonic.Vbroadcastss => b[lane],
                 Mnemonic.Vbroadcasti32x4 => b[lane % 4],
+                Mnemonic.Vbroadcastsd => b[lane % 2],
                 Mnemonic.Vbroadcastf64x4 => b[lane % 8],
                 Mnemonic.Vpxord => a[lane] ^ b[lane],
                 Mnemonic.Vpandd => a[lane] & b[lane],
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xF8 => target[lane] | (a[lane] & b[lane]),
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xEA => (target[lane] & a[lane]) | b[lane],
                 Mnemonic.Vpmulld => a[lane] * b[lane],
+                Mnemonic.Vpaddd => a[lane] + b[lane],
+                Mnemonic.Vpslld => b[lane] << i.Immediate8,
                 Mnemonic.Vpsrlw => (b[lane] & 0xFFFF) >> i.Immediate8 | (b[lane] >> 16 >> i.Immediate8 << 16),
                 Mnemonic.Vpsllw => (b[lane] << i.Immediate8 & 0xFFFF) | (b[lane] >> 16 << i.Immediate8 << 16),
                 Mnemonic.Vpshufb => Shuffle(a, b[lane], lane & ~3),
@@ -212,8 +239,37 @@ internal sealed unsafe class Emulator
             {
                 Mnemonic.Vpermb => b[a[k] & 63],
                 Mnemonic.Vpermi2b => (before[k] & 64) == 0 ? a[before[k] & 63] : b[before[k] & 63],
-                _ => i.OpMask == Register.None || (_mask >> k & 1) != 0 ? (byte)(a[k] - b[k]) : before[k],
+                Mnemonic.Vpaddb => (byte)(a[k] + b[k]),
+                Mnemonic.Vpavgb => (byte)((a[k] + b[k] + 1) >> 1),
+                Mnemonic.Vpmultishiftqb => (byte)ulong.RotateRight(MemoryMarshal.Cast<byte, ulong>(b)[k / 8], a[k] & 63),
+                _ => i.OpMask == Register.None || (_masks[i.OpMask.GetNumber()] >> k & 1) != 0 ? (byte)(a[k] - b[k]) : before[k],
             };
+    }
+
+    /// <summary>A bit for each byte, or those of a number.</summary>
+    private void StepMask(in Instruction i, ref ulong mask)
+    {
+        if (i.Mnemonic == Mnemonic.Kmovd)
+        {
+            mask = (uint)Get(i.Op1Register);
+            return;
+        }
+        Span<byte> a = MemoryMarshal.AsBytes(Vector(i.Op1Register)), b = i.OpCount > 2 ? MemoryMarshal.AsBytes(Vector(i.Op2Register)) : default;
+        mask = 0;
+        for (int k = 0; k < a.Length; k++)
+            if (i.Mnemonic switch
+            {
+                Mnemonic.Vpmovb2m => a[k] > 127,
+                Mnemonic.Vpcmpub when i.Immediate8 == 1 => a[k] < b[k],
+                _ => throw new NotSupportedException($"{i}"),
+            }) mask |= 1ul << k;
+    }
+
+    /// <summary>The lanes of memory that a mask has, else zeros; the others are not read.</summary>
+    private void LoadMasked(in Instruction i, Span<uint> target)
+    {
+        if (i.Mnemonic != Mnemonic.Vmovups) throw new NotSupportedException($"{i}");
+        for (int lane = 0; lane < Lanes; lane++) target[lane] = (_masks[i.OpMask.GetNumber()] >> lane & 1) != 0 ? ((uint*)Address(i))[lane] : 0;
     }
 
     /// <summary>Two products of an unsigned and a signed byte, the sum cut to what 16 bits hold.</summary>
