@@ -18,6 +18,10 @@ public static unsafe partial class TrellisKernel
 {
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
+    /// <summary>By bits: the generated code for some tokens.</summary>
+    private static readonly Func<int, TrellisRows>[] s_wide = [.. Enumerable.Range(0, 5).Select(bits => (Func<int, TrellisRows>)(tokens =>
+        TrellisRows.For(bits, tokens) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not")))];
+
     /// <summary>The most tokens for which generated code decodes a row again for every few, and is faster so than tiles of decoded rows.</summary>
     private const int MaxTokens = 8;
 
@@ -31,7 +35,7 @@ public static unsafe partial class TrellisKernel
     {
         int bits = ((TrellisFormat)weight.Format).Bits;
         if (TrellisRows.For(bits, 1) is null) MultiplyNarrow(weight, x, y, from, to);
-        else MultiplyWide(weight, x, y, from, to, tokens => TrellisRows.For(bits, tokens) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not"));
+        else MultiplyWide(weight, x, y, from, to, s_wide[bits]);
     }
 
     /// <summary>One token with AVX2.</summary>
