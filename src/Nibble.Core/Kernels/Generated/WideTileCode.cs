@@ -8,7 +8,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// <remarks>32-bit lane r of a step's register is row r, byte k of it column 4 * step + k.</remarks>
 internal sealed class WideTileCode
 {
-    private const int Line = 64;
+    private const int Line = 64, FarAhead = 8192;
 
     // vpternlogd's truth tables of a or (b and c), and of (a and b) or c.
     private const byte OrMasked = 0xF8, MaskedOr = 0xEA;
@@ -79,7 +79,7 @@ internal sealed class WideTileCode
         _.Label(ref stretch);
         BeginStretch();
         _.Label(ref chunk);
-        for (int at = 0; at < _shape.ChunkBytes; at += Line) _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
+        AskForCodes();
         for (int part = 0; part < _shape.Parts; part++)
         {
             SumProducts(part);
@@ -190,6 +190,19 @@ internal sealed class WideTileCode
             if (SumsOffsets) _.vaddps(sum, sum, OffsetSum(token));
             _.vaddps(sum, sum, __[s_sums + token * Line]);
             _.vmovups(__[s_sums + token * Line], sum);
+        }
+    }
+
+    /// <summary>
+    /// One token is so fast that the processor itself reads far enough ahead. While it computes on several it does not, and too few
+    /// lines can be on their way to the first cache: what comes later is asked for into the second.
+    /// </summary>
+    private void AskForCodes()
+    {
+        for (int at = 0; at < _shape.ChunkBytes; at += Line)
+        {
+            _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
+            if (_tokens > 1) _.prefetcht1(__[s_tile + FarAhead + at]);
         }
     }
 
