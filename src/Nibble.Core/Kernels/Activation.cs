@@ -144,7 +144,8 @@ public sealed unsafe class Activation : IDisposable
     {
         if (_hasPairs) return;
         _pairs.Reserve((nint)InputPairs.Padded(Tokens) * Columns * sizeof(ushort));
-        Run(new PairJob { X = this }, pool);
+        if (PairKernel.AreFew(Tokens, Columns)) InputPairs.ArrangeFew(this, (ushort*)Pairs);
+        else Run(new PairJob { X = this }, pool);
         _hasPairs = true;
     }
 

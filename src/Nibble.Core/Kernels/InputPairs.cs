@@ -5,7 +5,10 @@ using Nibble.Core.Kernels.Generated;
 
 namespace Nibble.Core.Kernels;
 
-/// <summary>Inputs rounded to bfloat16 in the order of <see cref="PairPanel"/>: [groups of eight tokens, pairs of columns, 8].</summary>
+/// <summary>
+/// Inputs rounded to bfloat16 in the order of <see cref="PairPanel"/>, [groups of eight tokens, pairs of columns, 8], or where
+/// <see cref="PairKernel.AreFew"/> of <see cref="PairRows"/>, [lines, tokens, 32 columns].
+/// </summary>
 internal static unsafe class InputPairs
 {
     public const int Group = PairPanel.Tokens;
@@ -31,6 +34,23 @@ internal static unsafe class InputPairs
                 for (int p = 0; p < 4; p++) own[p * Group] = pairs[p];
             }
             for (; c < x.Columns; c += 2, own += Group) *own = One(from[c]) | One(from[c + 1]) << 16;
+        }
+    }
+
+    /// <summary>Writes a few tokens.</summary>
+    /// <param name="x">Whole lines of columns.</param>
+    /// <param name="to">[lines, tokens, 32].</param>
+    public static void ArrangeFew(Activation x, ushort* to)
+    {
+        for (int t = 0; t < x.Tokens; t++)
+        {
+            float* from = x.Floats + (nint)t * x.Columns;
+            for (int c = 0; c < x.Columns; c += 16)
+            {
+                int line = c / PairRows.LineColumns, within = c % PairRows.LineColumns;
+                Vector256<uint> lower = FloatFormat.ToBFloat16(Vector256.Load(from + c)), upper = FloatFormat.ToBFloat16(Vector256.Load(from + c + 8));
+                Vector256.Narrow(lower, upper).Store(to + ((nint)line * x.Tokens + t) * PairRows.LineColumns + within);
+            }
         }
     }
 

@@ -1,5 +1,4 @@
 using Nibble.Core.Formats;
-using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
@@ -60,7 +59,7 @@ public static unsafe class MatrixProduct
         }
         else if (rounding == InputRounding.BFloat16 && PairKernel.Handles(weight, x.Tokens))
         {
-            PairKernel.Multiply(PairPanel.Instance!, weight, x, y, pool);
+            PairKernel.Multiply(weight, x, y, pool);
         }
         else
         {

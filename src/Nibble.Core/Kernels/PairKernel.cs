@@ -13,7 +13,7 @@ namespace Nibble.Core.Kernels;
 /// are exact: a bfloat16 is one number of a pair; an F16 has up to three bits more, and where a stretch of a matrix has any,
 /// they are multiplied too, as pairs of their own. A model that was published in bfloat16 has none in F16 either.
 /// </summary>
-internal static unsafe class PairKernel
+internal static unsafe partial class PairKernel
 {
     /// <summary>
     /// Pairs of columns that are laid out at once: 128 KiB of weights, which stay in the second cache. That they come from there
@@ -30,7 +30,15 @@ internal static unsafe class PairKernel
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
     public static bool Handles(Weight w, int tokens) =>
-        tokens > 1 && (w.Format == FloatFormat.F16 || w.Format == FloatFormat.BF16) && w.Columns % 2 == 0 && PairPanel.Instance is not null;
+        (w.Format == FloatFormat.F16 || w.Format == FloatFormat.BF16) && PairPanel.Instance is not null
+        && (AreFew(tokens, w.Columns) ? w.Rows >= PairRows.RowsOf(tokens) : tokens > 1 && w.Columns % 2 == 0);
+
+    /// <summary>Writes y = x Wᵀ for a weight that it <see cref="Handles"/>, x being [tokens, columns] and y [tokens, rows].</summary>
+    public static void Multiply(Weight w, Activation x, float* y, WorkerPool pool)
+    {
+        if (!AreFew(x.Tokens, w.Columns)) Multiply(PairPanel.Instance!, w, x, y, pool);
+        else MultiplyFew(PairRows.For(w.Format == FloatFormat.F16, x.Tokens)!, w, x, y, pool);
+    }
 
     /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
     /// <param name="panel">What multiplies.</param>

@@ -32,15 +32,18 @@ internal readonly record struct NineRows(AssemblerRegister64 First, AssemblerReg
         if (rows > 6) code.add(Seventh, bytes);
     }
 
-    /// <summary>Four bytes of a row, for every lane.</summary>
-    public AssemblerMemoryOperand Broadcast(int row, int at = 0)
+    /// <summary>A place in a row.</summary>
+    public AssemblerMemoryOperand At(int row, int at = 0)
     {
         AssemblerRegister64 from = (row / 3) switch { 0 => First, 1 => Fourth, _ => Seventh };
         return (row % 3) switch
         {
-            0 => __dword_bcst[from + at],
-            1 => __dword_bcst[from + Stride + at],
-            _ => __dword_bcst[from + Stride * 2 + at],
+            0 => from + at,
+            1 => from + Stride + at,
+            _ => from + Stride * 2 + at,
         };
     }
+
+    /// <summary>Four bytes of a row, for every lane.</summary>
+    public AssemblerMemoryOperand Broadcast(int row, int at = 0) => __dword_bcst[At(row, at)];
 }

@@ -8,7 +8,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// <remarks>32-bit lane r of a step's register is row r, byte k of it column 4 * step + k.</remarks>
 internal sealed class WideTileCode
 {
-    private const int Line = 64;
+    private const int Line = 64, FarAhead = 8192;
 
     // vpternlogd's truth tables of a or (b and c), and of (a and b) or c.
     private const byte OrMasked = 0xF8, MaskedOr = 0xEA;
@@ -20,16 +20,7 @@ internal sealed class WideTileCode
     private static readonly AssemblerRegister64 s_stride = rbx, s_x3 = rsi, s_x6 = rdi;
     private static readonly NineRows s_rows = new(s_x, s_x3, s_x6, s_stride);
 
-    // Those that both calling conventions let a callee change, then those that Windows wants back.
-    private static readonly AssemblerRegisterZMM[] s_zmm =
-    [
-        zmm0, zmm1, zmm2, zmm3, zmm4, zmm5, zmm16, zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23, zmm24, zmm25, zmm26, zmm27, zmm28,
-        zmm29, zmm30, zmm31, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13, zmm14, zmm15,
-    ];
-    private const int Free = 22, SavedBytes = 16;
-
-    private static readonly AssemblerRegisterXMM[] s_saved = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
-
+    private static readonly AssemblerRegisterZMM[] s_zmm = VectorRegisters.All;
     private static readonly AssemblerRegisterZMM s_codes = s_zmm[0], s_high = s_zmm[1], s_number = s_zmm[2];
     private static readonly AssemblerRegisterZMM s_lowMask = s_zmm[3], s_highMask = s_zmm[4], s_table = s_zmm[5];
     private const int FirstSum = 6;
@@ -78,8 +69,8 @@ internal sealed class WideTileCode
 
     private int DotParts => DotPartsOf(_shape, FoldsScales);
 
-    /// <summary>Vector registers to save: none where the free ones are enough.</summary>
-    private int Saved => _windows && FirstSum + TokenRegisters(_shape, FoldsScales) * _tokens > Free ? s_saved.Length : 0;
+    /// <summary>Vector registers that are used.</summary>
+    private int Used => FirstSum + TokenRegisters(_shape, FoldsScales) * _tokens;
 
     private void Write()
     {
@@ -88,7 +79,7 @@ internal sealed class WideTileCode
         _.Label(ref stretch);
         BeginStretch();
         _.Label(ref chunk);
-        for (int at = 0; at < _shape.ChunkBytes; at += Line) _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
+        AskForCodes();
         for (int part = 0; part < _shape.Parts; part++)
         {
             SumProducts(part);
@@ -114,8 +105,7 @@ internal sealed class WideTileCode
             _.push(rdi);
         }
         if (!_windows) _.mov(rcx, rdi);
-        if (Saved > 0) _.sub(rsp, Saved * SavedBytes);
-        for (int i = 0; i < Saved; i++) _.vmovups(__[rsp + i * SavedBytes], s_saved[i]);
+        VectorRegisters.Save(_, Used, _windows);
         FillMasks();
         if (FoldsScales) LoadPlaces();
         if (_shape.IsTable)
@@ -135,8 +125,7 @@ internal sealed class WideTileCode
     private void Leave()
     {
         _.vzeroupper();
-        for (int i = 0; i < Saved; i++) _.vmovups(s_saved[i], __[rsp + i * SavedBytes]);
-        if (Saved > 0) _.add(rsp, Saved * SavedBytes);
+        VectorRegisters.Restore(_, Used, _windows);
         if (_tokens > 1)
         {
             _.pop(rdi);
@@ -201,6 +190,19 @@ internal sealed class WideTileCode
             if (SumsOffsets) _.vaddps(sum, sum, OffsetSum(token));
             _.vaddps(sum, sum, __[s_sums + token * Line]);
             _.vmovups(__[s_sums + token * Line], sum);
+        }
+    }
+
+    /// <summary>
+    /// One token is so fast that the processor itself reads far enough ahead. While it computes on several it does not, and too few
+    /// lines can be on their way to the first cache: what comes later is asked for into the second.
+    /// </summary>
+    private void AskForCodes()
+    {
+        for (int at = 0; at < _shape.ChunkBytes; at += Line)
+        {
+            _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
+            if (_tokens > 1) _.prefetcht1(__[s_tile + FarAhead + at]);
         }
     }
 

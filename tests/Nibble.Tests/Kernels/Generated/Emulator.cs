@@ -23,7 +23,7 @@ internal sealed unsafe class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_levels, t_levelTile, t_trellis, t_products;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_rows, t_levels, t_levelTile, t_trellis, t_products;
 
     /// <summary>The generated product with few tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -45,6 +45,16 @@ internal sealed unsafe class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallPairs(PairPanel.Arguments* arguments) => Call(t_pairs, arguments);
+
+    /// <summary>The generated product of a few rows and tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static PairRows Rows(bool halves, int tokens, bool windows = false)
+    {
+        t_rows = (Decode(PairRowsCode.Assemble(halves, tokens, windows)), windows);
+        return new PairRows((nint)(delegate* unmanaged<PairRows.Arguments*, void>)&CallRows, tokens);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallRows(PairRows.Arguments* arguments) => Call(t_rows, arguments);
 
     /// <summary>The generated product of four rows of looked-up levels, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideLevels Levels(bool small, bool windows = false)
@@ -139,7 +149,7 @@ internal sealed unsafe class Emulator
             case Mnemonic.Jle: return _zero || _less ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Cmp: (_zero, _less) = (Get(i.Op0Register) == Second(i), (long)Get(i.Op0Register) < (long)Second(i)); break;
             case Mnemonic.Cmovl: if (_less) Set(i.Op0Register, Get(i.Op1Register)); break;
-            case Mnemonic.Vzeroupper or Mnemonic.Prefetcht0: break;
+            case Mnemonic.Vzeroupper or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1: break;
             default: StepVector(i); break;
         }
         return i.NextIP;
@@ -171,6 +181,11 @@ internal sealed unsafe class Emulator
             StepBytes(i, MemoryMarshal.AsBytes(target), MemoryMarshal.AsBytes(a), MemoryMarshal.AsBytes(b));
             return;
         }
+        if (i.Mnemonic == Mnemonic.Vpermt2w)
+        {
+            StepWords(MemoryMarshal.Cast<uint, ushort>(target), MemoryMarshal.Cast<uint, ushort>(a), MemoryMarshal.Cast<uint, ushort>(b));
+            return;
+        }
         for (int lane = 0; lane < i.Op0Register.GetSize() / 4; lane++)
             target[lane] = i.Mnemonic switch
             {
@@ -182,6 +197,7 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vpandd => a[lane] & b[lane],
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xF8 => target[lane] | (a[lane] & b[lane]),
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xEA => (target[lane] & a[lane]) | b[lane],
+                Mnemonic.Vpternlogd when i.Immediate8 == 0xFE => target[lane] | a[lane] | b[lane],
                 Mnemonic.Vpmulld => a[lane] * b[lane],
                 Mnemonic.Vpaddd => a[lane] + b[lane],
                 Mnemonic.Vpslld => b[lane] << i.Immediate8,
@@ -270,6 +286,13 @@ internal sealed unsafe class Emulator
     {
         if (i.Mnemonic != Mnemonic.Vmovups) throw new NotSupportedException($"{i}");
         for (int lane = 0; lane < Lanes; lane++) target[lane] = (_masks[i.OpMask.GetNumber()] >> lane & 1) != 0 ? ((uint*)Address(i))[lane] : 0;
+    }
+
+    /// <summary>Look-ups of words in two registers, the first of which they take the place of.</summary>
+    private static void StepWords(Span<ushort> first, Span<ushort> places, Span<ushort> second)
+    {
+        ushort[] before = [.. first];
+        for (int k = 0; k < first.Length; k++) first[k] = (places[k] & 32) == 0 ? before[places[k] & 31] : second[places[k] & 31];
     }
 
     /// <summary>Two products of an unsigned and a signed byte, the sum cut to what 16 bits hold.</summary>

@@ -1,0 +1,72 @@
+using System.Runtime.Intrinsics;
+using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+
+namespace Nibble.Core.Kernels;
+
+internal static unsafe partial class PairKernel
+{
+    // One to eight tokens: lanes are columns, and nothing is laid out anew.
+
+    /// <summary>Whether so many tokens are laid out for <see cref="PairRows"/>.</summary>
+    public static bool AreFew(int tokens, int columns) => tokens <= PairRows.MostTokens && columns % PairRows.LineColumns == 0;
+
+    /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
+    /// <param name="code">Made for the format and the number of tokens.</param>
+    /// <param name="w">Floats of 16 bits, at least as many rows as the code meets at once.</param>
+    public static void MultiplyFew(PairRows code, Weight w, Activation x, float* y, WorkerPool pool)
+    {
+        x.MakePairs(pool);
+        var job = new FewJob { Code = code, Weight = w, X = x, Y = y };
+        pool.Run(ref job);
+    }
+
+    private struct FewJob : IParallelJob
+    {
+        public PairRows Code;
+        public Weight Weight;
+        public Activation X;
+        public float* Y;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, Code.Rows);
+            float* sums = stackalloc float[(PairRows.MostSums + 1) * 16];
+            fixed (ushort* constants = PairRows.Constants)
+            {
+                var arguments = new PairRows.Arguments
+                {
+                    Stride = Weight.RowBytes,
+                    Inputs = (ushort*)X.Pairs,
+                    Sums = sums,
+                    Lines = Weight.Columns / PairRows.LineColumns,
+                    Constants = constants,
+                };
+                // The last rows may be met twice.
+                for (int row = from; row < to; row += Code.Rows) MultiplyRows(Math.Min(row, Weight.Rows - Code.Rows), ref arguments);
+            }
+        }
+
+        private readonly void MultiplyRows(int row, ref PairRows.Arguments arguments)
+        {
+            arguments.Weights = Weight.Data + row * Weight.RowBytes;
+            arguments.Next = arguments.Weights + Code.Rows * Weight.RowBytes;
+            arguments.Rests = 0;
+            Code.Multiply(ref arguments);
+            for (int i = 0; i < Code.Rows * Code.Tokens; i++) *Of(row, i) = Sum(arguments.Sums + i * 16);
+            if (Weight.Format == FloatFormat.BF16) return;
+            var bits = (uint*)(arguments.Sums + Code.Rows * Code.Tokens * 16);
+            if (((Vector256.Load(bits) | Vector256.Load(bits + 8)) & Vector256.Create(0xFFFFu)) == Vector256<uint>.Zero) return;
+            arguments.Rests = 1;
+            Code.Multiply(ref arguments);
+            for (int i = 0; i < Code.Rows * Code.Tokens; i++) *Of(row, i) += Sum(arguments.Sums + i * 16);
+        }
+
+        /// <summary>Where the sum of a row and token is wanted.</summary>
+        private readonly float* Of(int row, int sum) => Y + (nint)(sum % Code.Tokens) * Weight.Rows + row + sum / Code.Tokens;
+
+        private static float Sum(float* lanes) => Vector256.Sum(Vector256.Load(lanes) + Vector256.Load(lanes + 8));
+    }
+}
