@@ -55,14 +55,20 @@ internal static unsafe partial class PairKernel
             arguments.Next = arguments.Weights + Code.Rows * Weight.RowBytes;
             arguments.Rests = 0;
             Code.Multiply(ref arguments);
-            for (int i = 0; i < Code.Rows * Code.Tokens; i++) *Of(row, i) = Sum(arguments.Sums + i * 16);
-            if (Weight.Format == FloatFormat.BF16) return;
-            var bits = (uint*)(arguments.Sums + Code.Rows * Code.Tokens * 16);
-            if (((Vector256.Load(bits) | Vector256.Load(bits + 8)) & Vector256.Create(0xFFFFu)) == Vector256<uint>.Zero) return;
-            arguments.Rests = 1;
-            Code.Multiply(ref arguments);
-            for (int i = 0; i < Code.Rows * Code.Tokens; i++) *Of(row, i) += Sum(arguments.Sums + i * 16);
+            // Rows that are met twice may be met by two workers: each writes the whole sum, at once.
+            int count = Code.Rows * Code.Tokens;
+            float* whole = stackalloc float[PairRows.MostSums];
+            for (int i = 0; i < count; i++) whole[i] = Sum(arguments.Sums + i * 16);
+            if (Weight.Format != FloatFormat.BF16 && HasRests((uint*)(arguments.Sums + count * 16)))
+            {
+                arguments.Rests = 1;
+                Code.Multiply(ref arguments);
+                for (int i = 0; i < count; i++) whole[i] += Sum(arguments.Sums + i * 16);
+            }
+            for (int i = 0; i < count; i++) *Of(row, i) = whole[i];
         }
+
+        private static bool HasRests(uint* bits) => ((Vector256.Load(bits) | Vector256.Load(bits + 8)) & Vector256.Create(0xFFFFu)) != Vector256<uint>.Zero;
 
         /// <summary>Where the sum of a row and token is wanted.</summary>
         private readonly float* Of(int row, int sum) => Y + (nint)(sum % Code.Tokens) * Weight.Rows + row + sum / Code.Tokens;
