@@ -36,7 +36,7 @@ public sealed record InputRounding
 
     /// <summary>
     /// To bfloat16, the nearest: a relative error of 1/256 at most. Products are summed in float32, for weights of 16 bits by an
-    /// instruction that multiplies pairs, where the processor has it and there are several tokens.
+    /// instruction that multiplies pairs, where the processor has it.
     /// </summary>
     public static InputRounding BFloat16 { get; } = new(16, InputGrain.Token);
 
