@@ -150,13 +150,14 @@ internal sealed class QuantizeCommand : Verb
         int chunks = run.Get(_calibrationChunks);
         bool onePass = run.Get(_onePass);
         SavedStatistics? statistics = settings.Statistics;
+        string? rotation = source.Rotation.Length > 0 ? source.Rotation : null;
         if (run.Get(_dryRun))
         {
             CalibrationInputs inputs = !onePass ? CalibrationInputs.Quantized : statistics?.HasMoments == true ? CalibrationInputs.Saved : CalibrationInputs.Original;
             double passed = Stopwatch.GetElapsedTime(started).TotalSeconds;
             Forecast? forecast = source.Forecast(plan, settings.Options, settings.Method, settings.Text, chunks, inputs, held, pool);
             QuantizeResult planned = QuantizeResult.OfPlan(plan, settings.Output, quantizer.FileBytes(plan, settings.Options, settings.Output), warnings);
-            return planned.Expecting(forecast, passed) with { Statistics = statistics?.Use };
+            return planned.Expecting(forecast, passed) with { Statistics = statistics?.Use, Rotation = rotation };
         }
         using MomentsFile? saved = onePass ? statistics?.Moments(source, chunks, pool, run) : null;
         using LayerQuantizer? calibrated = settings.Method is { } method ? source.Calibrate(plan, settings.Text!, chunks, method, pool, onePass, saved) : null;
@@ -165,7 +166,7 @@ internal sealed class QuantizeCommand : Verb
             meter => Write(quantizer, settings.Output, settings.Layout, plan, options with { Progress = read => meter.Done = read }, run.Cancellation));
         foreach (string warning in calibrated?.Warnings ?? []) run.Terminal.Warn(warning);
         warnings.AddRange(calibrated?.Warnings ?? []);
-        return QuantizeResult.Of(plan, tensors, settings.Output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds) with { Statistics = statistics?.Use };
+        return QuantizeResult.Of(plan, tensors, settings.Output, warnings, Stopwatch.GetElapsedTime(started).TotalSeconds) with { Statistics = statistics?.Use, Rotation = rotation };
     }
 
     private QuantizationPlan Plan(Invocation run, Settings settings, QuantizationSource source, ModelQuantizer quantizer, WorkerPool pool)

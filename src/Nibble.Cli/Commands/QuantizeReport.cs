@@ -19,6 +19,7 @@ internal static class QuantizeReport
         terminal.Markup(result.DryRun
             ? $"  [bold]{Markup.Escape(result.Output)}[/] would have {size}{Expected(result)}; nothing was written"
             : $"  [bold]{Markup.Escape(result.Output)}[/]: {size}, in {result.Seconds:F1} s with at most {Quantity.Bytes(result.PeakMemoryBytes)} of memory");
+        if (result.Rotation is { } rotation) terminal.Markup($"  the residual stream is rotated ({Markup.Escape(rotation)})");
         if (result.Statistics is { } use) terminal.Markup($"  {Markup.Escape($"{use}")}");
     }
 

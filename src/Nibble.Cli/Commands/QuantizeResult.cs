@@ -9,7 +9,7 @@ namespace Nibble.Cli.Commands;
 internal sealed record QuantizeResult(
     string Output, string Recipe, long Bytes, double BitsPerWeight, double Seconds, long PeakMemoryBytes, int FallbackCount, bool DryRun,
     IReadOnlyList<string> Warnings, IReadOnlyList<QuantizedRow> Tensors, BeforeAndAfter? Evaluation, double? ExpectedSeconds = null, long? ExpectedPeakMemoryBytes = null,
-    StatisticsUse? Statistics = null)
+    StatisticsUse? Statistics = null, string? Rotation = null)
 {
     public static QuantizeResult Of(
         QuantizationPlan plan, IReadOnlyList<QuantizedTensor> tensors, string output, IReadOnlyList<string> warnings, double seconds)
