@@ -42,7 +42,10 @@ public sealed class ResidualRotationTests : IDisposable
     public void Logits_are_those_of_the_original(string name)
     {
         string folder = GoldenCheckpoint.Folder(name);
-        foreach (string output in (string[])["rotated", "rotated.gguf"]) AssertGolden(folder, Rotated(folder, output, "--to", "F32", "--force"), name);
+        foreach (string output in (string[])["rotated", "rotated.gguf"]) AssertGolden(folder, Rotated(folder, output, "--to", "F32"), name);
+        string plain = _folder.PathOf("plain.gguf");
+        Assert.Equal(0, CommandRun.Of("quantize", folder, "-o", plain, "--to", "F32").ExitCode);
+        AssertGolden(folder, Rotated(plain, "from-gguf.gguf", "--to", "F32"), name);
     }
 
     private static void AssertGolden(string folder, string rotated, string name)
