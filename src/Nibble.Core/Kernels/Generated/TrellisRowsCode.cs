@@ -12,19 +12,12 @@ namespace Nibble.Core.Kernels.Generated;
 /// </remarks>
 internal sealed class TrellisRowsCode
 {
-    private const int Line = 64, SavedBytes = 16;
+    private const int Line = 64;
 
     // rcx or rdi brings the arguments; rcx counts rings then.
     private static readonly AssemblerRegister64 s_address = rcx, s_rings = rax, s_x = rdx, s_scales = r8, s_arguments = r9, s_blocks = r10, s_next = r11;
 
-    // Those that both calling conventions let a callee change, then those that Windows wants back.
-    private static readonly AssemblerRegisterZMM[] s_zmm =
-    [
-        zmm0, zmm1, zmm2, zmm3, zmm4, zmm5, zmm16, zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23, zmm24, zmm25, zmm26, zmm27, zmm28,
-        zmm29, zmm30, zmm31, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13, zmm14, zmm15,
-    ];
-    private static readonly AssemblerRegisterXMM[] s_saved = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
-
+    private static readonly AssemblerRegisterZMM[] s_zmm = VectorRegisters.All;
     private static readonly AssemblerRegisterZMM s_windowPlaces = s_zmm[0], s_lowPlaces = s_zmm[1], s_highPlaces = s_zmm[2], s_counted = s_zmm[3], s_minusOne = s_zmm[4];
     private const int FirstTable = 5, FirstOfRows = FirstTable + TrellisRows.Tables, RowRegisters = 6, FirstSum = FirstOfRows + 2 * RowRegisters;
     private static readonly AssemblerRegisterZMM s_centre = s_zmm[FirstSum];
@@ -87,8 +80,7 @@ internal sealed class TrellisRowsCode
     private void Enter()
     {
         _.mov(s_arguments, _windows ? rcx : rdi);
-        if (_windows) _.sub(rsp, s_saved.Length * SavedBytes);
-        for (int i = 0; _windows && i < s_saved.Length; i++) _.vmovups(__[rsp + i * SavedBytes], s_saved[i]);
+        VectorRegisters.Save(_, s_zmm.Length, _windows);
         _.mov(s_next, Argument(nameof(TrellisRows.Arguments.Constants)));
         _.vmovups(s_windowPlaces, __[s_next + TrellisRows.WindowsAt]);
         _.vmovups(s_lowPlaces, __[s_next + TrellisRows.LowAt]);
@@ -115,8 +107,7 @@ internal sealed class TrellisRowsCode
     private void Leave()
     {
         _.vzeroupper();
-        for (int i = 0; _windows && i < s_saved.Length; i++) _.vmovups(s_saved[i], __[rsp + i * SavedBytes]);
-        if (_windows) _.add(rsp, s_saved.Length * SavedBytes);
+        VectorRegisters.Restore(_, s_zmm.Length, _windows);
         _.ret();
     }
 
