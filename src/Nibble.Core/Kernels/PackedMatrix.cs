@@ -81,17 +81,13 @@ public sealed unsafe class PackedMatrix
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
-            TilePacker? packer = Weight.Format.HasKernelOrder ? null : new TilePacker(Weight, Matrix);
+            ITilePacker packer = DirectPacker.CanPack(Weight.Format) ? new DirectPacker(Weight, Matrix) : new TilePacker(Weight, Matrix);
             // What is packed is let go of at once, so that no matrix is held twice.
             int stretch = (int)Math.Max(1, HeldBytes / (Weight.RowBytes * TileRows));
             for (int first = from; first < to; first += stretch)
             {
                 int end = Math.Min(to, first + stretch);
-                for (int tile = first; tile < end; tile++)
-                {
-                    if (packer is null) DirectPacker.Pack(Weight, Matrix, tile);
-                    else packer.Pack(tile, Matrix.Tile(tile));
-                }
+                for (int tile = first; tile < end; tile++) packer.Pack(tile, Matrix.Tile(tile));
                 Weight.DoneWith(first * TileRows, Math.Min(end * TileRows, Matrix.Rows) - first * TileRows);
             }
         }
