@@ -55,14 +55,15 @@ internal sealed unsafe class Slab
         _touched = end;
     }
 
+    /// <summary>Pages are taken as workers get free: where the system itself must be given memory first, one may take as long as twenty others.</summary>
     private struct TouchJob : IParallelJob
     {
         public byte* From;
-        public int Pages;
+        public int Pages, Taken;
 
-        public readonly void Run(int worker, int workers)
+        public void Run(int worker, int workers)
         {
-            for (int page = worker; page < Pages; page += workers) From[page * NativeBuffer.HugePage] = 0;
+            for (int page; (page = Interlocked.Increment(ref Taken) - 1) < Pages;) From[page * NativeBuffer.HugePage] = 0;
         }
     }
 }
