@@ -8,10 +8,18 @@ namespace Nibble.Core.Formats;
 /// </summary>
 public readonly record struct BlockParameter
 {
-    private readonly BitPlace _low, _high;
     private readonly bool _isSigned;
 
-    private BlockParameter(BitPlace low, BitPlace high, bool isSigned) => (_low, _high, _isSigned) = (low, high, isSigned);
+    private BlockParameter(BitPlace low, BitPlace high, bool isSigned, int zero = 0) => (Low, High, _isSigned, Zero) = (low, high, isSigned, zero);
+
+    /// <summary>Its lower bits; the first byte of a half.</summary>
+    internal BitPlace Low { get; }
+
+    /// <summary>The bits above them, or none.</summary>
+    internal BitPlace High { get; }
+
+    /// <summary>What is stored for the number 0, if it is an integer whose bits are not of two's complement.</summary>
+    internal int Zero { get; }
 
     /// <summary>Some bits of a byte.</summary>
     /// <param name="Byte">Of the block.</param>
@@ -19,7 +27,7 @@ public readonly record struct BlockParameter
     /// <param name="Bits">How many; 0 is nothing.</param>
     public readonly record struct BitPlace(int Byte, int Shift, int Bits)
     {
-        private int Mask => (1 << Bits) - 1;
+        internal int Mask => (1 << Bits) - 1;
 
         public int Read(ReadOnlySpan<byte> block) => (block[Byte] >> Shift) & Mask;
 
@@ -32,18 +40,18 @@ public readonly record struct BlockParameter
     /// <summary>An integer of 8 bits, -128 to 127.</summary>
     public static BlockParameter OfSignedByte(int at) => new(new BitPlace(at, 0, 8), default, true);
 
-    /// <summary>An integer from 0 on, or from anywhere: where zero lies decides nothing.</summary>
-    public static BlockParameter OfBits(BitPlace low, BitPlace high = default) => new(low, high, false);
+    /// <summary>An integer that is stored plus <paramref name="zero"/>.</summary>
+    public static BlockParameter OfBits(BitPlace low, BitPlace high = default, int zero = 0) => new(low, high, false, zero);
 
-    public bool IsHalf => _low.Bits == 0;
+    public bool IsHalf => Low.Bits == 0;
 
-    private int Least => _isSigned ? -128 : 0;
+    private int Least => _isSigned ? -128 : -Zero;
 
-    private int Most => Least + (1 << (_low.Bits + _high.Bits)) - 1;
+    private int Most => Least + (1 << (Low.Bits + High.Bits)) - 1;
 
-    public double Read(ReadOnlySpan<byte> block) => IsHalf ? (double)BinaryPrimitives.ReadHalfLittleEndian(block[_low.Byte..])
-        : _isSigned ? (sbyte)block[_low.Byte]
-        : _low.Read(block) | (_high.Read(block) << _low.Bits);
+    public double Read(ReadOnlySpan<byte> block) => IsHalf ? (double)BinaryPrimitives.ReadHalfLittleEndian(block[Low.Byte..])
+        : _isSigned ? (sbyte)block[Low.Byte]
+        : (Low.Read(block) | (High.Read(block) << Low.Bits)) - Zero;
 
     /// <summary>Stores the nearest number there is.</summary>
     /// <returns>What was stored.</returns>
@@ -52,12 +60,12 @@ public readonly record struct BlockParameter
         if (IsHalf)
         {
             var half = (Half)Math.Clamp(value, (double)Half.MinValue, (double)Half.MaxValue);
-            BinaryPrimitives.WriteHalfLittleEndian(block[_low.Byte..], half);
+            BinaryPrimitives.WriteHalfLittleEndian(block[Low.Byte..], half);
             return (double)half;
         }
         int nearest = (int)Math.Clamp(Math.Round(value), Least, Most);
-        _low.Write(block, nearest);
-        if (_high.Bits > 0) _high.Write(block, nearest >> _low.Bits);
+        Low.Write(block, nearest + Zero);
+        if (High.Bits > 0) High.Write(block, (nearest + Zero) >> Low.Bits);
         return nearest;
     }
 

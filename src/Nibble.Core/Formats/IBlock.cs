@@ -55,10 +55,11 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     static virtual bool HasOffsets => false;
 
     /// <summary>
-    /// True if a block is 32 weights stored as a half-precision scale, an offset if it has one, and its codes as the kernels
-    /// lay them: nibbles i and i + 16 in byte i, each its place in <see cref="Levels"/>; or signed bytes.
+    /// Where the bits of a block's codes lie, the lowest first, if a code is its level's place in <see cref="Levels"/>, or a signed
+    /// byte, and <see cref="BlockParameters"/> are all its other numbers; else empty. Such blocks are packed for the kernels
+    /// 16 at a time.
     /// </summary>
-    static virtual bool HasKernelOrder => false;
+    static virtual IReadOnlyList<CodePlanes> CodePlanes => [];
 
     /// <summary>See <see cref="Format.HasRange"/>.</summary>
     static virtual bool HasRange => true;

@@ -20,7 +20,7 @@ public struct IQ4_NL : IBlock<IQ4_NL>
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => IQ4Levels.Values;
     public static bool HalfScales => true;
-    public static bool HasKernelOrder => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(2, 4, 16)];
     public static double ErrorBudget => 0.006;
     public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0)];
 

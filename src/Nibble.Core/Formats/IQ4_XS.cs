@@ -25,9 +25,10 @@ public struct IQ4_XS : IBlock<IQ4_XS>
     public static int Group => 32;
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => IQ4Levels.Values;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(8, 4, 16)];
     public static double ErrorBudget => 0.006;
     public static IReadOnlyList<BlockParameter> BlockParameters =>
-        [.. Enumerable.Range(0, 8).Select(g => BlockParameter.OfBits(new(4 + g / 2, g % 2 * 4, 4), new(2 + g / 4, g % 4 * 2, 2))), BlockParameter.OfHalf(0)];
+        [.. Enumerable.Range(0, 8).Select(g => BlockParameter.OfBits(new(4 + g / 2, g % 2 * 4, 4), new(2 + g / 4, g % 4 * 2, 2), zero: 32)), BlockParameter.OfHalf(0)];
 
     private const int Groups = 8;
 

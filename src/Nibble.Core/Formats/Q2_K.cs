@@ -22,6 +22,7 @@ public struct Q2_K : IBlock<Q2_K>
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3];
     public static bool HasOffsets => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(16, 2, 32)];
     public static double ErrorBudget => 0.08;
     public static IReadOnlyList<BlockParameter> BlockParameters =>
         [.. Enumerable.Range(0, 32).Select(i => BlockParameter.OfBits(new(i / 2, i % 2 * 4, 4))), BlockParameter.OfHalf(80), BlockParameter.OfHalf(82)];

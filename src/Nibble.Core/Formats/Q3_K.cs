@@ -25,9 +25,10 @@ public struct Q3_K : IBlock<Q3_K>
     public static int Group => 16;
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [-4, -3, -2, -1, 0, 1, 2, 3];
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(32, 2, 32), new(0, 1, 32)];
     public static double ErrorBudget => 0.025;
     public static IReadOnlyList<BlockParameter> BlockParameters =>
-        [.. Enumerable.Range(0, 16).Select(g => BlockParameter.OfBits(new(96 + g % 8, g / 8 * 4, 4), new(104 + g % 4, g / 4 * 2, 2))), BlockParameter.OfHalf(108)];
+        [.. Enumerable.Range(0, 16).Select(g => BlockParameter.OfBits(new(96 + g % 8, g / 8 * 4, 4), new(104 + g % 4, g / 4 * 2, 2), zero: 32)), BlockParameter.OfHalf(108)];
 
     public static void Fit(ref Q3_K block, ReadOnlySpan<float> weights, in FitOptions options)
     {

@@ -19,7 +19,7 @@ public struct Q4_0 : IBlock<Q4_0>
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7];
     public static bool HalfScales => true;
-    public static bool HasKernelOrder => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(2, 4, 16)];
     public static double ErrorBudget => 0.009;
     public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0)];
 

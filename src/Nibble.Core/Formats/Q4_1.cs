@@ -20,7 +20,7 @@ public struct Q4_1 : IBlock<Q4_1>
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     public static bool HalfScales => true;
-    public static bool HasKernelOrder => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(4, 4, 16)];
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.0075;
     public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0), BlockParameter.OfHalf(2)];

@@ -22,6 +22,7 @@ public struct Q4_K : IBlock<Q4_K>
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     public static bool HasOffsets => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(16, 4, 32)];
     public static double ErrorBudget => 0.0057;
     public static IReadOnlyList<BlockParameter> BlockParameters => [.. SixBitScales.Parameters(at: 4), BlockParameter.OfHalf(0), BlockParameter.OfHalf(2)];
 

@@ -23,6 +23,7 @@ public struct Q5_K : IBlock<Q5_K>
     public static bool HasUnits => true;
     public static ReadOnlySpan<sbyte> Levels => Q5_1.Levels;
     public static bool HasOffsets => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(48, 4, 32), new(16, 1, 32)];
     public static double ErrorBudget => 0.0014;
     public static IReadOnlyList<BlockParameter> BlockParameters => [.. SixBitScales.Parameters(at: 4), BlockParameter.OfHalf(0), BlockParameter.OfHalf(2)];
 

@@ -30,6 +30,7 @@ public struct Q6_K : IBlock<Q6_K>
         -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27,
         28, 29, 30, 31,
     ];
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(0, 4, 64), new(128, 2, 32)];
     public static double ErrorBudget => 0.00034;
     public static IReadOnlyList<BlockParameter> BlockParameters => [.. Enumerable.Range(192, 16).Select(BlockParameter.OfSignedByte), BlockParameter.OfHalf(208)];
 

@@ -19,7 +19,7 @@ public struct Q8_0 : IBlock<Q8_0>
     public static int Size => 32;
     public static int Group => 32;
     public static bool HalfScales => true;
-    public static bool HasKernelOrder => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(2, 8, 32)];
     public static double ErrorBudget => 4e-5;
     public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0)];
 

@@ -15,13 +15,14 @@ public sealed unsafe class PackedMatrix
     /// <summary>Rows a tile.</summary>
     public const int TileRows = 16;
 
-    private readonly NativeBuffer? _buffer;
+    private readonly byte* _tiles;
+    private readonly Slab? _owner;
     private readonly Weight? _streamed;
 
     [ThreadStatic] private static TilePacker? t_packer;
     [ThreadStatic] private static GrowingBuffer? t_even, t_odd;
 
-    private PackedMatrix(Weight weight, PackedKernel kernel)
+    private PackedMatrix(Weight weight, WorkerPool pool, PackedKernel kernel)
     {
         Kernel = kernel;
         Rows = weight.Rows;
@@ -30,7 +31,7 @@ public sealed unsafe class PackedMatrix
         Chunks = (Columns + Activation.Chunk - 1) / Activation.Chunk;
         TileBytes = (nint)(Chunks / kernel.RunChunks) * kernel.RunBytes;
         if (weight.Format is TrellisFormat) _streamed = weight;
-        else _buffer = new NativeBuffer(Tiles * TileBytes, clear: false);
+        else _tiles = Slab.Allocate(Tiles * TileBytes, pool, out _owner);
     }
 
     public PackedKernel Kernel { get; }
@@ -47,8 +48,8 @@ public sealed unsafe class PackedMatrix
     /// <summary>A tile; where <see cref="IsStreamed"/>, it is the calling thread's until it asks for the next but one.</summary>
     public byte* Tile(int tile)
     {
-        if (_buffer is not null) return _buffer.Pointer + tile * TileBytes;
-        TilePacker packer = t_packer?.Matrix == this ? t_packer : t_packer = new TilePacker(_streamed!, this);
+        if (_streamed is null) return _tiles + tile * TileBytes;
+        TilePacker packer = t_packer?.Matrix == this ? t_packer : t_packer = new TilePacker(_streamed, this);
         GrowingBuffer buffer = tile % 2 == 0 ? t_even ??= new GrowingBuffer() : t_odd ??= new GrowingBuffer();
         buffer.Reserve(TileBytes);
         packer.Pack(tile, buffer.Pointer);
@@ -63,7 +64,7 @@ public sealed unsafe class PackedMatrix
     /// <param name="kernel">The kernel it is packed for; by default the best of this processor.</param>
     public static PackedMatrix Pack(Weight weight, WorkerPool pool, PackedKernel? kernel = null)
     {
-        var matrix = new PackedMatrix(weight, kernel ?? PackedKernel.For(weight.Format));
+        var matrix = new PackedMatrix(weight, pool, kernel ?? PackedKernel.For(weight.Format));
         if (matrix._streamed is not null) return matrix;
         var job = new PackJob { Matrix = matrix, Weight = weight };
         pool.Run(ref job);
@@ -81,17 +82,13 @@ public sealed unsafe class PackedMatrix
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
-            TilePacker? packer = Weight.Format.HasKernelOrder ? null : new TilePacker(Weight, Matrix);
+            ITilePacker packer = DirectPacker.CanPack(Weight.Format) ? new DirectPacker(Weight, Matrix) : new TilePacker(Weight, Matrix);
             // What is packed is let go of at once, so that no matrix is held twice.
             int stretch = (int)Math.Max(1, HeldBytes / (Weight.RowBytes * TileRows));
             for (int first = from; first < to; first += stretch)
             {
                 int end = Math.Min(to, first + stretch);
-                for (int tile = first; tile < end; tile++)
-                {
-                    if (packer is null) DirectPacker.Pack(Weight, Matrix, tile);
-                    else packer.Pack(tile, Matrix.Tile(tile));
-                }
+                for (int tile = first; tile < end; tile++) packer.Pack(tile, Matrix.Tile(tile));
                 Weight.DoneWith(first * TileRows, Math.Min(end * TileRows, Matrix.Rows) - first * TileRows);
             }
         }

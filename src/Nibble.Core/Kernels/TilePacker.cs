@@ -8,7 +8,7 @@ namespace Nibble.Core.Kernels;
 /// Turns rows of a stored weight into tiles of a packed one, through the format's integer form: a stretch of columns at a
 /// time, so that its 16 rows stay in the first cache.
 /// </summary>
-internal sealed unsafe class TilePacker
+internal sealed unsafe class TilePacker : ITilePacker
 {
     private const int Chunk = Activation.Chunk;
     private const int TileRows = PackedMatrix.TileRows;
@@ -67,7 +67,6 @@ internal sealed unsafe class TilePacker
 
     public PackedMatrix Matrix => _matrix;
 
-    /// <summary>Writes a tile.</summary>
     public void Pack(int tile, byte* at)
     {
         int first = tile * TileRows;
@@ -83,10 +82,10 @@ internal sealed unsafe class TilePacker
         }
     }
 
-    /// <summary>Rows and columns beyond the matrix have scale 0, so their codes do not matter.</summary>
+    /// <summary>Rows and columns beyond the matrix have scale 0, so their codes do not matter: 0.</summary>
     private void Clear()
     {
-        Array.Fill(_levels, _firstLevel ?? 0);
+        Array.Clear(_levels);
         Array.Clear(_scales);
         Array.Clear(_offsets);
         Array.Clear(_units);

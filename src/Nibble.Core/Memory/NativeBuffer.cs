@@ -5,17 +5,28 @@ namespace Nibble.Core.Memory;
 /// <summary>Native memory, aligned to 64 bytes, and freed when disposed or collected.</summary>
 public sealed unsafe partial class NativeBuffer : SafeHandle
 {
-    private const nint HugePage = 2 << 20;
+    /// <summary>Bytes of a huge page.</summary>
+    internal const nint HugePage = 2 << 20;
+
+    /// <summary>Bytes of lasting buffers that may pile up before it is looked whether all are still in use.</summary>
+    private const long LeastLasting = 512 << 20;
+
+    private static long s_lasting, s_mostLasting = LeastLasting;
+
+    private readonly bool _isLasting;
 
     /// <param name="clear">False leaves the contents unspecified and large memory untouched until it is written.</param>
-    public NativeBuffer(nint bytes, bool clear = true) : base(0, ownsHandle: true)
+    /// <param name="isLasting">True if it will most likely stay for as long as the program, so that its size is no reason to collect soon.</param>
+    public NativeBuffer(nint bytes, bool clear = true, bool isLasting = false) : base(0, ownsHandle: true)
     {
         Length = bytes;
         bool huge = bytes >= 2 * HugePage;
         SetHandle((nint)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1), huge ? (nuint)HugePage : 64));
         if (huge) AdviseHugePages((void*)handle, bytes);
         if (clear) NativeMemory.Clear((void*)handle, (nuint)bytes);
-        GC.AddMemoryPressure(Math.Max(bytes, 1));
+        _isLasting = isLasting;
+        if (isLasting) HoldLasting(bytes);
+        else GC.AddMemoryPressure(Math.Max(bytes, 1));
     }
 
     /// <summary>Bytes.</summary>
@@ -28,8 +39,21 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
     protected override bool ReleaseHandle()
     {
         NativeMemory.AlignedFree((void*)handle);
-        GC.RemoveMemoryPressure(Math.Max(Length, 1));
+        if (_isLasting) Interlocked.Add(ref s_lasting, -Length);
+        else GC.RemoveMemoryPressure(Math.Max(Length, 1));
         return true;
+    }
+
+    /// <summary>
+    /// Where they have doubled since the last time, what nobody refers to any more is freed. The collector itself would look
+    /// again and again while a model is packed, at 10 ms for the strings of a large vocabulary.
+    /// </summary>
+    private static void HoldLasting(long bytes)
+    {
+        if (Interlocked.Add(ref s_lasting, bytes) < Volatile.Read(ref s_mostLasting)) return;
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        Volatile.Write(ref s_mostLasting, Math.Max(LeastLasting, 2 * Volatile.Read(ref s_lasting)));
     }
 
     /// <summary>

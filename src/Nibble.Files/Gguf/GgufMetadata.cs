@@ -84,6 +84,8 @@ public sealed class GgufMetadata : IEnumerable<KeyValuePair<string, object>>
     public long[] GetIntegers(string key)
     {
         object value = Get(key);
+        // The usual one; by exact type, for to a cast uint[] and int[] are the same.
+        if (value.GetType() == typeof(int[])) return Array.ConvertAll((int[])value, i => (long)i);
         IEnumerable items = value as Array ?? new[] { value };
         var integers = new List<long>();
         foreach (object item in items)

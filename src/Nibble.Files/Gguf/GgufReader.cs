@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Unicode;
 using Nibble.Core;
@@ -13,7 +15,7 @@ internal unsafe ref struct GgufReader(MappedFile file)
 {
     // Far beyond any vocabulary: a sparse file has bytes for anything, and they cost it nothing.
     private const long LongestString = 1 << 26, LongestArray = 1 << 24;
-    private const int DeepestArray = 4;
+    private const int DeepestArray = 4, ShortString = 128;
 
     private readonly byte* _data = file.Pointer;
     private readonly long _length = file.Length;
@@ -36,13 +38,18 @@ internal unsafe ref struct GgufReader(MappedFile file)
     public uint UInt32() => BinaryPrimitives.ReadUInt32LittleEndian(new ReadOnlySpan<byte>(Take(4), 4));
     public ulong UInt64() => BinaryPrimitives.ReadUInt64LittleEndian(new ReadOnlySpan<byte>(Take(8), 8));
 
+    [SkipLocalsInit]
     public string String()
     {
         ulong length = UInt64();
         if (length > (ulong)Remaining || length > LongestString)
             throw Wrong($"a string claims {length} bytes; {Remaining} follow, and {LongestString} are allowed");
         var bytes = new ReadOnlySpan<byte>(Take((long)length), (int)length);
-        return Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes) : throw Wrong("a string is not UTF-8");
+        if (bytes.Length > ShortString) return Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes) : throw Wrong("a string is not UTF-8");
+        // A vocabulary has hundreds of thousands of these: checked and converted at once.
+        Span<char> characters = stackalloc char[ShortString];
+        return Utf8.ToUtf16(bytes, characters, out _, out int written, replaceInvalidSequences: false) == OperationStatus.Done
+            ? new string(characters[..written]) : throw Wrong("a string is not UTF-8");
     }
 
     public object Value(uint type) => (GgufValueType)type switch

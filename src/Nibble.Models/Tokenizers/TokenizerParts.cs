@@ -16,7 +16,7 @@ internal sealed record TokenizerParts
     public required PieceDecoder Decoder { get; init; }
 
     /// <summary>The merges of a byte-pair vocabulary in order, for writing it again.</summary>
-    public IReadOnlyList<(string Left, string Right)> Merges { get; init; } = [];
+    public IReadOnlyList<TokenPair> Merges { get; init; } = [];
 
     /// <summary>Whether a piece that is a token becomes that token, whatever the merges say.</summary>
     public bool IgnoreMerges { get; init; }

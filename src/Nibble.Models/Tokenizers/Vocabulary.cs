@@ -29,12 +29,32 @@ public sealed class Vocabulary
         _ids = new Dictionary<string, int>(entries.Count, StringComparer.Ordinal);
         foreach ((string token, int id) in entries)
         {
-            if (!_ids.TryAdd(token, id)) throw new UnusableInputException($"{place}: token '{Shown(token)}' comes twice");
+            Add(token, id, place);
             if (_tokens[id] is { } other)
                 throw new UnusableInputException($"{place}: tokens '{Shown(other)}' and '{Shown(token)}' share the id {id}");
             _tokens[id] = token;
         }
         _bySpan = _ids.GetAlternateLookup<ReadOnlySpan<char>>();
+    }
+
+    /// <param name="tokens">Every token; its place is its number.</param>
+    /// <param name="place">The file and the place in it, for messages.</param>
+    /// <exception cref="UnusableInputException">A token comes twice.</exception>
+    public Vocabulary(string[] tokens, string place)
+    {
+        _tokens = tokens;
+        _ids = new Dictionary<string, int>(tokens.Length, StringComparer.Ordinal);
+        for (int id = 0; id < tokens.Length; id++)
+        {
+            Add(tokens[id], id, place);
+            Longest = Math.Max(Longest, tokens[id].Length);
+        }
+        _bySpan = _ids.GetAlternateLookup<ReadOnlySpan<char>>();
+    }
+
+    private void Add(string token, int id, string place)
+    {
+        if (!_ids.TryAdd(token, id)) throw new UnusableInputException($"{place}: token '{Shown(token)}' comes twice");
     }
 
     /// <summary>One more than the largest id.</summary>
@@ -50,9 +70,9 @@ public sealed class Vocabulary
     public int Find(ReadOnlySpan<char> token) => _bySpan.TryGetValue(token, out int id) ? id : -1;
 
     /// <summary>A token as it can stand in a message of one line.</summary>
-    internal static string Shown(string token)
+    internal static string Shown(ReadOnlySpan<char> token)
     {
-        string cut = token.Length > 40 ? token[..40] + "..." : token;
+        string cut = token.Length > 40 ? string.Concat(token[..40], "...") : token.ToString();
         return string.Concat(cut.Select(c => char.IsControl(c) || char.IsSurrogate(c) ? $"\\u{(int)c:x4}" : c.ToString()));
     }
 }

@@ -33,7 +33,7 @@ internal sealed class GgufTokenizerReader
         long[] types = metadata.Contains("tokenizer.ggml.token_type") ? metadata.GetIntegers("tokenizer.ggml.token_type") : [];
         if (types.Length != 0) RequireLength("token_type", types.Length);
         _types = [.. _tokens.Select((_, id) => types.Length == 0 ? GgufTokenType.Normal : (GgufTokenType)types[id])];
-        _vocabulary = new Vocabulary([.. _tokens.Select((token, id) => (token, id))], $"{metadata.Path}: tokenizer.ggml.tokens");
+        _vocabulary = new Vocabulary(_tokens, $"{metadata.Path}: tokenizer.ggml.tokens");
     }
 
     public static TokenizerParts Read(GgufMetadata metadata)
@@ -96,12 +96,13 @@ internal sealed class GgufTokenizerReader
         if (!_metadata.Contains(PreKey)) _warnings.Add($"{_metadata.Path} does not name its pre-tokenizer ({PreKey}); llama.cpp's default is taken, and text may be cut otherwise than in training");
         GgufPreTokenizer named = GgufPreTokenizer.Named(pre, _metadata.Path);
         string[] merges = _metadata.GetArray<string>("tokenizer.ggml.merges");
-        List<(string Left, string Right)> pairs = [];
-        foreach (string merge in merges)
+        var pairs = new TokenPair[merges.Length];
+        for (int rank = 0; rank < merges.Length; rank++)
         {
-            int space = merge.IndexOf(' ', 1);
+            string merge = merges[rank];
+            int space = merge.Length == 0 ? -1 : merge.IndexOf(' ', 1);
             if (space < 1) throw new UnusableInputException($"{_metadata.Path}: tokenizer.ggml.merges holds '{Vocabulary.Shown(merge)}', which is not two tokens with a space between");
-            pairs.Add((merge[..space], merge[(space + 1)..]));
+            pairs[rank] = TokenPair.Separated(merge, space);
         }
         var options = new BytePairOptions { ByteLevel = true, IgnoreMerges = named.IgnoreMerges };
         return new TokenizerParts

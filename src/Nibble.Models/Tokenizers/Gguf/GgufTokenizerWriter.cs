@@ -61,7 +61,7 @@ internal sealed class GgufTokenizerWriter(Tokenizer tokenizer, GgufMetadata meta
         {
             _warnings.Add("llama.cpp merges by a token's score, which cannot say the order of this tokenizer's merges; some ids will differ");
             scores = new float[_parts.Vocabulary.Size];
-            for (int rank = _parts.Merges.Count - 1; rank >= 0; rank--) scores[_parts.Vocabulary.Find(_parts.Merges[rank].Left + _parts.Merges[rank].Right)] = -1 - rank;
+            for (int rank = _parts.Merges.Count - 1; rank >= 0; rank--) scores[_parts.Vocabulary.Find(_parts.Merges[rank].Joined())] = -1 - rank;
         }
         Array.Resize(ref scores, rows);
         metadata.Set("tokenizer.ggml.scores", scores);

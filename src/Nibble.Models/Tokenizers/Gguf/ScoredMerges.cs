@@ -33,14 +33,14 @@ internal static class ScoredMerges
     /// The scores that amount to a list of merges, or null where there are none: each token's merges must stand together
     /// in the list, and be all the ways to make it.
     /// </summary>
-    public static float[]? Scores(Vocabulary vocabulary, IReadOnlyList<(string Left, string Right)> merges)
+    public static float[]? Scores(Vocabulary vocabulary, IReadOnlyList<TokenPair> merges)
     {
         var scores = new float[vocabulary.Size];
         var counts = new int[vocabulary.Size];
         int previous = -1, rank = 0;
-        foreach ((string left, string right) in merges)
+        foreach (TokenPair merge in merges)
         {
-            int id = vocabulary.Find(left + right);
+            int id = vocabulary.Find(merge.Joined());
             if (id != previous)
             {
                 if (counts[id] > 0) return null;

@@ -40,7 +40,7 @@ internal static class ModelReader
             EndOfWordSuffix = model.TextOr("end_of_word_suffix", ""),
         };
         JsonPlace merges = model.Get("merges");
-        List<(string Left, string Right)> pairs = [.. merges.Items().Select(MergePair)];
+        TokenPair[] pairs = [.. merges.Items().Select(MergePair)];
         return new TokenizerParts
         {
             Kind = byteLevel ? "byte-level BPE" : "BPE",
@@ -105,15 +105,16 @@ internal static class ModelReader
     }
 
     /// <summary>A merge is a pair of strings, or in older files one string with a space between.</summary>
-    private static (string Left, string Right) MergePair(JsonPlace merge)
+    private static TokenPair MergePair(JsonPlace merge)
     {
         if (merge.Value.ValueKind == System.Text.Json.JsonValueKind.Array)
         {
             return merge.Value.GetArrayLength() == 2 && merge.Items().ToArray() is [JsonPlace left, JsonPlace right]
-                ? (left.Text, right.Text) : throw merge.Wrong("must be two tokens");
+                ? TokenPair.Of(left.Text, right.Text) : throw merge.Wrong("must be two tokens");
         }
-        string[] parts = merge.Text.Split(' ');
-        return parts.Length == 2 ? (parts[0], parts[1]) : throw merge.Wrong("must be two tokens with one space between");
+        int space = merge.Text.IndexOf(' ');
+        return space >= 0 && space == merge.Text.LastIndexOf(' ') ? TokenPair.Separated(merge.Text, space)
+            : throw merge.Wrong("must be two tokens with one space between");
     }
 
     private static Vocabulary ReadVocabulary(JsonPlace model)

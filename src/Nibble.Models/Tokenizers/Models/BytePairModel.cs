@@ -50,7 +50,7 @@ public sealed class BytePairModel : TokenModel
     /// <param name="options">How to use them.</param>
     /// <param name="place">The file and the place in it, for messages.</param>
     /// <exception cref="UnusableInputException">A merge names, or makes, a token that is not in the vocabulary.</exception>
-    public BytePairModel(Vocabulary vocabulary, IReadOnlyList<(string Left, string Right)> merges, BytePairOptions options, string place)
+    internal BytePairModel(Vocabulary vocabulary, TokenPair[] merges, BytePairOptions options, string place)
         : this(vocabulary, RankedMerges(vocabulary, merges, options.ContinuingPrefix.Length, place), options) { }
 
     internal BytePairModel(Vocabulary vocabulary, Dictionary<long, Merge> merges, BytePairOptions options)
@@ -139,18 +139,22 @@ public sealed class BytePairModel : TokenModel
         return true;
     }
 
-    private static Dictionary<long, Merge> RankedMerges(Vocabulary vocabulary, IReadOnlyList<(string Left, string Right)> merges, int prefix, string place)
+    private static Dictionary<long, Merge> RankedMerges(Vocabulary vocabulary, TokenPair[] merges, int prefix, string place)
     {
-        var ranked = new Dictionary<long, Merge>(merges.Count);
-        for (int rank = 0; rank < merges.Count; rank++)
+        var ranked = new Dictionary<long, Merge>(merges.Length);
+        var joined = new char[2 * vocabulary.Longest];
+        int merged = -1;
+        for (int rank = 0; rank < merges.Length; rank++)
         {
-            (string left, string right) = merges[rank];
-            int a = Known(left), b = Known(right);
-            int merged = Known(string.Concat(left, right.AsSpan(Math.Min(prefix, right.Length))));
-            ranked[Pair(a, b)] = new Merge(rank, merged);    // the last of equals holds, as in the original
+            TokenPair pair = merges[rank];
+            int left = Known(pair.Left), right = Known(pair.Right);
+            ReadOnlySpan<char> both = pair.Joined(prefix, joined);
+            // Training numbers the tokens as it makes them.
+            merged = vocabulary[merged + 1] is { } next && both.SequenceEqual(next) ? merged + 1 : Known(both);
+            ranked[Pair(left, right)] = new Merge(rank, merged);    // the last of equals holds, as in the original
 
-            int Known(string token) => vocabulary.Find(token) is var id and >= 0 ? id
-                : throw new UnusableInputException($"{place}: merge {rank} ('{Vocabulary.Shown(left)}' and '{Vocabulary.Shown(right)}') needs the token '{Vocabulary.Shown(token)}', which is not in the vocabulary");
+            int Known(ReadOnlySpan<char> token) => vocabulary.Find(token) is var id and >= 0 ? id : throw new UnusableInputException(
+                $"{place}: merge {rank} ('{Vocabulary.Shown(pair.Left)}' and '{Vocabulary.Shown(pair.Right)}') needs the token '{Vocabulary.Shown(token)}', which is not in the vocabulary");
         }
         return ranked;
     }

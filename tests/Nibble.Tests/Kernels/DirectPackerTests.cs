@@ -1,0 +1,53 @@
+using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
+using Nibble.Core.Memory;
+using Nibble.Core.Threading;
+
+namespace Nibble.Tests.Kernels;
+
+/// <summary>Packing whole blocks against packing what the format unpacks, to the byte.</summary>
+public sealed unsafe class DirectPackerTests
+{
+    public static TheoryData<string> Formats => [.. Format.All.Where(DirectPacker.CanPack).Select(f => f.Name)];
+
+    [Theory, MemberData(nameof(Formats))]
+    public void Tiles_are_those_of_unpacked_codes(string name)
+    {
+        Format format = Format.Parse(name);
+        foreach ((int rows, int columns) in ((int, int)[])[(1, 256), (16, 512), (37, 768), (64, 2048)])
+        {
+            Weight weight = Weight.Allocate("w", format, rows, columns);
+            var random = new Random(rows);
+            for (int r = 0; r < rows; r++) FillBlocks(format, weight.Row(r), random);
+            using var pool = new WorkerPool(1);
+            PackedMatrix matrix = PackedMatrix.Pack(weight, pool);
+            Assert.Equal(Tiles(matrix, new TilePacker(weight, matrix)), Tiles(matrix, new DirectPacker(weight, matrix)));
+            Assert.Equal(Tiles(matrix, new DirectPacker(weight, matrix)), new ReadOnlySpan<byte>(matrix.Tile(0), (int)matrix.Bytes).ToArray());
+        }
+    }
+
+    /// <summary>
+    /// Any bits: units that are 0, infinite or no numbers among them. Halves that are stored as such are finite, for others are
+    /// not exact in single precision, through which the general packer takes them.
+    /// </summary>
+    private static void FillBlocks(Format format, Span<byte> row, Random random)
+    {
+        random.NextBytes(row);
+        for (int at = 0; at < row.Length; at += format.BlockBytes)
+            foreach (BlockParameter half in format.BlockParameters.Where(p => p.IsHalf))
+            {
+                Span<byte> block = row.Slice(at, format.BlockBytes);
+                if (random.Next(8) == 0) half.Write(block, 0);
+                else if (!format.HasUnits && !double.IsFinite(half.Read(block))) half.Write(block, 1);
+                else if (random.Next(8) == 0) half.Write(block, -6e-8);
+            }
+    }
+
+    private static byte[] Tiles(PackedMatrix matrix, ITilePacker packer)
+    {
+        var bytes = new byte[matrix.Bytes];
+        fixed (byte* at = bytes)
+            for (int tile = 0; tile < matrix.Tiles; tile++) packer.Pack(tile, at + tile * matrix.TileBytes);
+        return bytes;
+    }
+}
