@@ -57,6 +57,10 @@ public static unsafe class MatrixProduct
             var levels = new LevelJob { Matrix = weight.PackedLevels(pool), X = x, Y = y };
             pool.Run(ref levels);
         }
+        else if (x.Tokens <= 8 && VectorTiles.CanPack(weight) && integers)
+        {
+            VectorKernel.Multiply(weight.PackedVectorTiles(pool), x.Rounded(pool, rounding), x.Tokens, y, pool);
+        }
         else if (rounding == InputRounding.BFloat16 && PairKernel.Handles(weight, x.Tokens))
         {
             PairKernel.Multiply(weight, x, y, pool);
