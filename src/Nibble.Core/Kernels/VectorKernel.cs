@@ -16,12 +16,15 @@ internal static unsafe class VectorKernel
     /// <param name="pool">The workers that share blocks of places, then rows.</param>
     public static void Multiply(VectorTiles tiles, float* x, int tokens, float* y, WorkerPool pool)
     {
-        Code code = new(EntryProducts.For(tiles.Products.Dimension), VectorTile.For(1), VectorTile.For(VectorTile.Together));
+        var code = Code.For(tiles.Products.Dimension);
         for (int t = 0; t < tokens; t++) Multiply(tiles, x + (nint)t * tiles.Products.Columns, y + (nint)t * tiles.Rows, pool, code);
     }
 
     /// <summary>What is generated; nulls compute the same without.</summary>
-    internal readonly record struct Code(EntryProducts? Products, VectorTile? One, VectorTile? Together);
+    internal readonly record struct Code(EntryProducts? Products, VectorTile? One, VectorTile? Together)
+    {
+        public static Code For(int dimension) => new(EntryProducts.For(dimension), VectorTile.For(1), VectorTile.For(VectorTile.Together));
+    }
 
     internal static void Multiply(VectorTiles tiles, float* x, float* y, WorkerPool pool, Code code)
     {
