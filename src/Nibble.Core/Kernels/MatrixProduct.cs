@@ -57,7 +57,7 @@ public static unsafe class MatrixProduct
             var levels = new LevelJob { Matrix = weight.PackedLevels(pool), X = x, Y = y };
             pool.Run(ref levels);
         }
-        else if (x.Tokens <= 8 && VectorTiles.CanPack(weight) && integers)
+        else if (integers && VectorTiles.Handles(weight, x.Tokens))
         {
             VectorKernel.Multiply(weight.PackedVectorTiles(pool), x.Rounded(pool, rounding), x.Tokens, y, pool);
         }

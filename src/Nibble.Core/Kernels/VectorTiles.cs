@@ -16,6 +16,8 @@ public sealed unsafe class VectorTiles
     /// <summary>Rows that lie side by side; the last are filled up with the last row.</summary>
     public const int TileRows = 64;
 
+    private const int MaxTokens = 32;
+
     /// <summary>Fewer rows than this are multiplied in less time than tables are made.</summary>
     public const int LeastRows = 256;
 
@@ -41,8 +43,11 @@ public sealed unsafe class VectorTiles
     internal byte* Codes(int block, int tile) =>
         _codes.Pointer + (nint)TileRows * ((nint)block * Products.BlockPlaces * Tiles + tile * Products.PlacesOf(block));
 
-    /// <summary>True if this processor has the instructions, and the weight enough rows of such codes.</summary>
-    public static bool CanPack(Weight weight) => IsFor(weight) && VectorTile.For(1) is not null;
+    /// <summary>
+    /// True if this processor has the instructions, the weight enough rows of such codes, and the tokens, each of which has tables of its own,
+    /// are so few that decoding the weights for them takes longer.
+    /// </summary>
+    public static bool Handles(Weight weight, int tokens) => tokens <= MaxTokens && IsFor(weight) && VectorTile.For(1) is not null;
 
     /// <summary>The same of any processor.</summary>
     internal static bool IsFor(Weight weight) => weight.Format is VectorFormat { HasByteCodes: true } && weight.Rows >= LeastRows;
