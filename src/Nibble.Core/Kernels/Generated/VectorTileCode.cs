@@ -7,6 +7,9 @@ namespace Nibble.Core.Kernels.Generated;
 /// <summary>The machine code of <see cref="VectorTile"/>.</summary>
 internal sealed class VectorTileCode
 {
+    /// <summary>Bytes from a code to one that is asked for, into the second cache: the first cannot wait for as many lines as memory takes.</summary>
+    private const int Ahead = 8192;
+
     private const int Line = 64, Planes = 2, PlaneTables = PartialProducts.Entries / Line, Tables = Planes * PlaneTables;
 
     private static readonly AssemblerRegister64 s_arguments = rcx, s_codes = r8, s_tables = rdx, s_places = rax, s_sums = r9, s_next = r10, s_turns = r11;
@@ -84,6 +87,7 @@ internal sealed class VectorTileCode
 
     private void AddPlace()
     {
+        foreach (Tile tile in _tiles) _.prefetcht1(tile.Index == 0 ? __[s_codes + Ahead] : __[s_codes + s_next + Ahead]);
         for (int i = 0; i < Tables; i++) _.vmovups(s_zmm[i], __[s_tables + i * Line]);
         foreach (Tile tile in _tiles)
         {
