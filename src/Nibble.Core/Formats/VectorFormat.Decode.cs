@@ -176,9 +176,15 @@ public sealed partial class VectorFormat
             }
             else
             {
-                Vector64<float> sum = Vector64.LoadUnsafe(ref entry);
-                for (int s = 1; s < stages.Length; s++) sum += Vector64.LoadUnsafe(ref stages[s].Entry(codes[code++]));
-                (Vector64.Create(scale) * sum).StoreUnsafe(ref to, (nuint)i);
+                // Not Vector64, which x64 has no registers for.
+                (float first, float second) = (entry, Unsafe.Add(ref entry, 1));
+                for (int s = 1; s < stages.Length; s++)
+                {
+                    entry = ref stages[s].Entry(codes[code++]);
+                    first += entry;
+                    second += Unsafe.Add(ref entry, 1);
+                }
+                (Unsafe.Add(ref to, i), Unsafe.Add(ref to, i + 1)) = (scale * first, scale * second);
             }
         }
     }

@@ -109,13 +109,27 @@ public sealed partial class VectorFormat : StrideFormat
     /// <summary>The stages that a vector at a place of the row is made of.</summary>
     private ReadOnlySpan<Codebook> StagesAt(int book, int vector)
     {
-        if (_codebooks.Length == 0) throw new InvalidOperationException($"{Name} has learned no codebook of this tensor.");
-        return _codebooks.AsSpan((book * _shape.Parts + vector % _shape.Parts) * _shape.Stages, _shape.Stages);
+        return Codebooks.Slice((book * _shape.Parts + vector % _shape.Parts) * _shape.Stages, _shape.Stages);
     }
+
+    /// <summary>True if a code is a byte, all rows have the same codebooks, and weights that share a scale are a row, or all.</summary>
+    internal bool HasByteCodes => _shape is { CodeBits: 8, Books: 1 } && _shape.Granularity.Reach != Reach.Group;
+
+    /// <summary>Codebooks whose entries are added: a vector has a code for each.</summary>
+    internal int Stages => _shape.Stages;
+
+    /// <summary>Bytes of a block before its codes: see <see cref="ScaleOf"/>.</summary>
+    internal int HeaderBytes => _shape.HeaderBytes;
+
+    /// <summary>Book by book, part by part, stage by stage. With one book, codes along a row take their turns.</summary>
+    /// <exception cref="InvalidOperationException">None are learned.</exception>
+    internal ReadOnlySpan<Codebook> Codebooks =>
+        _codebooks.Length > 0 ? _codebooks : throw new InvalidOperationException($"{Name} has learned no codebook of this tensor.");
 
     private int BookOf(ReadOnlySpan<byte> block) => _shape.Books > 1 ? block[0] % _shape.Books : 0;
 
-    private float ScaleOf(ReadOnlySpan<byte> block) =>
+    /// <summary>What the weights of a block were divided by.</summary>
+    internal float ScaleOf(ReadOnlySpan<byte> block) =>
         _shape.ScaleBytes == 0 ? 1 : _shape.Scales.Read(block[(_shape.HeaderBytes - _shape.ScaleBytes)..], 0);
 
     public override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block)

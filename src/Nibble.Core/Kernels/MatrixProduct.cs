@@ -8,7 +8,8 @@ namespace Nibble.Core.Kernels;
 /// <remarks>
 /// A weight with an integer form is packed by its first product and computed with 8-bit inputs; others are computed in
 /// float32 from the bytes as they are stored, but for one token through tables of levels, which is computed with
-/// 8-bit inputs too (<see cref="LevelTiles"/>, <see cref="LevelMatrix"/>). See <see cref="InputRounding"/> for other inputs.
+/// 8-bit inputs too (<see cref="LevelTiles"/>, <see cref="LevelMatrix"/>), and but for few tokens through tables of partial products
+/// of 16 bits (<see cref="VectorTiles"/>). See <see cref="InputRounding"/> for other inputs.
 /// </remarks>
 public static unsafe class MatrixProduct
 {
@@ -56,6 +57,10 @@ public static unsafe class MatrixProduct
             x.MakeCodes(pool, rounding);
             var levels = new LevelJob { Matrix = weight.PackedLevels(pool), X = x, Y = y };
             pool.Run(ref levels);
+        }
+        else if (integers && VectorTiles.Handles(weight, x.Tokens))
+        {
+            VectorKernel.Multiply(weight.PackedVectorTiles(pool), x.Rounded(pool, rounding), x.Tokens, y, pool);
         }
         else if (rounding == InputRounding.BFloat16 && PairKernel.Handles(weight, x.Tokens))
         {

@@ -16,6 +16,7 @@ public sealed unsafe class Weight : IWeightSource
     private PackedMatrix? _packed;
     private LevelMatrix? _levels;
     private LevelTiles? _levelTiles;
+    private VectorTiles? _vectorTiles;
 
     /// <param name="name">The tensor's name, for messages.</param>
     /// <param name="format">Bound to the columns, with its shared table.</param>
@@ -97,6 +98,9 @@ public sealed unsafe class Weight : IWeightSource
 
     /// <summary>The same where all its codes look up in one table.</summary>
     internal LevelTiles PackedLevelTiles(WorkerPool pool) => _levelTiles ??= LevelTiles.Pack(this, pool);
+
+    /// <summary>The same where codes of bytes are vectors.</summary>
+    internal VectorTiles PackedVectorTiles(WorkerPool pool) => _vectorTiles ??= VectorTiles.Pack(this, pool);
 
     /// <summary>Some of the rows, as a weight that shares the memory (one expert of many, one part of a fused tensor).</summary>
     public Weight Slice(string name, int firstRow, int rows)

@@ -23,7 +23,7 @@ internal sealed unsafe class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_rows, t_levels, t_levelTile, t_trellis, t_products;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_rows, t_levels, t_levelTile, t_trellis, t_entryProducts, t_vectorTile, t_vectorTiles, t_products;
 
     /// <summary>The generated product with few tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -85,6 +85,36 @@ internal sealed unsafe class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallTrellis(TrellisRows.Arguments* arguments) => Call(t_trellis, arguments);
+
+    /// <summary>The generated tables of partial products, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static EntryProducts EntryProducts(int dimension, bool windows = false)
+    {
+        t_entryProducts = (Decode(EntryProductsCode.Assemble(dimension, windows)), windows);
+        return new EntryProducts((nint)(delegate* unmanaged<EntryProducts.Arguments*, void>)&CallEntryProducts);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallEntryProducts(EntryProducts.Arguments* arguments) => Call(t_entryProducts, arguments);
+
+    /// <summary>The generated look-ups of one tile of 64 rows, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static VectorTile VectorTile(bool windows = false)
+    {
+        t_vectorTile = (Decode(VectorTileCode.Assemble(1, windows)), windows);
+        return new VectorTile((nint)(delegate* unmanaged<VectorTile.Arguments*, void>)&CallVectorTile);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallVectorTile(VectorTile.Arguments* arguments) => Call(t_vectorTile, arguments);
+
+    /// <summary>The same of tiles that are taken together.</summary>
+    public static VectorTile VectorTiles(bool windows = false)
+    {
+        t_vectorTiles = (Decode(VectorTileCode.Assemble(Core.Kernels.Generated.VectorTile.Together, windows)), windows);
+        return new VectorTile((nint)(delegate* unmanaged<VectorTile.Arguments*, void>)&CallVectorTiles);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallVectorTiles(VectorTile.Arguments* arguments) => Call(t_vectorTiles, arguments);
 
     /// <summary>The generated products of attention, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideProducts Products(bool windows = false)
@@ -176,14 +206,15 @@ internal sealed unsafe class Emulator
         Span<uint> target = Vector(i.Op0Register);
         Span<uint> a = i.OpCount > 2 ? Vector(i.Op1Register) : default, b = stackalloc uint[Lanes];
         Last(i, b);
-        if (i.Mnemonic is Mnemonic.Vpermb or Mnemonic.Vpermi2b or Mnemonic.Vpsubb or Mnemonic.Vpaddb or Mnemonic.Vpavgb or Mnemonic.Vpmultishiftqb)
+        if (i.Mnemonic is Mnemonic.Vpermb or Mnemonic.Vpermi2b or Mnemonic.Vpsubb or Mnemonic.Vpaddb or Mnemonic.Vpavgb or Mnemonic.Vpmultishiftqb
+            or Mnemonic.Vpblendmb or Mnemonic.Vpackuswb)
         {
             StepBytes(i, MemoryMarshal.AsBytes(target), MemoryMarshal.AsBytes(a), MemoryMarshal.AsBytes(b));
             return;
         }
-        if (i.Mnemonic == Mnemonic.Vpermt2w)
+        if (i.Mnemonic is Mnemonic.Vpermt2w or Mnemonic.Vpaddw or Mnemonic.Vpsubw or Mnemonic.Vpackusdw or Mnemonic.Vpunpcklwd or Mnemonic.Vpunpckhwd)
         {
-            StepWords(MemoryMarshal.Cast<uint, ushort>(target), MemoryMarshal.Cast<uint, ushort>(a), MemoryMarshal.Cast<uint, ushort>(b));
+            StepWords(i.Mnemonic, MemoryMarshal.Cast<uint, ushort>(target), MemoryMarshal.Cast<uint, ushort>(a), MemoryMarshal.Cast<uint, ushort>(b));
             return;
         }
         for (int lane = 0; lane < i.Op0Register.GetSize() / 4; lane++)
@@ -200,6 +231,7 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vpternlogd when i.Immediate8 == 0xFE => target[lane] | a[lane] | b[lane],
                 Mnemonic.Vpmulld => a[lane] * b[lane],
                 Mnemonic.Vpaddd => a[lane] + b[lane],
+                Mnemonic.Vpsrld => b[lane] >> i.Immediate8,
                 Mnemonic.Vpslld => b[lane] << i.Immediate8,
                 Mnemonic.Vpsrlw => (b[lane] & 0xFFFF) >> i.Immediate8 | (b[lane] >> 16 >> i.Immediate8 << 16),
                 Mnemonic.Vpsllw => (b[lane] << i.Immediate8 & 0xFFFF) | (b[lane] >> 16 << i.Immediate8 << 16),
@@ -246,10 +278,10 @@ internal sealed unsafe class Emulator
         return bytes;
     }
 
-    /// <summary>Look-ups in one register or two, whose place comes from the low bits of a byte; a difference under a mask.</summary>
+    /// <summary>Look-ups in one register or two, whose place comes from the low bits of a byte; packing of words; a choice, a difference under a mask.</summary>
     private void StepBytes(in Instruction i, Span<byte> target, Span<byte> a, Span<byte> b)
     {
-        Span<byte> before = [.. target];
+        Span<byte> before = [.. target], first = [.. a];
         for (int k = 0; k < target.Length; k++)
             target[k] = i.Mnemonic switch
             {
@@ -257,6 +289,8 @@ internal sealed unsafe class Emulator
                 Mnemonic.Vpermi2b => (before[k] & 64) == 0 ? a[before[k] & 63] : b[before[k] & 63],
                 Mnemonic.Vpaddb => (byte)(a[k] + b[k]),
                 Mnemonic.Vpavgb => (byte)((a[k] + b[k] + 1) >> 1),
+                Mnemonic.Vpblendmb => (_masks[i.OpMask.GetNumber()] >> k & 1) != 0 ? b[k] : first[k],
+                Mnemonic.Vpackuswb => (byte)Math.Clamp(MemoryMarshal.Cast<byte, short>(k % 16 < 8 ? first : b)[k / 16 * 8 + k % 8], byte.MinValue, byte.MaxValue),
                 Mnemonic.Vpmultishiftqb => (byte)ulong.RotateRight(MemoryMarshal.Cast<byte, ulong>(b)[k / 8], a[k] & 63),
                 _ => i.OpMask == Register.None || (_masks[i.OpMask.GetNumber()] >> k & 1) != 0 ? (byte)(a[k] - b[k]) : before[k],
             };
@@ -288,11 +322,19 @@ internal sealed unsafe class Emulator
         for (int lane = 0; lane < Lanes; lane++) target[lane] = (_masks[i.OpMask.GetNumber()] >> lane & 1) != 0 ? ((uint*)Address(i))[lane] : 0;
     }
 
-    /// <summary>Look-ups of words in two registers, the first of which they take the place of.</summary>
-    private static void StepWords(Span<ushort> first, Span<ushort> places, Span<ushort> second)
+    /// <summary>Look-ups of words in two registers, the first of which they take the place of; sums; packing and interleaving within 128 bits.</summary>
+    private static void StepWords(Mnemonic mnemonic, Span<ushort> target, Span<ushort> a, Span<ushort> b)
     {
-        ushort[] before = [.. first];
-        for (int k = 0; k < first.Length; k++) first[k] = (places[k] & 32) == 0 ? before[places[k] & 31] : second[places[k] & 31];
+        ushort[] before = [.. target], first = [.. a];
+        for (int k = 0; k < target.Length; k++)
+            target[k] = mnemonic switch
+            {
+                Mnemonic.Vpermt2w => (first[k] & 32) == 0 ? before[first[k] & 31] : b[first[k] & 31],
+                Mnemonic.Vpaddw => (ushort)(first[k] + b[k]),
+                Mnemonic.Vpsubw => (ushort)(first[k] - b[k]),
+                Mnemonic.Vpackusdw => (ushort)Math.Clamp(MemoryMarshal.Cast<ushort, int>(k % 8 < 4 ? first : b)[k / 8 * 4 + k % 4], ushort.MinValue, ushort.MaxValue),
+                _ => (k % 2 == 0 ? first : b)[k / 8 * 8 + k % 8 / 2 + (mnemonic == Mnemonic.Vpunpckhwd ? 4 : 0)],
+            };
     }
 
     /// <summary>Two products of an unsigned and a signed byte, the sum cut to what 16 bits hold.</summary>
