@@ -28,6 +28,9 @@ public abstract unsafe class PackedKernel
     /// <summary>The generated code that takes the products with so many tokens; null where there is none.</summary>
     internal Func<int, WideTile?> WideTile { get; set; } = static _ => null;
 
+    /// <summary>The generated code that takes the products with sixteen tokens or more by matrix registers; null where there is none.</summary>
+    internal Func<AmxTile?> AmxTile { get; set; } = static () => null;
+
     /// <summary>How a chunk lies in memory.</summary>
     internal abstract PackedShape Shape { get; }
 
@@ -52,6 +55,7 @@ public abstract unsafe class PackedKernel
         PackedKernel kernel =
             VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
         kernel.WideTile = tokens => Generated.WideTile.For(kernel.Shape, tokens);
+        kernel.AmxTile = () => Generated.AmxTile.For(kernel.Parts, kernel.Shape.HasOffsets);
         return kernel;
     }
 

@@ -15,7 +15,7 @@ public sealed unsafe class PairPanelTests
         {
             var data = new TheoryData<string, bool, int, int, int>();
             foreach ((string format, bool published) in ((string, bool)[])[("BF16", true), ("F16", true), ("F16", false)])
-                foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(32, 64, 6), (33, 258, 7), (1, 2, 2), (70, 2054, 13), (40, 100, 4), (9, 64, 1), (37, 2048, 2), (29, 96, 3), (13, 256, 4), (9, 128, 5), (14, 32, 7), (10, 512, 8)])
+                foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(32, 64, 6), (33, 258, 7), (1, 2, 2), (70, 2054, 13), (40, 100, 4), (9, 64, 1), (37, 2048, 2), (29, 96, 3), (13, 256, 4), (9, 128, 5), (14, 32, 7), (10, 512, 8), (33, 96, 16), (70, 2112, 37)])
                     data.Add(format, published, rows, columns, tokens);
             return data;
         }
@@ -44,6 +44,11 @@ public sealed unsafe class PairPanelTests
                 else PairKernel.Multiply(Emulator.Pairs(windows), weight, x, to, pool);
                 Check(weight, x, pool, y);
             }
+            if (!PairKernel.AreMany(tokens, columns)) return;
+            y.AsSpan().Clear();
+            PairKernel.Multiply(Emulator.AmxPairs(), weight, x, to, pool);
+            Check(weight, x, pool, y);
+            Assert.True(Emulator.IsAmxReleased);
         }
     }
 
