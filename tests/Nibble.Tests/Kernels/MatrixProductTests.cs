@@ -70,7 +70,7 @@ public sealed unsafe class MatrixProductTests
     public void Matrix_registers_take_many_tokens(string name)
     {
         using var pool = new WorkerPool(1);
-        foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(17, 256, 16), (70, 1280, 19), (5, 768, 33)])
+        foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(17, 256, 16), (70, 1280, 19), (5, 768, 33), (3, 2304, 17)])
         {
             using Problem problem = new(new Case(Format.Parse(name), rows, columns, tokens));
             problem.X.MakeCodes(pool);

@@ -73,12 +73,13 @@ public sealed unsafe class AmxTile
         fixed (Arguments* a = &arguments) _code(a);
     }
 
-    /// <summary>Writes how the registers are used: sums, inputs, weights.</summary>
+    /// <summary>Writes how the registers are used: four of sums, two of inputs, two of weights.</summary>
     /// <param name="target"><see cref="Amx.ConfigurationBytes"/> bytes.</param>
     public static void Configure(int parts, byte* target)
     {
         int columns = Activation.Chunk / parts;
-        Amx.Configure(target, (Amx.Rows, Amx.RowBytes), (Amx.Rows, columns), (columns / 4, Amx.RowBytes));
+        (int, int) sums = (Amx.Rows, Amx.RowBytes), inputs = (Amx.Rows, columns), weights = (columns / 4, Amx.RowBytes);
+        Amx.Configure(target, sums, sums, sums, sums, inputs, inputs, weights, weights);
     }
 
     private static AmxTile? Load(int parts, bool hasOffsets)

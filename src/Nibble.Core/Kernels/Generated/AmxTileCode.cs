@@ -16,7 +16,7 @@ internal sealed class AmxTileCode
     // rdi brings the arguments, rbx keeps them.
     private static readonly AssemblerRegister64 s_weights = rax, s_x = rdx, s_stride = r8, s_line = r9, s_numbers = r10, s_inputs = r11;
     private static readonly AssemblerRegister64 s_write = rsi, s_read = rdi, s_left = rcx, s_arguments = rbx;
-    private static readonly AssemblerRegisterTMM s_products = tmm0, s_rows = tmm1, s_columns = tmm2;
+    private static readonly AssemblerRegisterTMM[] s_products = [tmm0, tmm1, tmm2, tmm3], s_rows = [tmm4, tmm5], s_columns = [tmm6, tmm7];
     private static readonly AssemblerRegisterZMM[] s_scales = [zmm0, zmm1], s_offsets = [zmm2, zmm3], s_dots = [zmm4, zmm5];
 
     private readonly Assembler _ = new(64);
@@ -36,30 +36,46 @@ internal sealed class AmxTileCode
     /// <summary>Chunks whose products are in the ring before the first is read.</summary>
     private int Ahead => AmxTile.RingBytes / ChunkBytes / 2;
 
+    /// <summary>Chunks until the first register of sums has its turn again.</summary>
+    private int Turn => s_products.Length / _parts;
+
     /// <summary>Bytes of a chunk in the ring.</summary>
     private int ChunkBytes => _parts * SlotBytes;
 
     private void Write()
     {
         Enter();
-        Label steady = _.CreateLabel(), rest = _.CreateLabel(), last = _.CreateLabel(), few = _.CreateLabel();
-        for (int i = 0; i < Ahead; i++)
+        Label few = _.CreateLabel(), steady = _.CreateLabel(), tail = _.CreateLabel(), rest = _.CreateLabel(), last = _.CreateLabel();
+        for (int chunk = 0; chunk < Ahead; chunk++)
         {
-            _.cmp(s_left, i);
+            _.cmp(s_left, chunk);
             _.jle(few);
-            MultiplyChunk();
+            MultiplyChunk(chunk);
         }
         _.Label(ref few);
         _.sub(s_left, Ahead);
-        _.cmp(s_left, 0);
-        _.jle(rest);
+        _.cmp(s_left, Turn);
+        _.jl(tail);
         _.Label(ref steady);
-        MultiplyChunk();
-        AddChunk();
-        _.dec(s_left);
-        _.jne(steady);
-        _.Label(ref rest);
+        for (int chunk = 0; chunk < Turn; chunk++)
+        {
+            MultiplyChunk(Ahead + chunk);
+            AddChunk();
+        }
+        _.sub(s_left, Turn);
+        _.cmp(s_left, Turn);
+        _.jge(steady);
+        _.Label(ref tail);
+        for (int chunk = 0; chunk < Turn - 1; chunk++)
+        {
+            _.cmp(s_left, 0);
+            _.jle(rest);
+            MultiplyChunk(Ahead + chunk);
+            AddChunk();
+            _.dec(s_left);
+        }
         // What is left in the ring: all that were ahead, or as many as there were.
+        _.Label(ref rest);
         _.add(s_left, Ahead);
         _.Label(ref last);
         AddChunk();
@@ -106,16 +122,18 @@ internal sealed class AmxTileCode
         _.ret();
     }
 
-    /// <summary>Puts the products of a chunk into the ring.</summary>
-    private void MultiplyChunk()
+    /// <summary>Puts the products of a chunk into the ring. Registers take turns: one that is written again must wait until it has been read.</summary>
+    private void MultiplyChunk(int chunk)
     {
         for (int part = 0; part < _parts; part++)
         {
-            _.tileloadd(s_rows, __[s_x + s_stride + part * (Activation.Chunk / _parts)]);
-            _.tileloadd(s_columns, __[s_weights + s_line + part * (512 / _parts)]);
-            _.tilezero(s_products);
-            _.tdpbssd(s_products, s_rows, s_columns);
-            _.tilestored(__[s_write + s_line + part * SlotBytes], s_products);
+            int turn = chunk * _parts + part;
+            AssemblerRegisterTMM products = s_products[turn % s_products.Length], rows = s_rows[turn % s_rows.Length], columns = s_columns[turn % s_columns.Length];
+            _.tileloadd(rows, __[s_x + s_stride + part * (Activation.Chunk / _parts)]);
+            _.tileloadd(columns, __[s_weights + s_line + part * (512 / _parts)]);
+            _.tilezero(products);
+            _.tdpbssd(products, rows, columns);
+            _.tilestored(__[s_write + s_line + part * SlotBytes], products);
         }
         _.add(s_weights, 512);
         _.add(s_x, Activation.Chunk);
