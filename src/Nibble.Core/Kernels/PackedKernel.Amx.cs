@@ -53,7 +53,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         var panel = new AmxPanel(t_scratch!, groups.Count);
         byte* configuration = stackalloc byte[Amx.ConfigurationBytes];
         Generated.AmxTile.Configure(TShape.Parts, configuration);
-        var arguments = new AmxTile.Arguments { Stride = (nint)x.Chunks * Chunk, Ring = panel.Ring, Configuration = configuration };
+        var arguments = new AmxTile.Arguments { Ring = panel.Ring, Configuration = configuration };
         byte** tiles = stackalloc byte*[AmxTiles];
         int block = w.IsStreamed ? 1 : AmxTiles;
         for (int from = fromTile; from < toTile; from += block)
@@ -78,7 +78,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     {
         for (int g = 0; g < groups.Count; g++)
         {
-            arguments.X = x.Codes + groups.First(g) * arguments.Stride + chunk * Chunk;
+            arguments.X = x.CodeBlocks + ((nint)g * x.Chunks + chunk) * groups.Size * Chunk;
             arguments.Inputs = x.Numbers + g * groups.Numbers(x.Chunks) + groups.Numbers(chunk);
             for (int i = 0; i < tiles; i++)
             {

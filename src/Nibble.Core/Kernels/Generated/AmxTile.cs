@@ -7,8 +7,8 @@ namespace Nibble.Core.Kernels.Generated;
 /// time. It computes what <see cref="PackedKernel"/> computes.
 /// </summary>
 /// <remarks>
-/// A packed step, four columns of 16 rows, is just what <c>tdpbssd</c> wants of a row of its second factor, and the inputs are its first
-/// as they lie. So a chunk of 32 columns is one instruction for 16 rows and tokens, 8,192 products in 16 cycles, where
+/// A packed step, four columns of 16 rows, is just what <c>tdpbssd</c> wants of a row of its second factor; of the first, the inputs, a row is
+/// a token. These lie together, for rows of a power of two of bytes would share few sets of the cache. So a chunk of 32 columns is one instruction for 16 rows and tokens, 8,192 products in 16 cycles, where
 /// <see cref="WideTile"/> has 128 instructions. Its sums go to memory and come back as vectors, 3 operations a token for their scales: these
 /// decide, at 24 cycles of two ports a chunk.
 /// </remarks>
@@ -32,11 +32,8 @@ public sealed unsafe class AmxTile
         /// <summary>Chunks, at least 1.</summary>
         public nint Chunks;
 
-        /// <summary>The first token's codes.</summary>
+        /// <summary>[chunks, 16 tokens, 32 columns].</summary>
         public sbyte* X;
-
-        /// <summary>Bytes from a token's codes to the next one's.</summary>
-        public nint Stride;
 
         /// <summary>[chunks, parts, <see cref="InputNumbers.Kinds"/>, 16 tokens].</summary>
         public float* Inputs;

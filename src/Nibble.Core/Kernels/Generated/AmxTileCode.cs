@@ -14,7 +14,7 @@ internal sealed class AmxTileCode
     private const int Line = 64, SlotBytes = AmxTile.Tokens * Line, FirstSum = 6;
 
     // rdi brings the arguments, rbx keeps them.
-    private static readonly AssemblerRegister64 s_weights = rax, s_x = rdx, s_stride = r8, s_line = r9, s_numbers = r10, s_inputs = r11;
+    private static readonly AssemblerRegister64 s_weights = rax, s_x = rdx, s_inputLine = r8, s_line = r9, s_numbers = r10, s_inputs = r11;
     private static readonly AssemblerRegister64 s_write = rsi, s_read = rdi, s_left = rcx, s_arguments = rbx;
     private static readonly AssemblerRegisterTMM[] s_products = [tmm0, tmm1, tmm2, tmm3], s_rows = [tmm4, tmm5], s_columns = [tmm6, tmm7];
     private static readonly AssemblerRegisterZMM[] s_scales = [zmm0, zmm1], s_offsets = [zmm2, zmm3], s_dots = [zmm4, zmm5];
@@ -98,12 +98,12 @@ internal sealed class AmxTileCode
         for (int token = 0; token < AmxTile.Tokens; token++) _.vmovups(Sum(token), __[rax + token * Line]);
         Load(s_weights, nameof(AmxTile.Arguments.Weights));
         Load(s_x, nameof(AmxTile.Arguments.X));
-        Load(s_stride, nameof(AmxTile.Arguments.Stride));
         Load(s_numbers, nameof(AmxTile.Arguments.Numbers));
         Load(s_inputs, nameof(AmxTile.Arguments.Inputs));
         Load(s_left, nameof(AmxTile.Arguments.Chunks));
         Load(s_write, nameof(AmxTile.Arguments.Ring));
         _.mov(s_read, s_write);
+        _.mov(r8d, Activation.Chunk);
         _.mov(r9d, Line);
     }
 
@@ -129,14 +129,14 @@ internal sealed class AmxTileCode
         {
             int turn = chunk * _parts + part;
             AssemblerRegisterTMM products = s_products[turn % s_products.Length], rows = s_rows[turn % s_rows.Length], columns = s_columns[turn % s_columns.Length];
-            _.tileloadd(rows, __[s_x + s_stride + part * (Activation.Chunk / _parts)]);
+            _.tileloadd(rows, __[s_x + s_inputLine + part * (Activation.Chunk / _parts)]);
             _.tileloadd(columns, __[s_weights + s_line + part * (512 / _parts)]);
             _.tilezero(products);
             _.tdpbssd(products, rows, columns);
             _.tilestored(__[s_write + s_line + part * SlotBytes], products);
         }
         _.add(s_weights, 512);
-        _.add(s_x, Activation.Chunk);
+        _.add(s_x, AmxTile.Tokens * Activation.Chunk);
         Advance(s_write);
     }
 
