@@ -23,11 +23,10 @@ public sealed unsafe class Activation : IDisposable
     private readonly GrowingBuffer _scales = new();
     private readonly GrowingBuffer _sums = new();
     private readonly GrowingBuffer _numbers = new();
-    private readonly GrowingBuffer _codeBlocks = new();
     private readonly GrowingBuffer _rounded = new();
     private readonly GrowingBuffer _pairs = new();
     private InputRounding? _codesOf, _roundedOf;
-    private InputGroups _numbersOf, _codeBlocksOf;
+    private InputGroups _numbersOf;
     private PairOrder _pairsOf;
     private Activation? _rotated;
     private ColumnRotation? _rotatedBy;
@@ -68,7 +67,7 @@ public sealed unsafe class Activation : IDisposable
     public void Changed()
     {
         _codesOf = _roundedOf = null;
-        _numbersOf = _codeBlocksOf = default;
+        _numbersOf = default;
         _pairsOf = default;
         _rotatedBy = null;
     }
@@ -112,7 +111,7 @@ public sealed unsafe class Activation : IDisposable
         _sums.Reserve((nint)Tokens * Chunks * 2 * sizeof(int));
         Run(new RoundJob { X = this, Rounding = rounding, Codes = true }, pool);
         _codesOf = rounding;
-        _numbersOf = _codeBlocksOf = default;
+        _numbersOf = default;
     }
 
     /// <summary>What the generated kernels need beside the codes: [groups, chunks, parts, kinds, tokens of the group]. Valid after <see cref="MakeNumbers"/>.</summary>
@@ -137,36 +136,6 @@ public sealed unsafe class Activation : IDisposable
             (int from, int to) = ParallelRows.Share(Groups.Count, worker, workers);
             for (int g = from; g < to; g++)
                 InputNumbers.ArrangeGroup(X, Groups.First(g), Groups.Size, Groups.Parts, Groups.Bias, Groups.Scaled, X.Numbers + g * Groups.Numbers(X.Chunks));
-        }
-    }
-
-    /// <summary>The codes again, those of a chunk together: [groups, chunks, tokens of the group, 32]. Valid after <see cref="MakeCodeBlocks"/>.</summary>
-    internal sbyte* CodeBlocks => (sbyte*)_codeBlocks.Pointer;
-
-    /// <summary>Arranges the codes for matrix registers, if they are not so already.</summary>
-    internal void MakeCodeBlocks(WorkerPool pool, InputGroups groups)
-    {
-        if (_codeBlocksOf == groups) return;
-        _codeBlocks.Reserve((nint)groups.Count * groups.Size * Chunks * Chunk);
-        Run(new CodeBlocksJob { X = this, Groups = groups }, pool);
-        _codeBlocksOf = groups;
-    }
-
-    private struct CodeBlocksJob : IParallelJob
-    {
-        public Activation X;
-        public InputGroups Groups;
-
-        public readonly void Run(int worker, int workers)
-        {
-            (int from, int to) = ParallelRows.Share(Groups.Count, worker, workers);
-            for (int g = from; g < to; g++)
-                for (int t = 0; t < Groups.Size; t++)
-                {
-                    sbyte* source = X.Codes + (nint)(Groups.First(g) + t) * X.Chunks * Chunk;
-                    sbyte* target = X.CodeBlocks + ((nint)g * X.Chunks * Groups.Size + t) * Chunk;
-                    for (int c = 0; c < X.Chunks; c++) Vector256.Load(source + c * Chunk).Store(target + c * Groups.Size * Chunk);
-                }
         }
     }
 
@@ -314,7 +283,6 @@ public sealed unsafe class Activation : IDisposable
         _scales.Dispose();
         _sums.Dispose();
         _numbers.Dispose();
-        _codeBlocks.Dispose();
         _rounded.Dispose();
         _pairs.Dispose();
         _rotated?.Dispose();

@@ -124,11 +124,6 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     public override void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        if (AmxFor(x.Tokens) is { } code)
-        {
-            MultiplyAmx(code, w, x, y, fromTile, toTile);
-            return;
-        }
         if (WideTile(1) is not null)
         {
             MultiplyWide(w, x, y, fromTile, toTile);

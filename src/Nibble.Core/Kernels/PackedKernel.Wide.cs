@@ -14,12 +14,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     public override void Prepare(Activation x, WorkerPool pool)
     {
-        if (AmxFor(x.Tokens) is not null)
-        {
-            x.MakeNumbers(pool, AmxGroups(x.Tokens));
-            x.MakeCodeBlocks(pool, AmxGroups(x.Tokens));
-        }
-        else if (WideTile(1) is not null) x.MakeNumbers(pool, WideGroups(x.Tokens));
+        if (WideTile(1) is not null) x.MakeNumbers(pool, WideGroups(x.Tokens));
     }
 
     /// <summary>Groups of equal size, as large as the registers allow.</summary>

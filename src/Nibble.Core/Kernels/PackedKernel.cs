@@ -28,9 +28,6 @@ public abstract unsafe class PackedKernel
     /// <summary>The generated code that takes the products with so many tokens; null where there is none.</summary>
     internal Func<int, WideTile?> WideTile { get; set; } = static _ => null;
 
-    /// <summary>The generated code that takes the products with sixteen tokens or more by matrix registers; null where there is none.</summary>
-    internal Func<AmxTile?> AmxTile { get; set; } = static () => null;
-
     /// <summary>How a chunk lies in memory.</summary>
     internal abstract PackedShape Shape { get; }
 
@@ -49,13 +46,18 @@ public abstract unsafe class PackedKernel
     /// <summary>Writes columns [16 fromTile, 16 toTile) of y = x Wᵀ, y being [tokens, rows].</summary>
     public abstract void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile);
 
+    /// <summary>Writes weights, rounded to bfloat16, as pairs of neighbouring columns.</summary>
+    /// <param name="run">Where a run of a tile begins.</param>
+    /// <param name="chunks">From there on.</param>
+    /// <param name="pairs">[chunks, 16 pairs, 32 rows], of which the tile's are the first 16.</param>
+    public abstract void UnpackPairs(byte* run, int chunks, uint* pairs);
+
     /// <summary>The kernel for a format on this processor.</summary>
     public static PackedKernel For(Format format)
     {
         PackedKernel kernel =
             VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
         kernel.WideTile = tokens => Generated.WideTile.For(kernel.Shape, tokens);
-        kernel.AmxTile = () => Generated.AmxTile.For(kernel.Parts, kernel.Shape.HasOffsets);
         return kernel;
     }
 

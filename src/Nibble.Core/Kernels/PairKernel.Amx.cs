@@ -40,6 +40,58 @@ internal static unsafe partial class PairKernel
         }
     }
 
+    /// <summary>Tokens from which it pays to make pairs of packed weights.</summary>
+    public const int ManyPacked = 128;
+
+    /// <summary>Whether packed weights are made pairs of, for so many tokens.</summary>
+    public static bool HandlesPacked(Weight w, int tokens) =>
+        tokens >= ManyPacked && w.Columns % AmxPairs.LineColumns == 0 && PackedMatrix.CanPack(w.Format) && AmxPairs.Instance is not null;
+
+    /// <summary>Writes y = x Wᵀ, weights and inputs rounded to bfloat16, x being [tokens, columns] and y [tokens, rows].</summary>
+    /// <param name="code">What multiplies.</param>
+    /// <param name="w">Whole lines of columns.</param>
+    public static void MultiplyPacked(AmxPairs code, PackedMatrix w, Activation x, float* y, WorkerPool pool)
+    {
+        x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));
+        var job = new PackedJob { Code = code, Weights = w, X = x, Y = y };
+        pool.Run(ref job);
+    }
+
+    private struct PackedJob : IParallelJob
+    {
+        public AmxPairs Code;
+        public PackedMatrix Weights;
+        public Activation X;
+        public float* Y;
+        private int _taken;
+
+        public void Run(int worker, int workers)
+        {
+            byte* configuration = stackalloc byte[Amx.ConfigurationBytes];
+            AmxPairs.Configure(configuration);
+            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Weights.Rows;)
+                Multiply32(new AmxProducts(Code, X, configuration), Weights, X, Y, row);
+        }
+    }
+
+    /// <summary>Two tiles.</summary>
+    private static void Multiply32(AmxProducts products, PackedMatrix w, Activation x, float* y, int row)
+    {
+        const int stretch = Stretch * 2 / Activation.Chunk;
+        uint* weights = Scratch(InputPairs.Padded(x.Tokens, products.Tokens), out float* sums);
+        int first = row / PackedMatrix.TileRows, tiles = Math.Min(PairPanel.Rows / PackedMatrix.TileRows, w.Tiles - first);
+        byte** tile = stackalloc byte*[tiles];
+        for (int i = 0; i < tiles; i++) tile[i] = w.Tile(first + i);
+        for (int chunk = 0; chunk < w.Chunks; chunk += stretch)
+        {
+            int chunks = Math.Min(stretch, w.Chunks - chunk), pairs = Activation.Chunk / 2;
+            for (int i = 0; i < tiles; i++)
+                w.Kernel.UnpackPairs(tile[i] + (nint)(chunk / w.Kernel.RunChunks) * w.Kernel.RunBytes, chunks, weights + i * PackedMatrix.TileRows);
+            products.Add(weights, chunk * pairs, chunks * pairs, sums);
+        }
+        Store(sums, x.Tokens, w.Rows, y, row);
+    }
+
     private readonly struct AmxProducts(AmxPairs code, Activation x, byte* configuration) : IProducts
     {
         public int Tokens => AmxPairs.Tokens;

@@ -83,12 +83,8 @@ internal static unsafe partial class PairKernel
     /// <summary>32 columns of y from the given one, fewer at the end.</summary>
     private static void Multiply32<TProducts>(TProducts products, Weight w, Activation x, float* y, int row) where TProducts : struct, IProducts
     {
-        int pairs = w.Columns / 2, padded = InputPairs.Padded(x.Tokens, products.Tokens), rows = Math.Min(PairPanel.Rows, w.Rows - row);
-        GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        scratch.Reserve(((nint)padded + Stretch) * PairPanel.Rows * sizeof(uint));
-        uint* weights = (uint*)scratch.Pointer;
-        float* sums = (float*)(weights + Stretch * PairPanel.Rows);
-        new Span<float>(sums, padded * PairPanel.Rows).Clear();
+        int pairs = w.Columns / 2, padded = InputPairs.Padded(x.Tokens, products.Tokens);
+        uint* weights = Scratch(padded, out float* sums);
         for (int first = 0; first < pairs; first += Stretch)
         {
             int count = Math.Min(Stretch, pairs - first);
@@ -100,7 +96,24 @@ internal static unsafe partial class PairKernel
             }
             products.Add(weights, first, count, sums);
         }
-        for (int t = 0; t < x.Tokens; t++) new Span<float>(sums + t * PairPanel.Rows, rows).CopyTo(new Span<float>(y + (nint)t * w.Rows + row, rows));
+        Store(sums, x.Tokens, w.Rows, y, row);
+    }
+
+    /// <summary>Writes the sums of 32 rows, or those that there are.</summary>
+    private static void Store(float* sums, int tokens, int rows, float* y, int row)
+    {
+        int count = Math.Min(PairPanel.Rows, rows - row);
+        for (int t = 0; t < tokens; t++) new Span<float>(sums + t * PairPanel.Rows, count).CopyTo(new Span<float>(y + (nint)t * rows + row, count));
+    }
+
+    /// <summary>Room for a stretch of weights, and for sums, which are cleared.</summary>
+    private static uint* Scratch(int tokens, out float* sums)
+    {
+        GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
+        scratch.Reserve(((nint)tokens + Stretch) * PairPanel.Rows * sizeof(uint));
+        sums = (float*)scratch.Pointer + Stretch * PairPanel.Rows;
+        new Span<float>(sums, tokens * PairPanel.Rows).Clear();
+        return (uint*)scratch.Pointer;
     }
 
     private readonly struct PanelProducts(PairPanel panel, Activation x) : IProducts

@@ -64,28 +64,6 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
-    /// <summary>Sixteen tokens or more by matrix registers, emulated, and run where the processor can; stretches of less than 32 chunks, tiles of less than 16 rows.</summary>
-    [Theory, InlineData("Q4_0"), InlineData("Q8_0"), InlineData("Q5_1"), InlineData("Q2_K"), InlineData("Q3_K"), InlineData("Q4_K"), InlineData("Q6_K")]
-    [InlineData("IQ4_XS"), InlineData("Linear4"), InlineData("Linear1"), InlineData("Trellis2")]
-    public void Matrix_registers_take_many_tokens(string name)
-    {
-        using var pool = new WorkerPool(1);
-        foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(17, 256, 16), (70, 1280, 19), (5, 768, 33), (3, 2304, 17)])
-        {
-            using Problem problem = new(new Case(Format.Parse(name), rows, columns, tokens));
-            problem.X.MakeCodes(pool);
-            PackedKernel kernel = PackedKernel.WithDot<PortableDot>(problem.Weight.Format);
-            if (AmxTile.IsInUse)
-            {
-                kernel.AmxTile = () => AmxTile.For(kernel.Parts, kernel.Shape.HasOffsets);
-                Run(problem, pool, kernel, "matrix registers");
-            }
-            kernel.AmxTile = () => Emulator.AmxTile(kernel.Parts, kernel.Shape.HasOffsets);
-            Run(problem, pool, kernel, "emulated matrix registers");
-            Assert.True(Emulator.IsAmxReleased);
-        }
-    }
-
     /// <summary>The kernel that reads a trellis in place, against decoding and against the packed tiles.</summary>
     [Theory, InlineData("Trellis1"), InlineData("Trellis2"), InlineData("Trellis3"), InlineData("Trellis4"), InlineData("Trellis3-g128-f32"), InlineData("Trellis2-g64")]
     public void A_trellis_is_multiplied_in_place(string name)

@@ -9,7 +9,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// </summary>
 /// <remarks>
 /// Linux gives a process these registers only when it asks for them; Windows too, by other means, which are not written: products go
-/// through <see cref="WideTile"/> there. <c>NIBBLE_AMX=0</c> leaves them alone.
+/// through vectors there. <c>NIBBLE_AMX=0</c> leaves them alone.
 /// </remarks>
 public static unsafe partial class Amx
 {
@@ -22,19 +22,14 @@ public static unsafe partial class Amx
     /// <summary>Bytes of what <c>ldtilecfg</c> reads.</summary>
     internal const int ConfigurationBytes = 64;
 
-    private const int TileBit = 24, Int8Bit = 25, BFloat16Bit = 22;
+    private const int TileBit = 24, BFloat16Bit = 22;
 
-    /// <summary>True if the processor multiplies bytes so, and the system lets this process.</summary>
-    public static bool HasInt8 { get; } = Has(Int8Bit) && IsGranted();
+    /// <summary>True if the processor multiplies bfloat16 so, and the system lets this process.</summary>
+    public static bool HasBFloat16 { get; } =
+        Avx512BFloat16.IsSupported && OperatingSystem.IsLinux() && Environment.GetEnvironmentVariable("NIBBLE_AMX") is not "0"
+        && (X86Base.CpuId(7, 0).Edx >> TileBit & X86Base.CpuId(7, 0).Edx >> BFloat16Bit & 1) != 0 && IsGranted();
 
-    /// <summary>The same of bfloat16.</summary>
-    public static bool HasBFloat16 { get; } = Has(BFloat16Bit) && IsGranted();
-
-    private static bool Has(int bit) =>
-        Avx512Vnni.IsSupported && OperatingSystem.IsLinux() && Environment.GetEnvironmentVariable("NIBBLE_AMX") is not "0"
-        && (X86Base.CpuId(7, 0).Edx >> TileBit & X86Base.CpuId(7, 0).Edx >> bit & 1) != 0;
-
-    /// <summary>Asks Linux for the registers' data, on behalf of all threads; asking twice is no harm.</summary>
+    /// <summary>Asks Linux for the registers' data, on behalf of all threads.</summary>
     private static bool IsGranted()
     {
         const long ArchPrctl = 158, RequestPermission = 0x1023, TileData = 18;

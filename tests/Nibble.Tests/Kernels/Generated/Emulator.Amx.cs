@@ -10,22 +10,12 @@ internal sealed unsafe partial class Emulator
 
     private const int TileBytes = Amx.Rows * Amx.RowBytes;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_amxTile, t_amxPairs;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_amxPairs;
     [ThreadStatic] private static (int Rows, int Bytes)[]? t_configuration;
     private readonly byte[] _tiles = new byte[8 * TileBytes];
 
     /// <summary>True if this thread has let go of the matrix registers.</summary>
     public static bool IsAmxReleased => t_configuration is null;
-
-    /// <summary>The generated product by matrix registers, emulated: good for calls from this thread, until the next is asked for.</summary>
-    public static AmxTile AmxTile(int parts, bool hasOffsets)
-    {
-        t_amxTile = (Decode(AmxTileCode.Assemble(parts, hasOffsets)), false);
-        return new AmxTile((nint)(delegate* unmanaged<AmxTile.Arguments*, void>)&CallAmxTile);
-    }
-
-    [UnmanagedCallersOnly]
-    private static void CallAmxTile(AmxTile.Arguments* arguments) => Call(t_amxTile, arguments);
 
     /// <summary>The generated product of pairs by matrix registers, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static AmxPairs AmxPairs()
@@ -44,10 +34,9 @@ internal sealed unsafe partial class Emulator
         {
             case Mnemonic.Ldtilecfg: t_configuration = ReadConfiguration((byte*)Address(i)); break;
             case Mnemonic.Tilerelease: t_configuration = null; break;
-            case Mnemonic.Tilezero: Matrix(i.Op0Register).Clear(); break;
             case Mnemonic.Tileloadd: MoveRows(i, i.Op0Register, store: false); break;
             case Mnemonic.Tilestored: MoveRows(i, i.Op1Register, store: true); break;
-            case Mnemonic.Tdpbssd or Mnemonic.Tdpbf16ps: MultiplyMatrices(i); break;
+            case Mnemonic.Tdpbf16ps: MultiplyMatrices(i); break;
             default: return false;
         }
         return true;
@@ -83,7 +72,7 @@ internal sealed unsafe partial class Emulator
         }
     }
 
-    /// <summary>c += a b, four bytes or two bfloat16 at a time; rows of b are those of four or two columns of a.</summary>
+    /// <summary>c += a b, two bfloat16 at a time: a row of b is two columns of a.</summary>
     private void MultiplyMatrices(in Instruction i)
     {
         (int rows, int bytes) = Extent(i.Op0Register);
@@ -96,18 +85,9 @@ internal sealed unsafe partial class Emulator
                 {
                     ref uint sum = ref c[m * Lanes + n];
                     uint x = a[m * Lanes + k], y = b[k * Lanes + n];
-                    sum = i.Mnemonic == Mnemonic.Tdpbssd ? SignedDot(sum, x, y)
-                        : Bits(Float(sum) + UpperFloat(x << 16) * UpperFloat(y << 16) + UpperFloat(x) * UpperFloat(y));
+                    sum = Bits(Float(sum) + UpperFloat(x << 16) * UpperFloat(y << 16) + UpperFloat(x) * UpperFloat(y));
                 }
 
         static Span<uint> Lanes32(Span<byte> matrix) => MemoryMarshal.Cast<byte, uint>(matrix);
-    }
-
-    /// <summary>Four products of signed bytes.</summary>
-    private static uint SignedDot(uint sum, uint a, uint b)
-    {
-        int total = (int)sum;
-        for (int k = 0; k < 32; k += 8) total += (sbyte)(a >> k) * (sbyte)(b >> k);
-        return (uint)total;
     }
 }

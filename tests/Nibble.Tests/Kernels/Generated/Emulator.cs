@@ -145,11 +145,8 @@ internal sealed unsafe partial class Emulator
             case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + (i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Second(i))); break;
             case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); break;
             case Mnemonic.Dec: Set(i.Op0Register, Get(i.Op0Register) - 1); _zero = Get(i.Op0Register) == 0; break;
-            case Mnemonic.And: Set(i.Op0Register, Get(i.Op0Register) & Second(i)); break;
             case Mnemonic.Je: return _zero ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Jne: return _zero ? i.NextIP : i.NearBranchTarget;
-            case Mnemonic.Jl: return _less ? i.NearBranchTarget : i.NextIP;
-            case Mnemonic.Jge: return _less ? i.NextIP : i.NearBranchTarget;
             case Mnemonic.Jle: return _zero || _less ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Cmp: (_zero, _less) = (Get(i.Op0Register) == Second(i), (long)Get(i.Op0Register) < (long)Second(i)); break;
             case Mnemonic.Cmovl: if (_less) Set(i.Op0Register, Get(i.Op1Register)); break;
