@@ -17,7 +17,7 @@ internal static class Processor
         ("SSE4.2", Sse42.IsSupported), ("AVX", Avx.IsSupported), ("AVX2", Avx2.IsSupported), ("FMA", Fma.IsSupported),
         ("BMI2", Bmi2.X64.IsSupported), ("AVX-VNNI", AvxVnni.IsSupported), ("AVX512F", Avx512F.IsSupported),
         ("AVX512BW", Avx512BW.IsSupported), ("AVX512DQ", Avx512DQ.IsSupported), ("AVX512VBMI", Avx512Vbmi.IsSupported),
-        ("AVX512-VNNI", WideTile.IsInUse), ("AVX512-BF16", PairPanel.Instance is not null),
+        ("AVX512-VNNI", WideTile.IsInUse), ("AVX512-BF16", PairPanel.Instance is not null), ("AMX-BF16", AmxPairs.Instance is not null),
         ("GFNI", Gfni.IsSupported), ("NEON", AdvSimd.IsSupported), ("DOTPROD", Dp.IsSupported),
     ];
 

@@ -52,9 +52,10 @@ internal sealed class BenchCommand : Verb
             IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
             (bandwidth, peak) = (Math.Max(bandwidth, ReadBandwidth.Measure(pool)), Math.Max(peak, Int8Peak.Measure(pool)));
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);
-            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate) with
+            string? activations = DecoderSettings.NameOfActivations(options, model);
+            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inIntegers: activations != InputRounding.Mixed.Name) with
             {
-                Activations = DecoderSettings.NameOfActivations(options, model),
+                Activations = activations,
                 Kv = DecoderSettings.NameOfCache(options),
                 KvBytes = speed.CacheBytes,
                 Batch = batch,
@@ -76,7 +77,7 @@ internal sealed class BenchCommand : Verb
             $"  {Quantity.Bytes(r.WeightBytes)} of weights a token, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
             + $"decoding uses {100 * r.BandwidthShare:F0} % of that ({r.Threads} threads)"));
         terminal.Markup(string.Create(CultureInfo.InvariantCulture, $"  The processor gives {r.Int8OperationsPerSecond / 1e9:F0} G operations a second on 8-bit integers: ")
-            + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : $"this model is multiplied in {(r.Activations == InputRounding.BFloat16.Name ? "pairs of bfloat16" : "float32")}"));
+            + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : $"this model is multiplied in {(r.Activations is null ? "float32" : "bfloat16")}"));
     }
 
     private static string Runs(IReadOnlyList<double> speeds) => string.Join("  ", speeds.Select(s => s.ToString("F1", CultureInfo.InvariantCulture)));
@@ -100,14 +101,14 @@ internal sealed record BenchResult(
     public int Batch { get; init; }
     public IReadOnlyList<double>? BatchDecodeTokensPerSecond { get; init; }
 
-    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate)
+    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inIntegers)
     {
         double[] prefill = [.. speeds.Select(s => s.Prefill)], decode = [.. speeds.Select(s => s.Decode)];
         long bytes = WeightBytesOf(source);
         return new BenchResult(prefill, decode, bytes, bandwidth, BenchCommand.Median(decode) * bytes / bandwidth, threads, prompt, generate)
         {
             Int8OperationsPerSecond = peak,
-            ArithmeticShare = 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak,
+            ArithmeticShare = !inIntegers ? null : 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak,
         };
     }
 

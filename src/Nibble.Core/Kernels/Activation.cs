@@ -27,7 +27,7 @@ public sealed unsafe class Activation : IDisposable
     private readonly GrowingBuffer _pairs = new();
     private InputRounding? _codesOf, _roundedOf;
     private InputGroups _numbersOf;
-    private bool _hasPairs;
+    private PairOrder _pairsOf;
     private Activation? _rotated;
     private ColumnRotation? _rotatedBy;
 
@@ -49,7 +49,7 @@ public sealed unsafe class Activation : IDisposable
     /// <summary>Sums of the codes, for offsets: [tokens, chunks, 2], one for each half of a chunk.</summary>
     public int* Sums => (int*)_sums.Pointer;
 
-    /// <summary>Rounded to bfloat16, in the order of <see cref="InputPairs"/>. Valid after <see cref="MakePairs"/>.</summary>
+    /// <summary>Rounded to bfloat16, in the order that was asked for. Valid after <see cref="MakePairs"/>.</summary>
     internal uint* Pairs => (uint*)_pairs.Pointer;
 
     /// <summary>Sets the shape; the contents are then unspecified. Grows the memory if it must, never shrinks it.</summary>
@@ -68,7 +68,7 @@ public sealed unsafe class Activation : IDisposable
     {
         _codesOf = _roundedOf = null;
         _numbersOf = default;
-        _hasPairs = false;
+        _pairsOf = default;
         _rotatedBy = null;
     }
 
@@ -139,24 +139,27 @@ public sealed unsafe class Activation : IDisposable
         }
     }
 
-    /// <summary>Makes the pairs if they are not there; the number of columns must be even.</summary>
-    internal void MakePairs(WorkerPool pool)
+    /// <summary>Makes the pairs in an order if they are not there.</summary>
+    internal void MakePairs(WorkerPool pool, PairOrder order)
     {
-        if (_hasPairs) return;
-        _pairs.Reserve((nint)InputPairs.Padded(Tokens) * Columns * sizeof(ushort));
-        if (PairKernel.AreFew(Tokens, Columns)) InputPairs.ArrangeFew(this, (ushort*)Pairs);
-        else Run(new PairJob { X = this }, pool);
-        _hasPairs = true;
+        if (_pairsOf == order) return;
+        _pairs.Reserve((nint)order.Tokens * Columns * sizeof(ushort));
+        Run(new PairJob { X = this, Order = order }, pool);
+        _pairsOf = order;
     }
 
     private struct PairJob : IParallelJob
     {
         public Activation X;
+        public PairOrder Order;
 
         public readonly void Run(int worker, int workers)
         {
-            (int from, int to) = ParallelRows.Share(InputPairs.Padded(X.Tokens), worker, workers, InputPairs.Group);
-            for (int token = from; token < to; token += InputPairs.Group) InputPairs.Arrange(X, token, X.Pairs + (nint)token * (X.Columns / 2));
+            int step = Order.InLines ? 1 : InputPairs.Group;
+            (int from, int to) = ParallelRows.Share(Order.Tokens, worker, workers, step);
+            for (int token = from; token < to; token += step)
+                if (Order.InLines) InputPairs.ArrangeLines(X, token, Order.Tokens, (ushort*)X.Pairs);
+                else InputPairs.Arrange(X, token, X.Pairs + (nint)token * (X.Columns / 2));
         }
     }
 

@@ -5,16 +5,24 @@ using Nibble.Core.Kernels.Generated;
 
 namespace Nibble.Core.Kernels;
 
-/// <summary>
-/// Inputs rounded to bfloat16 in the order of <see cref="PairPanel"/>, [groups of eight tokens, pairs of columns, 8], or where
-/// <see cref="PairKernel.AreFew"/> of <see cref="PairRows"/>, [lines, tokens, 32 columns].
-/// </summary>
+/// <summary>In which order a kernel wants inputs rounded to bfloat16.</summary>
+/// <param name="InLines">[lines, tokens, 32 columns], of whole lines of columns; else [groups of eight tokens, pairs of columns, 8], of an even number of them.</param>
+/// <param name="Tokens">That there is room for: those beyond the last repeat it.</param>
+internal readonly record struct PairOrder(bool InLines, int Tokens);
+
+/// <summary>Inputs rounded to bfloat16, for <see cref="PairPanel"/> in groups, for <see cref="PairRows"/> and <see cref="AmxPairs"/> in lines.</summary>
 internal static unsafe class InputPairs
 {
     public const int Group = PairPanel.Tokens;
 
     /// <summary>The tokens of whole groups.</summary>
-    public static int Padded(int tokens) => (tokens + Group - 1) / Group * Group;
+    public static int Padded(int tokens, int group) => (tokens + group - 1) / group * group;
+
+    /// <summary>The order of <see cref="PairPanel"/>.</summary>
+    public static PairOrder Groups(int tokens) => new(InLines: false, Padded(tokens, Group));
+
+    /// <summary>Lines of so many tokens that they are whole groups.</summary>
+    public static PairOrder Lines(int tokens, int group) => new(InLines: true, Padded(tokens, group));
 
     /// <summary>Writes one group.</summary>
     /// <param name="x">An even number of columns; tokens beyond the last repeat it.</param>
@@ -37,20 +45,18 @@ internal static unsafe class InputPairs
         }
     }
 
-    /// <summary>Writes a few tokens.</summary>
-    /// <param name="x">Whole lines of columns.</param>
+    /// <summary>Writes a token of lines.</summary>
+    /// <param name="x">Whole lines of columns; a token beyond the last repeats it.</param>
+    /// <param name="tokens">Of a line.</param>
     /// <param name="to">[lines, tokens, 32].</param>
-    public static void ArrangeFew(Activation x, ushort* to)
+    public static void ArrangeLines(Activation x, int token, int tokens, ushort* to)
     {
-        for (int t = 0; t < x.Tokens; t++)
+        float* from = x.Floats + (nint)Math.Min(token, x.Tokens - 1) * x.Columns;
+        for (int c = 0; c < x.Columns; c += 16)
         {
-            float* from = x.Floats + (nint)t * x.Columns;
-            for (int c = 0; c < x.Columns; c += 16)
-            {
-                int line = c / PairRows.LineColumns, within = c % PairRows.LineColumns;
-                Vector256<uint> lower = FloatFormat.ToBFloat16(Vector256.Load(from + c)), upper = FloatFormat.ToBFloat16(Vector256.Load(from + c + 8));
-                Vector256.Narrow(lower, upper).Store(to + ((nint)line * x.Tokens + t) * PairRows.LineColumns + within);
-            }
+            int line = c / PairRows.LineColumns, within = c % PairRows.LineColumns;
+            Vector256<uint> lower = FloatFormat.ToBFloat16(Vector256.Load(from + c)), upper = FloatFormat.ToBFloat16(Vector256.Load(from + c + 8));
+            Vector256.Narrow(lower, upper).Store(to + ((nint)line * tokens + token) * PairRows.LineColumns + within);
         }
     }
 

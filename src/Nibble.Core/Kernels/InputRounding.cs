@@ -1,5 +1,6 @@
 using System.Globalization;
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
@@ -43,8 +44,15 @@ public sealed record InputRounding
     /// <summary>What the integer kernels do by themselves: 8 bits, 32 columns a scale.</summary>
     public static InputRounding Integer { get; } = new(8, InputGrain.Group, Activation.Chunk);
 
+    /// <summary>
+    /// <see cref="Integer"/>, but <see cref="PairKernel.ManyPacked"/> tokens or more are rounded to bfloat16, and the weights they meet too, where the
+    /// processor multiplies matrices of it (<see cref="AmxPairs"/>).
+    /// </summary>
+    public static InputRounding Mixed { get; } = Integer with { IsMixed = true };
+
     /// <summary>The one with which many tokens are multiplied fastest, where it costs next to nothing; null leaves it to the kernels.</summary>
-    public static InputRounding? Fastest(Weight weight) => PairKernel.Handles(weight, tokens: 2) ? BFloat16 : null;
+    public static InputRounding? Fastest(Weight weight) =>
+        PairKernel.Handles(weight, tokens: 2) ? BFloat16 : PairKernel.HandlesPacked(weight, PairKernel.ManyPacked) ? Mixed : null;
 
     /// <summary>8, 4, 16 for bfloat16, or 0 for float32.</summary>
     public int Bits { get; }
@@ -56,6 +64,9 @@ public sealed record InputRounding
 
     /// <summary>The static scales: one, or one a column; empty where they are dynamic or not known yet.</summary>
     public ReadOnlyMemory<float> Scales { get; init; }
+
+    /// <summary>True of <see cref="Mixed"/>.</summary>
+    internal bool IsMixed { get; private init; }
 
     /// <summary>True if the scales must be found on a text before anything can be rounded.</summary>
     public bool IsStatic => Grain is InputGrain.Tensor or InputGrain.Channel;
@@ -71,7 +82,7 @@ public sealed record InputRounding
         Grain == InputGrain.Channel && Scales.Length == order.Length ? this with { Scales = Array.ConvertAll(order, i => Scales.Span[i]) } : this;
 
     /// <summary>As the command line names it: <c>int8-token</c>, <c>int4-g32</c>, <c>float</c>.</summary>
-    public string Name => Bits == 0 ? "float" : Bits == 16 ? "bfloat16" : string.Create(CultureInfo.InvariantCulture, $"int{Bits}-{GrainName}");
+    public string Name => IsMixed ? "mixed" : Bits == 0 ? "float" : Bits == 16 ? "bfloat16" : string.Create(CultureInfo.InvariantCulture, $"int{Bits}-{GrainName}");
 
     private string GrainName => Grain == InputGrain.Group ? string.Create(CultureInfo.InvariantCulture, $"g{Group}") : Grain.ToString().ToLowerInvariant();
 
@@ -82,6 +93,7 @@ public sealed record InputRounding
         string[] parts = name.ToLowerInvariant().Split('-');
         if (parts is ["float"]) return None;
         if (parts is ["bfloat16"]) return BFloat16;
+        if (parts is ["mixed"]) return Mixed;
         int bits = parts[0] switch { "int8" => 8, "int4" => 4, _ => 0 };
         InputRounding? rounding = (bits, parts.Length) switch
         {
@@ -90,7 +102,7 @@ public sealed record InputRounding
             _ => null,
         };
         return rounding ?? throw new UnusableInputException(
-            $"there is no rounding of activations called '{name}'; give float, bfloat16, or int8 or int4, alone or with -token, -g32 (any group), -tensor or -channel");
+            $"there is no rounding of activations called '{name}'; give float, bfloat16, mixed, or int8 or int4, alone or with -token, -g32 (any group), -tensor or -channel");
     }
 
     private static InputRounding? OfGrain(int bits, string grain) => grain switch

@@ -1,4 +1,5 @@
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
@@ -30,6 +31,11 @@ public static unsafe class MatrixProduct
             if (rounding is { IsStatic: true })
                 throw new UnusableInputException($"'{weight.Name}' is stored rotated ({weight.Format}), and its inputs with it; static scales do not suit them, take int8-token or another that is dynamic");
             (weight, x) = (weight.AsStored, x.Rotated(rotation, pool));
+        }
+        if (rounding is { IsMixed: true } && PairKernel.HandlesPacked(weight, x.Tokens))
+        {
+            PairKernel.MultiplyPacked(AmxPairs.Instance!, weight.Packed(pool), x, y, pool);
+            return;
         }
         bool integers = rounding is null || rounding.HasCodes;
         if (integers && TrellisKernel.Handles(weight, x.Tokens))

@@ -46,6 +46,12 @@ public abstract unsafe class PackedKernel
     /// <summary>Writes columns [16 fromTile, 16 toTile) of y = x Wᵀ, y being [tokens, rows].</summary>
     public abstract void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile);
 
+    /// <summary>Writes weights, rounded to bfloat16, as pairs of neighbouring columns.</summary>
+    /// <param name="run">Where a run of a tile begins.</param>
+    /// <param name="chunks">From there on.</param>
+    /// <param name="pairs">[chunks, 16 pairs, 32 rows], of which the tile's are the first 16.</param>
+    public abstract void UnpackPairs(byte* run, int chunks, uint* pairs);
+
     /// <summary>The kernel for a format on this processor.</summary>
     public static PackedKernel For(Format format)
     {

@@ -18,7 +18,7 @@ internal static unsafe partial class PairKernel
     /// <param name="w">Floats of 16 bits, at least as many rows as the code meets at once.</param>
     public static void MultiplyFew(PairRows code, Weight w, Activation x, float* y, WorkerPool pool)
     {
-        x.MakePairs(pool);
+        x.MakePairs(pool, InputPairs.Lines(x.Tokens, 1));
         var job = new FewJob { Code = code, Weight = w, X = x, Y = y };
         pool.Run(ref job);
     }

@@ -36,7 +36,8 @@ internal static unsafe partial class PairKernel
     /// <summary>Writes y = x Wᵀ for a weight that it <see cref="Handles"/>, x being [tokens, columns] and y [tokens, rows].</summary>
     public static void Multiply(Weight w, Activation x, float* y, WorkerPool pool)
     {
-        if (!AreFew(x.Tokens, w.Columns)) Multiply(PairPanel.Instance!, w, x, y, pool);
+        if (AreMany(x.Tokens, w.Columns) && AmxPairs.Instance is { } code) Multiply(code, w, x, y, pool);
+        else if (!AreFew(x.Tokens, w.Columns)) Multiply(PairPanel.Instance!, w, x, y, pool);
         else MultiplyFew(PairRows.For(w.Format == FloatFormat.F16, x.Tokens)!, w, x, y, pool);
     }
 
@@ -45,7 +46,7 @@ internal static unsafe partial class PairKernel
     /// <param name="w">Floats of 16 bits, an even number of columns.</param>
     public static void Multiply(PairPanel panel, Weight w, Activation x, float* y, WorkerPool pool)
     {
-        x.MakePairs(pool);
+        x.MakePairs(pool, InputPairs.Groups(x.Tokens));
         var job = new Job { Panel = panel, Weight = w, X = x, Y = y };
         pool.Run(ref job);
     }
@@ -61,48 +62,78 @@ internal static unsafe partial class PairKernel
         public void Run(int worker, int workers)
         {
             // A core that other programs disturb takes fewer.
-            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Weight.Rows;) Multiply32(Panel, Weight, X, Y, row);
+            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Weight.Rows;) Multiply32(new PanelProducts(Panel, X), Weight, X, Y, row);
         }
+    }
+
+    /// <summary>What meets weights that are laid out.</summary>
+    private interface IProducts
+    {
+        /// <summary>That are met at once.</summary>
+        int Tokens { get; }
+
+        /// <summary>Adds the products of a stretch, for all tokens.</summary>
+        /// <param name="weights">[pairs, 32 rows].</param>
+        /// <param name="first">The first pair of the stretch in a row.</param>
+        /// <param name="count">Pairs.</param>
+        /// <param name="sums">[tokens, 32 rows], with room for whole groups of tokens.</param>
+        void Add(uint* weights, int first, int count, float* sums);
     }
 
     /// <summary>32 columns of y from the given one, fewer at the end.</summary>
-    private static void Multiply32(PairPanel panel, Weight w, Activation x, float* y, int row)
+    private static void Multiply32<TProducts>(TProducts products, Weight w, Activation x, float* y, int row) where TProducts : struct, IProducts
     {
-        int pairs = w.Columns / 2, padded = InputPairs.Padded(x.Tokens), rows = Math.Min(PairPanel.Rows, w.Rows - row);
-        GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        scratch.Reserve(((nint)padded + Stretch) * PairPanel.Rows * sizeof(uint));
-        uint* weights = (uint*)scratch.Pointer;
-        float* sums = (float*)(weights + Stretch * PairPanel.Rows);
-        new Span<float>(sums, padded * PairPanel.Rows).Clear();
+        int pairs = w.Columns / 2, padded = InputPairs.Padded(x.Tokens, products.Tokens);
+        uint* weights = Scratch(padded, out float* sums);
         for (int first = 0; first < pairs; first += Stretch)
         {
             int count = Math.Min(Stretch, pairs - first);
-            uint* inputs = x.Pairs + first * PairPanel.Tokens;
             if (w.Format == FloatFormat.BF16) Take<BFloat16Pairs>(w, row, first, count, weights);
             else if (Take<HalfPairs>(w, row, first, count, weights))
             {
-                Add(panel, weights, inputs, count, x, sums);
+                products.Add(weights, first, count, sums);
                 Take<HalfRests>(w, row, first, count, weights);
             }
-            Add(panel, weights, inputs, count, x, sums);
+            products.Add(weights, first, count, sums);
         }
-        for (int t = 0; t < x.Tokens; t++) new Span<float>(sums + t * PairPanel.Rows, rows).CopyTo(new Span<float>(y + (nint)t * w.Rows + row, rows));
+        Store(sums, x.Tokens, w.Rows, y, row);
     }
 
-    /// <summary>Adds the products of a stretch, for all tokens.</summary>
-    private static void Add(PairPanel panel, uint* weights, uint* inputs, int count, Activation x, float* sums)
+    /// <summary>Writes the sums of 32 rows, or those that there are.</summary>
+    private static void Store(float* sums, int tokens, int rows, float* y, int row)
     {
-        for (int token = 0; token < x.Tokens; token += PairPanel.Tokens)
+        int count = Math.Min(PairPanel.Rows, rows - row);
+        for (int t = 0; t < tokens; t++) new Span<float>(sums + t * PairPanel.Rows, count).CopyTo(new Span<float>(y + (nint)t * rows + row, count));
+    }
+
+    /// <summary>Room for a stretch of weights, and for sums, which are cleared.</summary>
+    private static uint* Scratch(int tokens, out float* sums)
+    {
+        GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
+        scratch.Reserve(((nint)tokens + Stretch) * PairPanel.Rows * sizeof(uint));
+        sums = (float*)scratch.Pointer + Stretch * PairPanel.Rows;
+        new Span<float>(sums, tokens * PairPanel.Rows).Clear();
+        return (uint*)scratch.Pointer;
+    }
+
+    private readonly struct PanelProducts(PairPanel panel, Activation x) : IProducts
+    {
+        public int Tokens => PairPanel.Tokens;
+
+        public void Add(uint* weights, int first, int count, float* sums)
         {
-            var arguments = new PairPanel.Arguments
+            for (int token = 0; token < x.Tokens; token += PairPanel.Tokens)
             {
-                Weights = weights,
-                Inputs = inputs + (nint)token * (x.Columns / 2),
-                Sums = sums + token * PairPanel.Rows,
-                Count = count,
-                Wanted = x.Tokens - token,
-            };
-            panel.Multiply(ref arguments);
+                var arguments = new PairPanel.Arguments
+                {
+                    Weights = weights,
+                    Inputs = x.Pairs + first * PairPanel.Tokens + (nint)token * (x.Columns / 2),
+                    Sums = sums + token * PairPanel.Rows,
+                    Count = count,
+                    Wanted = x.Tokens - token,
+                };
+                panel.Multiply(ref arguments);
+            }
         }
     }
 

@@ -25,7 +25,7 @@ public sealed record DecoderOptions
     public InputRounding? InputRounding { get; init; }
 
     /// <summary>
-    /// Rounds the inputs of 16-bit floats to bfloat16 where that makes products of many tokens faster
+    /// Rounds inputs to bfloat16 where that makes products of many tokens faster
     /// (<see cref="InputRounding.Fastest"/>). For answers; not where something is measured. A given rounding goes before it.
     /// </summary>
     public bool Fast { get; init; }

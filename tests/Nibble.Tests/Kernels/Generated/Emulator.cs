@@ -8,7 +8,7 @@ namespace Nibble.Tests.Kernels.Generated;
 /// Runs generated machine code instruction by instruction, so that it is tested on processors that lack the instructions.
 /// It knows the few that the generators use, and throws at any other. Memory is the process's own.
 /// </summary>
-internal sealed unsafe class Emulator
+internal sealed unsafe partial class Emulator
 {
     private const int Lanes = 16;
     private const int StackBytes = 4096;
@@ -175,12 +175,13 @@ internal sealed unsafe class Emulator
             case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + (i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Second(i))); break;
             case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); break;
             case Mnemonic.Dec: Set(i.Op0Register, Get(i.Op0Register) - 1); _zero = Get(i.Op0Register) == 0; break;
+            case Mnemonic.Je: return _zero ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Jne: return _zero ? i.NextIP : i.NearBranchTarget;
             case Mnemonic.Jle: return _zero || _less ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Cmp: (_zero, _less) = (Get(i.Op0Register) == Second(i), (long)Get(i.Op0Register) < (long)Second(i)); break;
             case Mnemonic.Cmovl: if (_less) Set(i.Op0Register, Get(i.Op1Register)); break;
             case Mnemonic.Vzeroupper or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1: break;
-            default: StepVector(i); break;
+            default: if (!StepMatrix(i)) StepVector(i); break;
         }
         return i.NextIP;
     }

@@ -15,7 +15,7 @@ public sealed unsafe class PairPanelTests
         {
             var data = new TheoryData<string, bool, int, int, int>();
             foreach ((string format, bool published) in ((string, bool)[])[("BF16", true), ("F16", true), ("F16", false)])
-                foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(32, 64, 6), (33, 258, 7), (1, 2, 2), (70, 2054, 13), (40, 100, 4), (9, 64, 1), (37, 2048, 2), (29, 96, 3), (13, 256, 4), (9, 128, 5), (14, 32, 7), (10, 512, 8)])
+                foreach ((int rows, int columns, int tokens) in ((int, int, int)[])[(32, 64, 6), (33, 258, 7), (1, 2, 2), (70, 2054, 13), (40, 100, 4), (9, 64, 1), (37, 2048, 2), (29, 96, 3), (13, 256, 4), (9, 128, 5), (14, 32, 7), (10, 512, 8), (33, 96, 16), (70, 2112, 37)])
                     data.Add(format, published, rows, columns, tokens);
             return data;
         }
@@ -44,13 +44,42 @@ public sealed unsafe class PairPanelTests
                 else PairKernel.Multiply(Emulator.Pairs(windows), weight, x, to, pool);
                 Check(weight, x, pool, y);
             }
+            if (!PairKernel.AreMany(tokens, columns)) return;
+            y.AsSpan().Clear();
+            PairKernel.Multiply(Emulator.AmxPairs(), weight, x, to, pool);
+            Check(weight, x, pool, y);
+            Assert.True(Emulator.IsAmxReleased);
+        }
+    }
+
+    /// <summary>Packed weights, of one scale a chunk and of two, with offsets, zero points and units, whose last tile has no neighbour.</summary>
+    [Theory, InlineData("Q4_0"), InlineData("Q8_0"), InlineData("Q5_1"), InlineData("Q2_K"), InlineData("Q3_K"), InlineData("Q4_K"), InlineData("Q6_K")]
+    [InlineData("IQ4_XS"), InlineData("Linear4"), InlineData("Linear1"), InlineData("Trellis2")]
+    public void Products_of_packed_weights_are_those_of_rounded_ones(string name)
+    {
+        using var pool = new WorkerPool(1);
+        const int rows = 45, columns = 2304, tokens = 35;
+        Weight weight = NewWeight(name, published: false, rows, columns);
+        using var x = new Activation();
+        x.Resize(tokens, columns);
+        var random = new Random(tokens);
+        for (int t = 0; t < tokens; t++)
+            foreach (ref float v in x.Row(t)) v = 3 * random.NextSingle() - 1;
+        x.Changed();
+        var y = new float[tokens * rows];
+        PackedMatrix packed = PackedMatrix.Pack(weight, pool);
+        foreach (AmxPairs? code in (AmxPairs?[])[Emulator.AmxPairs(), AmxPairs.Instance])
+        {
+            if (code is null) continue;
+            fixed (float* to = y) PairKernel.MultiplyPacked(code, packed, x, to, pool);
+            Check(weight, x, pool, y, weightError: 1 / 512.0);
         }
     }
 
     /// <summary>Every number of the format's bits, subnormal ones among them; published ones are bfloat16 numbers too.</summary>
     private static Weight NewWeight(string format, bool published, int rows, int columns)
     {
-        Weight weight = Weight.Allocate("w", Format.Parse(format), rows, columns);
+        Weight weight = Weight.Allocate("w", Format.Parse(format).ForColumns(columns), rows, columns);
         var random = new Random(rows + columns);
         var row = new float[columns];
         for (int r = 0; r < rows; r++)
@@ -64,7 +93,7 @@ public sealed unsafe class PairPanelTests
     }
 
     /// <summary>Against decode-and-multiply in double precision, of inputs that are rounded.</summary>
-    private static void Check(Weight weight, Activation x, WorkerPool pool, float[] products)
+    private static void Check(Weight weight, Activation x, WorkerPool pool, float[] products, double weightError = 0)
     {
         float* rounded = x.Rounded(pool, InputRounding.BFloat16);
         var row = new float[weight.Columns];
@@ -79,7 +108,7 @@ public sealed unsafe class PairPanelTests
                     double term = row[c] * (double)rounded[t * row.Length + c];
                     (sum, size) = (sum + term, size + Math.Abs(term));
                 }
-                Assert.Equal(sum, products[t * weight.Rows + r], 1e-6 * size);
+                Assert.Equal(sum, products[t * weight.Rows + r], (1e-6 + weightError) * size);
             }
         }
     }
