@@ -132,6 +132,7 @@ public class GgufTokenizerTests
     [InlineData("tokenizer.ggml.bos_token_id", 3u, "bos_token_id is 3, but there are only 3 tokens")]
     [InlineData("tokenizer.ggml.token_type", new[] { 1 }, "token_type has 1 entries for 3 tokens")]
     [InlineData("tokenizer.ggml.merges", new[] { "a b", "ab" }, "'ab', which is not two tokens")]
+    [InlineData("tokenizer.ggml.merges", new[] { "a b", "" }, "'', which is not two tokens")]
     [InlineData("tokenizer.ggml.merges", new[] { "a c" }, "needs the token 'c'")]
     [InlineData("tokenizer.ggml.tokens", new[] { "a", "b", "a" }, "'a' comes twice")]
     [InlineData("tokenizer.huggingface.json", "{", "tokenizer.huggingface.json: not valid JSON")]
