@@ -18,7 +18,7 @@ public sealed unsafe class VectorTiles
 
     private const int MaxTokens = 32;
 
-    /// <summary>Fewer rows than this are multiplied in less time than tables are made.</summary>
+    /// <summary>With fewer rows most of the time would go into tables.</summary>
     public const int LeastRows = 256;
 
     private readonly NativeBuffer _codes;
