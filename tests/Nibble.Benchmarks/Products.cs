@@ -17,7 +17,8 @@ public unsafe class Products : IDisposable
     private readonly NativeBuffer _y = new((nint)Rows * 64 * sizeof(float));
     private Weight _weight = null!;
 
-    public static IEnumerable<string> Formats => Format.All.Select(f => f.Name);
+    /// <summary>The list, and a logarithm to a base that its name fixes.</summary>
+    public static IEnumerable<string> Formats => [.. Format.All.Select(f => f.Name), "Log4-b1.5"];
 
     [ParamsSource(nameof(Formats))]
     public string Stored { get; set; } = "";
