@@ -12,34 +12,6 @@ internal static unsafe partial class PairKernel
     /// <summary>Whether so many tokens go to <see cref="AmxPairs"/>, where there is such code.</summary>
     public static bool AreMany(int tokens, int columns) => tokens >= Amx.Rows && columns % AmxPairs.LineColumns == 0;
 
-    /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
-    /// <param name="code">What multiplies.</param>
-    /// <param name="w">Floats of 16 bits, whole lines of columns.</param>
-    public static void Multiply(AmxPairs code, Weight w, Activation x, float* y, WorkerPool pool)
-    {
-        x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));
-        var job = new AmxJob { Code = code, Weight = w, X = x, Y = y };
-        pool.Run(ref job);
-    }
-
-    private struct AmxJob : IParallelJob
-    {
-        public AmxPairs Code;
-        public Weight Weight;
-        public Activation X;
-        public float* Y;
-        private int _taken;
-
-        public void Run(int worker, int workers)
-        {
-            byte* configuration = stackalloc byte[Amx.ConfigurationBytes];
-            AmxPairs.Configure(configuration);
-            // As with vectors, a core that other programs disturb takes fewer.
-            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Weight.Rows;)
-                Multiply32(new AmxProducts(Code, X, configuration), Weight, X, Y, row);
-        }
-    }
-
     /// <summary>Tokens from which it pays to make pairs of packed weights.</summary>
     public const int ManyPacked = 128;
 
@@ -47,20 +19,33 @@ internal static unsafe partial class PairKernel
     public static bool HandlesPacked(Weight w, int tokens) =>
         tokens >= ManyPacked && w.Columns % AmxPairs.LineColumns == 0 && PackedMatrix.CanPack(w.Format) && AmxPairs.Instance is not null;
 
+    /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
+    /// <param name="code">What multiplies.</param>
+    /// <param name="w">Floats of 16 bits, whole lines of columns.</param>
+    public static void Multiply(AmxPairs code, Weight w, Activation x, float* y, WorkerPool pool) =>
+        Run(new AmxJob { Code = code, Weight = w, Rows = w.Rows, X = x, Y = y }, pool);
+
     /// <summary>Writes y = x Wᵀ, weights and inputs rounded to bfloat16, x being [tokens, columns] and y [tokens, rows].</summary>
     /// <param name="code">What multiplies.</param>
     /// <param name="w">Whole lines of columns.</param>
-    public static void MultiplyPacked(AmxPairs code, PackedMatrix w, Activation x, float* y, WorkerPool pool)
+    public static void MultiplyPacked(AmxPairs code, PackedMatrix w, Activation x, float* y, WorkerPool pool) =>
+        Run(new AmxJob { Code = code, Packed = w, Rows = w.Rows, X = x, Y = y }, pool);
+
+    private static void Run(AmxJob job, WorkerPool pool)
     {
-        x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));
-        var job = new PackedJob { Code = code, Weights = w, X = x, Y = y };
+        job.X.MakePairs(pool, InputPairs.Lines(job.X.Tokens, AmxPairs.Tokens));
         pool.Run(ref job);
     }
 
-    private struct PackedJob : IParallelJob
+    private struct AmxJob : IParallelJob
     {
         public AmxPairs Code;
-        public PackedMatrix Weights;
+
+        // One of the two.
+        public Weight? Weight;
+        public PackedMatrix? Packed;
+
+        public int Rows;
         public Activation X;
         public float* Y;
         private int _taken;
@@ -69,8 +54,11 @@ internal static unsafe partial class PairKernel
         {
             byte* configuration = stackalloc byte[Amx.ConfigurationBytes];
             AmxPairs.Configure(configuration);
-            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Weights.Rows;)
-                Multiply32(new AmxProducts(Code, X, configuration), Weights, X, Y, row);
+            var products = new AmxProducts(Code, X, configuration);
+            // As with vectors, a core that other programs disturb takes fewer.
+            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Rows;)
+                if (Packed is null) Multiply32(products, Weight!, X, Y, row);
+                else Multiply32(products, Packed, X, Y, row);
         }
     }
 

@@ -26,12 +26,7 @@ public sealed unsafe class PairPanelTests
     {
         using var pool = new WorkerPool(1); // the emulated code is one thread's
         Weight weight = NewWeight(format, published, rows, columns);
-        using var x = new Activation();
-        x.Resize(tokens, columns);
-        var random = new Random(tokens);
-        for (int t = 0; t < tokens; t++)
-            foreach (ref float v in x.Row(t)) v = 3 * random.NextSingle() - 1;
-        x.Changed();
+        using Activation x = NewInput(tokens, columns);
         var y = new float[tokens * rows];
         fixed (float* to = y)
         {
@@ -52,6 +47,17 @@ public sealed unsafe class PairPanelTests
         }
     }
 
+    private static Activation NewInput(int tokens, int columns)
+    {
+        var x = new Activation();
+        x.Resize(tokens, columns);
+        var random = new Random(tokens);
+        for (int t = 0; t < tokens; t++)
+            foreach (ref float v in x.Row(t)) v = 3 * random.NextSingle() - 1;
+        x.Changed();
+        return x;
+    }
+
     /// <summary>Packed weights, of one scale a chunk and of two, with offsets, zero points and units, whose last tile has no neighbour.</summary>
     [Theory, InlineData("Q4_0"), InlineData("Q8_0"), InlineData("Q5_1"), InlineData("Q2_K"), InlineData("Q3_K"), InlineData("Q4_K"), InlineData("Q6_K")]
     [InlineData("IQ4_XS"), InlineData("Linear4"), InlineData("Linear1"), InlineData("Trellis2")]
@@ -60,12 +66,7 @@ public sealed unsafe class PairPanelTests
         using var pool = new WorkerPool(1);
         const int rows = 45, columns = 2304, tokens = 35;
         Weight weight = NewWeight(name, published: false, rows, columns);
-        using var x = new Activation();
-        x.Resize(tokens, columns);
-        var random = new Random(tokens);
-        for (int t = 0; t < tokens; t++)
-            foreach (ref float v in x.Row(t)) v = 3 * random.NextSingle() - 1;
-        x.Changed();
+        using Activation x = NewInput(tokens, columns);
         var y = new float[tokens * rows];
         PackedMatrix packed = PackedMatrix.Pack(weight, pool);
         foreach (AmxPairs? code in (AmxPairs?[])[Emulator.AmxPairs(), AmxPairs.Instance])
