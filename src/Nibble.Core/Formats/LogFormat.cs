@@ -86,16 +86,18 @@ public sealed class LogFormat : GroupedFormat
         table.DequantizeNibbles(packed, scale, weights);
     }
 
-    public override int LevelTables => HasWholeStretches ? 256 : 0;
+    /// <summary>One where the whole tensor has one step.</summary>
+    public override int LevelTables => !HasWholeStretches ? 0 : Granularity.Reach == Reach.Tensor ? 1 : 256;
 
     public override (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at)
     {
         ReadOnlySpan<byte> parameters = Parameters(block);
         int group = Groups == 1 ? 0 : at / GroupSize;
-        return (_scales.Read(parameters, group), parameters[_scales.Bytes + group]);
+        return (_scales.Read(parameters, group), LevelTables == 1 ? 0 : parameters[_scales.Bytes + group]);
     }
 
-    public override ReadOnlySpan<float> LevelTable(int table) => _levels.Table((byte)table).Levels;
+    public override ReadOnlySpan<float> LevelTable(int table) =>
+        _levels.Table(LevelTables == 1 ? Parameters(default)[_scales.Bytes] : (byte)table).Levels;
 
     public override double ErrorBudget
     {

@@ -153,7 +153,7 @@ public sealed unsafe class MatrixProductTests
     }
 
     /// <summary>Lanes as rows, where one table serves all: emulated as both systems call the code, and run where the processor can.</summary>
-    [Theory, InlineData("NF4"), InlineData("NF4-row"), InlineData("NF4-f32"), InlineData("NF4-g128-s8"), InlineData("NF4-tensor"), InlineData("Log4-b1.5"), InlineData("Log3-b1.3")]
+    [Theory, InlineData("NF4"), InlineData("NF4-row"), InlineData("NF4-f32"), InlineData("NF4-g128-s8"), InlineData("NF4-tensor"), InlineData("Log4-tensor"), InlineData("Log4-b1.5"), InlineData("Log3-b1.3")]
     public void One_table_of_levels_is_looked_up_alike_on_every_instruction_set(string name)
     {
         using var pool = new WorkerPool(1);
