@@ -45,6 +45,7 @@ internal sealed class BenchCommand : Verb
         using var model = new DecoderModel(source, pool, options);
         _decoder.Calibrate(run, model, source, options);
         var speed = new SpeedTest(model, prompt, generate);
+        bool inPairs = model.LinearsAndHead.Any(l => l.InputRounding?.MakesPairs(l.Weight, prompt) == true);
         BenchResult result = run.Terminal.Measure("measuring", batch > 1 ? 2 * repeat : repeat, "runs", meter =>
         {
             // Limits before and after: other programs may slow the machine for a while.
@@ -52,20 +53,19 @@ internal sealed class BenchCommand : Verb
             IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
             (bandwidth, peak) = (Math.Max(bandwidth, ReadBandwidth.Measure(pool)), Math.Max(peak, Int8Peak.Measure(pool)));
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);
-            string? activations = DecoderSettings.NameOfActivations(options, model);
-            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inIntegers: activations != InputRounding.Mixed.Name) with
+            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inPairs) with
             {
-                Activations = activations,
+                Activations = DecoderSettings.NameOfActivations(options, model),
                 Kv = DecoderSettings.NameOfCache(options),
                 KvBytes = speed.CacheBytes,
                 Batch = batch,
                 BatchDecodeTokensPerSecond = together,
             };
         });
-        run.Print(result, ResultJson.Written.BenchResult, r => Print(r, run.Terminal));
+        run.Print(result, ResultJson.Written.BenchResult, r => Print(r, inPairs, run.Terminal));
     }
 
-    private static void Print(BenchResult r, Terminal terminal)
+    private static void Print(BenchResult r, bool inPairs, Terminal terminal)
     {
         Table table = new Table().Border(TableBorder.Simple)
             .AddColumn("").AddColumn(new TableColumn("tokens a second").RightAligned()).AddColumn("of each run");
@@ -77,7 +77,7 @@ internal sealed class BenchCommand : Verb
             $"  {Quantity.Bytes(r.WeightBytes)} of weights a token, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
             + $"decoding uses {100 * r.BandwidthShare:F0} % of that ({r.Threads} threads)"));
         terminal.Markup(string.Create(CultureInfo.InvariantCulture, $"  The processor gives {r.Int8OperationsPerSecond / 1e9:F0} G operations a second on 8-bit integers: ")
-            + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : $"this model is multiplied in {(r.Activations is null ? "float32" : "bfloat16")}"));
+            + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : $"this model is multiplied in {(inPairs ? "pairs of bfloat16" : "float32")}"));
     }
 
     private static string Runs(IReadOnlyList<double> speeds) => string.Join("  ", speeds.Select(s => s.ToString("F1", CultureInfo.InvariantCulture)));
@@ -101,14 +101,14 @@ internal sealed record BenchResult(
     public int Batch { get; init; }
     public IReadOnlyList<double>? BatchDecodeTokensPerSecond { get; init; }
 
-    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inIntegers)
+    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inPairs)
     {
         double[] prefill = [.. speeds.Select(s => s.Prefill)], decode = [.. speeds.Select(s => s.Decode)];
         long bytes = WeightBytesOf(source);
         return new BenchResult(prefill, decode, bytes, bandwidth, BenchCommand.Median(decode) * bytes / bandwidth, threads, prompt, generate)
         {
             Int8OperationsPerSecond = peak,
-            ArithmeticShare = !inIntegers ? null : 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak,
+            ArithmeticShare = inPairs ? null : 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak,
         };
     }
 

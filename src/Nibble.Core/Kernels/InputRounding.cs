@@ -65,6 +65,9 @@ public sealed record InputRounding
     /// <summary>The static scales: one, or one a column; empty where they are dynamic or not known yet.</summary>
     public ReadOnlyMemory<float> Scales { get; init; }
 
+    /// <summary>Whether a product of a weight with so many tokens is one of pairs of bfloat16 here.</summary>
+    public bool MakesPairs(Weight weight, int tokens) => IsMixed ? PairKernel.HandlesPacked(weight, tokens) : this == BFloat16 && PairKernel.Handles(weight, tokens);
+
     /// <summary>True of <see cref="Mixed"/>.</summary>
     internal bool IsMixed { get; private init; }
 

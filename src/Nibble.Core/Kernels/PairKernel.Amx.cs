@@ -22,48 +22,25 @@ internal static unsafe partial class PairKernel
     /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
     /// <param name="code">What multiplies.</param>
     /// <param name="w">Floats of 16 bits, whole lines of columns.</param>
-    public static void Multiply(AmxPairs code, Weight w, Activation x, float* y, WorkerPool pool) =>
-        Run(new AmxJob { Code = code, Weight = w, Rows = w.Rows, X = x, Y = y }, pool);
+    public static void Multiply(AmxPairs code, Weight w, Activation x, float* y, WorkerPool pool)
+    {
+        x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));
+        var job = new Job<AmxProducts> { Products = new(code, x), Weight = w, Rows = w.Rows, X = x, Y = y };
+        pool.Run(ref job);
+    }
 
     /// <summary>Writes y = x Wᵀ, weights and inputs rounded to bfloat16, x being [tokens, columns] and y [tokens, rows].</summary>
     /// <param name="code">What multiplies.</param>
     /// <param name="w">Whole lines of columns.</param>
-    public static void MultiplyPacked(AmxPairs code, PackedMatrix w, Activation x, float* y, WorkerPool pool) =>
-        Run(new AmxJob { Code = code, Packed = w, Rows = w.Rows, X = x, Y = y }, pool);
-
-    private static void Run(AmxJob job, WorkerPool pool)
+    public static void MultiplyPacked(AmxPairs code, PackedMatrix w, Activation x, float* y, WorkerPool pool)
     {
-        job.X.MakePairs(pool, InputPairs.Lines(job.X.Tokens, AmxPairs.Tokens));
+        x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));
+        var job = new Job<AmxProducts> { Products = new(code, x), Packed = w, Rows = w.Rows, X = x, Y = y };
         pool.Run(ref job);
     }
 
-    private struct AmxJob : IParallelJob
-    {
-        public AmxPairs Code;
-
-        // One of the two.
-        public Weight? Weight;
-        public PackedMatrix? Packed;
-
-        public int Rows;
-        public Activation X;
-        public float* Y;
-        private int _taken;
-
-        public void Run(int worker, int workers)
-        {
-            byte* configuration = stackalloc byte[Amx.ConfigurationBytes];
-            AmxPairs.Configure(configuration);
-            var products = new AmxProducts(Code, X, configuration);
-            // As with vectors, a core that other programs disturb takes fewer.
-            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Rows;)
-                if (Packed is null) Multiply32(products, Weight!, X, Y, row);
-                else Multiply32(products, Packed, X, Y, row);
-        }
-    }
-
     /// <summary>Two tiles.</summary>
-    private static void Multiply32(AmxProducts products, PackedMatrix w, Activation x, float* y, int row)
+    private static void Multiply32<TProducts>(TProducts products, PackedMatrix w, Activation x, float* y, int row) where TProducts : struct, IProducts
     {
         const int stretch = Stretch * 2 / Activation.Chunk;
         uint* weights = Scratch(InputPairs.Padded(x.Tokens, products.Tokens), out float* sums);
@@ -80,7 +57,7 @@ internal static unsafe partial class PairKernel
         Store(sums, x.Tokens, w.Rows, y, row);
     }
 
-    private readonly struct AmxProducts(AmxPairs code, Activation x, byte* configuration) : IProducts
+    private readonly struct AmxProducts(AmxPairs code, Activation x) : IProducts
     {
         public int Tokens => AmxPairs.Tokens;
 
@@ -88,7 +65,7 @@ internal static unsafe partial class PairKernel
         {
             int padded = InputPairs.Padded(x.Tokens, AmxPairs.Tokens);
             const int line = AmxPairs.LineColumns;
-            var arguments = new AmxPairs.Arguments { Weights = weights, Stride = padded * line * sizeof(ushort), Lines = count * 2 / line, Configuration = configuration };
+            var arguments = new AmxPairs.Arguments { Weights = weights, Stride = padded * line * sizeof(ushort), Lines = count * 2 / line, Configuration = AmxPairs.Configuration };
             for (int token = 0; token < x.Tokens; token += AmxPairs.Tokens)
             {
                 arguments.Inputs = (ushort*)x.Pairs + ((nint)first * 2 / line * padded + token) * line;

@@ -47,14 +47,19 @@ internal static unsafe partial class PairKernel
     public static void Multiply(PairPanel panel, Weight w, Activation x, float* y, WorkerPool pool)
     {
         x.MakePairs(pool, InputPairs.Groups(x.Tokens));
-        var job = new Job { Panel = panel, Weight = w, X = x, Y = y };
+        var job = new Job<PanelProducts> { Products = new(panel, x), Weight = w, Rows = w.Rows, X = x, Y = y };
         pool.Run(ref job);
     }
 
-    private struct Job : IParallelJob
+    private struct Job<TProducts> : IParallelJob where TProducts : struct, IProducts
     {
-        public PairPanel Panel;
-        public Weight Weight;
+        public TProducts Products;
+
+        // One of the two.
+        public Weight? Weight;
+        public PackedMatrix? Packed;
+
+        public int Rows;
         public Activation X;
         public float* Y;
         private int _taken;
@@ -62,7 +67,9 @@ internal static unsafe partial class PairKernel
         public void Run(int worker, int workers)
         {
             // A core that other programs disturb takes fewer.
-            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Weight.Rows;) Multiply32(new PanelProducts(Panel, X), Weight, X, Y, row);
+            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Rows;)
+                if (Packed is null) Multiply32(Products, Weight!, X, Y, row);
+                else Multiply32(Products, Packed, X, Y, row);
         }
     }
 

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>The inner product of many tokens in bfloat16 by matrix registers, generated at run time: 32 rows times 32 tokens.</summary>
@@ -31,7 +33,7 @@ public sealed unsafe class AmxPairs
         /// <summary>Lines of 32 columns, at least 1.</summary>
         public nint Lines;
 
-        /// <summary>Not null in a thread's first call: how the registers are used, of <see cref="Amx.ConfigurationBytes"/> bytes.</summary>
+        /// <summary><see cref="AmxPairs.Configuration"/> in a thread's first call, else null.</summary>
         public byte* Configuration;
 
         /// <summary>Not 0 in a thread's last call: the registers are let go of.</summary>
@@ -53,12 +55,15 @@ public sealed unsafe class AmxPairs
         fixed (Arguments* a = &arguments) _code(a);
     }
 
-    /// <summary>Writes how the registers are used: all whole.</summary>
-    /// <param name="target"><see cref="Amx.ConfigurationBytes"/> bytes.</param>
-    public static void Configure(byte* target)
+    /// <summary>How the registers are used: all whole.</summary>
+    public static byte* Configuration { get; } = Configure();
+
+    private static byte* Configure()
     {
         (int, int) whole = (Amx.Rows, Amx.RowBytes);
-        Amx.Configure(target, whole, whole, whole, whole, whole, whole, whole, whole);
+        var configuration = (byte*)RuntimeHelpers.AllocateTypeAssociatedMemory(typeof(AmxPairs), Amx.ConfigurationBytes);
+        Amx.Configure(configuration, whole, whole, whole, whole, whole, whole, whole, whole);
+        return configuration;
     }
 
     private static AmxPairs? Load()
