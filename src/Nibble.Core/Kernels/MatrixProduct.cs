@@ -14,6 +14,9 @@ namespace Nibble.Core.Kernels;
 /// </remarks>
 public static unsafe class MatrixProduct
 {
+    /// <summary>Bytes of weights that are worth a call of a kernel with one token, and with several.</summary>
+    private const int LeastBytes = 128 << 10, LeastBytesOfMany = 256 << 10;
+
     [ThreadStatic] private static Activation? t_ordered;
 
     /// <param name="weight">[rows, columns].</param>
@@ -21,8 +24,10 @@ public static unsafe class MatrixProduct
     /// <param name="y">[tokens, rows], overwritten.</param>
     /// <param name="pool">The workers that share the rows.</param>
     /// <param name="rounding">How the inputs are rounded; null leaves it to the kernels: 8-bit groups for integers, else floats.</param>
-    public static void Multiply(Weight weight, Activation x, float* y, WorkerPool pool, InputRounding? rounding = null)
+    /// <param name="next">What is multiplied next, if that is known: workers that wait ask memory for it.</param>
+    public static void Multiply(Weight weight, Activation x, float* y, WorkerPool pool, InputRounding? rounding = null, Weight? next = null)
     {
+        pool.Expect(next?.Range ?? default);
         if (x.Columns != weight.Columns)
             throw new ArgumentException($"'{weight.Name}' has {weight.Columns} columns, its input {x.Columns}.", nameof(x));
         if (weight.ColumnOrder is { } order) (weight, x, rounding) = (weight.AsStored, InOrder(x, order), rounding?.InOrder(order));
@@ -49,7 +54,7 @@ public static unsafe class MatrixProduct
             x.MakeCodes(pool, rounding);
             var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
             packed.Matrix.Kernel.Prepare(x, pool);
-            pool.Run(ref packed);
+            pool.Run(ref packed, packed.Matrix.Tiles, Least(packed.Matrix.TileBytes, x.Tokens));
         }
         else if (x.Tokens == 1 && LevelTiles.CanPack(weight) && integers)
         {
@@ -79,6 +84,9 @@ public static unsafe class MatrixProduct
         }
     }
 
+    /// <summary>Units of a matrix that are worth a call.</summary>
+    internal static int Least(nint unitBytes, int tokens) => (int)Math.Max(1, (tokens == 1 ? LeastBytes : LeastBytesOfMany) / unitBytes);
+
     /// <summary>The input with its columns as a weight stores them.</summary>
     private static Activation InOrder(Activation x, int[] order)
     {
@@ -93,17 +101,13 @@ public static unsafe class MatrixProduct
         return ordered;
     }
 
-    private struct PackedJob : IParallelJob
+    private struct PackedJob : IRangeJob
     {
         public PackedMatrix Matrix;
         public Activation X;
         public float* Y;
 
-        public readonly void Run(int worker, int workers)
-        {
-            (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
-            Matrix.Kernel.Multiply(Matrix, X, Y, from, to);
-        }
+        public readonly void Run(int from, int to) => Matrix.Kernel.Multiply(Matrix, X, Y, from, to);
     }
 
     private struct LevelJob : IParallelJob

@@ -45,6 +45,9 @@ public sealed unsafe class PackedMatrix
     /// <summary>True if tiles are made whenever they are asked for.</summary>
     public bool IsStreamed => _streamed is not null;
 
+    /// <summary>The tiles, if they lie in memory.</summary>
+    internal MemoryRange Range => IsStreamed ? default : new((nint)_tiles, TileBytes, Tiles);
+
     /// <summary>A tile; where <see cref="IsStreamed"/>, it is the calling thread's until it asks for the next but one.</summary>
     public byte* Tile(int tile)
     {

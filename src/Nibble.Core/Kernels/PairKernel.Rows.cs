@@ -20,19 +20,20 @@ internal static unsafe partial class PairKernel
     {
         x.MakePairs(pool, InputPairs.Lines(x.Tokens, 1));
         var job = new FewJob { Code = code, Weight = w, X = x, Y = y };
-        pool.Run(ref job);
+        nint bytes = code.Rows * w.RowBytes;
+        pool.Run(ref job, (w.Rows + code.Rows - 1) / code.Rows, MatrixProduct.Least(bytes, x.Tokens));
     }
 
-    private struct FewJob : IParallelJob
+    /// <summary>Over groups of rows that are met at once.</summary>
+    private struct FewJob : IRangeJob
     {
         public PairRows Code;
         public Weight Weight;
         public Activation X;
         public float* Y;
 
-        public readonly void Run(int worker, int workers)
+        public readonly void Run(int from, int to)
         {
-            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, Code.Rows);
             float* sums = stackalloc float[(PairRows.MostSums + 1) * 16];
             fixed (ushort* constants = PairRows.Constants)
             {
@@ -45,7 +46,7 @@ internal static unsafe partial class PairKernel
                     Constants = constants,
                 };
                 // The last rows may be met twice.
-                for (int row = from; row < to; row += Code.Rows) MultiplyRows(Math.Min(row, Weight.Rows - Code.Rows), ref arguments);
+                for (int group = from; group < to; group++) MultiplyRows(Math.Min(group * Code.Rows, Weight.Rows - Code.Rows), ref arguments);
             }
         }
 

@@ -41,6 +41,8 @@ public sealed unsafe partial class DecoderModel : IDisposable
         _outputNorm = parts.Norm("output_norm");
         if (Config.Causal) _head = Config.TiedHead ? new Linear("output", Embedding, []) : parts.Linear("output");
         Linears = parts.Linears;
+        _head?.Next = Linears[0];
+        if (_head is not null && Linears[^1] != _head) Linears[^1].Next = _head;
         _norms = parts.Norms;
         if (_options.InputRounding is { IsStatic: false } rounding) RoundInputs(_ => rounding);
         else if (_options is { InputRounding: null, Fast: true }) RoundInputs(linear => InputRounding.Fastest(linear.Weight));

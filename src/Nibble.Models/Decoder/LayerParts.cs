@@ -5,6 +5,8 @@ namespace Nibble.Models.Decoder;
 /// <summary>Makes the parts of a decoder from the tensors of a source, and keeps count of its linear layers.</summary>
 internal sealed class LayerParts(ModelSource source)
 {
+    private Linear? _last;
+
     public ModelConfig Config { get; } = source.Config;
 
     public List<Linear> Linears { get; } = [];
@@ -18,7 +20,8 @@ internal sealed class LayerParts(ModelSource source)
     {
         var linear = new Linear(module, source.Tensors[$"{module}.weight"].Load(), Bias(module));
         Linears.Add(linear);
-        return linear;
+        _last?.Next = linear;
+        return _last = linear;
     }
 
     public Linear? LinearOrNull(string module) => Has(module) ? Linear(module) : null;
@@ -32,6 +35,7 @@ internal sealed class LayerParts(ModelSource source)
         for (int e = 0; e < experts.Length; e++)
             experts[e] = new Linear($"{module}[{e}]", weights.Load(e), biases?.LoadVector(e) ?? []);
         Linears.AddRange(experts);
+        _last = null; // Which of them run is not known before.
         return experts;
     }
 

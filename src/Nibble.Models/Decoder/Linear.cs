@@ -26,6 +26,9 @@ public sealed unsafe class Linear
     /// <summary>How its inputs are rounded; null leaves it to the kernels.</summary>
     public InputRounding? InputRounding { get; internal set; }
 
+    /// <summary>The layer that runs after this one; null where that is not known.</summary>
+    internal Linear? Next { get; set; }
+
     /// <summary>Whether what it makes is not wanted: then it gives zeros, and takes no time.</summary>
     public bool IsIdle { get; set; }
 
@@ -49,7 +52,7 @@ public sealed unsafe class Linear
             for (int t = 0; t < x.Tokens; t++) new Span<float>(y + (nint)t * Weight.Rows, Weight.Rows).Clear();
             return;
         }
-        MatrixProduct.Multiply(Weight, x, y, pool, InputRounding);
+        MatrixProduct.Multiply(Weight, x, y, pool, InputRounding, Next?.Weight);
         if (_bias.Length == 0) return;
         for (int t = 0; t < x.Tokens; t++)
         {
