@@ -31,7 +31,12 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private static int CodesAt
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => NumbersBytes + (TShape.HasOffsets ? TShape.Parts * PackedMatrix.TileRows * OffsetSize : 0);
+        get => NumbersBytes + (TShape.HasOffsets && !SharesBytes ? TShape.Parts * PackedMatrix.TileRows * OffsetSize : 0);
+    }
+    private static int OffsetsAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => SharesBytes ? 0 : NumbersBytes;
     }
     private static int OffsetSize
     {
@@ -47,12 +52,17 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private static bool HasUnits
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => typeof(TNumber) == typeof(UnitByte);
+        get => typeof(TNumber) == typeof(UnitByte) || SharesBytes;
+    }
+    private static bool SharesBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => typeof(TNumber) == typeof(UnitNibble);
     }
     private static int UnitsBytes
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => !HasUnits ? 0 : (TShape.HasOffsets ? 2 : 1) * PackedMatrix.TileRows * sizeof(float);
+        get => !HasUnits ? 0 : (TShape.HasOffsets ? 2 : 1) * PackedMatrix.TileRows * Half16.Size;
     }
 
     /// <summary>Sums of a row in a chunk: one, or one for each 16 columns, because of their scales or to fit narrow lanes.</summary>
@@ -83,15 +93,14 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     public override int Parts => TShape.Parts;
 
-    /// <summary>Codes of 2 bits with multiples of a unit are those of Q2_K, whose scales are 0 to 15.</summary>
     internal override PackedShape Shape => new(
         TCodes.Bits, typeof(TCodes) == typeof(Table4), TNumber.Size, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints,
-        FoldsScales: typeof(TCodes) == typeof(Bits2) && HasUnits && TShape.Parts == 2);
+        SharesBytes);
 
     public override void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run)
     {
-        units[..(UnitsBytes / sizeof(float))].CopyTo(new Span<float>(run, UnitsBytes / sizeof(float)));
+        for (int i = 0; i < UnitsBytes / Half16.Size; i++) ((Half*)run)[i] = (Half)units[i];
         int numbers = TShape.Parts * PackedMatrix.TileRows;
         fixed (byte* source = codes)
         fixed (float* s = scales, o = offsets, u = units)
@@ -113,8 +122,26 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             TNumber.Store(HasUnits ? Quotient(scale, Vector256.Load(unit)) : scale, chunk + i * TNumber.Size);
             if (TShape.HasZeroPoints) UnitByte.Store(Quotient(-offset, scale), chunk + NumbersBytes + i);
             else if (TShape.HasOffsets)
-                TNumber.Store(HasUnits ? Quotient(offset, Vector256.Load(unit + PackedMatrix.TileRows)) : offset, chunk + NumbersBytes + i * TNumber.Size);
+                StoreOffsets(HasUnits ? Quotient(offset, Vector256.Load(unit + PackedMatrix.TileRows)) : offset, chunk + OffsetsAt + i * TNumber.Size);
         }
+    }
+
+    private static void StoreOffsets(Vector256<float> offsets, byte* at)
+    {
+        if (SharesBytes) UnitNibble.StoreOffsets(offsets, at);
+        else TNumber.Store(offsets, at);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> LoadOffsets(byte* at) => SharesBytes ? UnitNibble.LoadOffsets(at) : TNumber.Load(at);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<short> LoadPairs(byte* at) => SharesBytes ? UnitNibble.LoadPairs(at) : UnitByte.LoadPairs(at);
+
+    /// <summary>Of a run: 16 for the scales, then 16 for the offsets if there are any.</summary>
+    private static void LoadUnits(byte* run, float* units)
+    {
+        for (int i = 0; i < UnitsBytes / Half16.Size; i += 8) Half16.LoadAny(run + i * Half16.Size).Store(units + i);
     }
 
     /// <summary>0 where the divisor is.</summary>

@@ -12,16 +12,16 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     {
         const int n = PackedMatrix.TileRows, steps = Chunk / 4, half = 8;
         byte* codes = stackalloc byte[steps * 32], chunk = run;
-        float* scales = stackalloc float[2 * n], offsets = stackalloc float[2 * n];
+        float* scales = stackalloc float[2 * n], offsets = stackalloc float[2 * n], units = stackalloc float[2 * n];
         new Span<float>(offsets, 2 * n).Clear();
         for (int c = 0; c < chunks; c++, chunk += ChunkBytes)
         {
             if (c % RunChunks == 0)
             {
-                run = chunk;
+                LoadUnits(chunk, units);
                 chunk += UnitsBytes;
             }
-            UnpackNumbers(chunk, (float*)run, scales, offsets);
+            UnpackNumbers(chunk, units, scales, offsets);
             for (int rows = 0; rows < n; rows += half)
             {
                 UnpackCodes(chunk + CodesAt, rows / half, codes, 32);

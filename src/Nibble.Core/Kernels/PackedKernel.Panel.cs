@@ -61,21 +61,22 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private void Unpack(byte* run, int count, Panel panel)
     {
         const int n = PackedMatrix.TileRows;
+        float* units = stackalloc float[2 * n];
         byte* chunk = run;
         for (int c = 0; c < count; c++, chunk += ChunkBytes)
         {
             if (c % RunChunks == 0)
             {
-                run = chunk;
+                LoadUnits(chunk, units);
                 chunk += UnitsBytes;
-                if (SumsRuns) new ReadOnlySpan<float>(run, n).CopyTo(new Span<float>(panel.Units + c / RunChunks * n, n));
+                if (SumsRuns) new ReadOnlySpan<float>(units, n).CopyTo(new Span<float>(panel.Units + c / RunChunks * n, n));
             }
             UnpackCodes(chunk + CodesAt, 0, panel.Codes + c * 512, 64);
             UnpackCodes(chunk + CodesAt, 1, panel.Codes + c * 512 + 32, 64);
             float* scales = panel.Scales + c * TShape.Parts * n;
-            UnpackNumbers(chunk, (float*)run, scales, panel.Offsets + c * TShape.Parts * n);
+            UnpackNumbers(chunk, units, scales, panel.Offsets + c * TShape.Parts * n);
             if (SumsRuns)
-                for (int i = 0; i < TShape.Parts * n; i += 8) UnitByte.LoadPairs(chunk + i).Store((short*)(scales + i));
+                for (int i = 0; i < TShape.Parts * n; i += 8) LoadPairs(chunk + i).Store((short*)(scales + i));
         }
     }
 
@@ -85,14 +86,13 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         const int n = PackedMatrix.TileRows;
         for (int i = 0; i < TShape.Parts * n; i += 8)
         {
-            UnpackNumbers(chunk + i * TNumber.Size, units + i % n, scales + i);
+            Times(TNumber.Load(chunk + i * TNumber.Size), units + i % n).Store(scales + i);
             if (TShape.HasZeroPoints) (UnitByte.Load(chunk + NumbersBytes + i) * -Vector256.Load(scales + i)).Store(offsets + i);
-            else if (TShape.HasOffsets) UnpackNumbers(chunk + NumbersBytes + i * TNumber.Size, units + n + i % n, offsets + i);
+            else if (TShape.HasOffsets) Times(LoadOffsets(chunk + OffsetsAt + i * TNumber.Size), units + n + i % n).Store(offsets + i);
         }
-    }
 
-    private static void UnpackNumbers(byte* numbers, float* units, float* target) =>
-        (HasUnits ? TNumber.Load(numbers) * Vector256.Load(units) : TNumber.Load(numbers)).Store(target);
+        static Vector256<float> Times(Vector256<float> numbers, float* units) => HasUnits ? numbers * Vector256.Load(units) : numbers;
+    }
 
     /// <summary>8 steps of 32 bytes, the given bytes apart.</summary>
     private void UnpackCodes(byte* codes, int half, byte* target, int apart)

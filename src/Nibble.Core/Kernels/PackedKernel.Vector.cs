@@ -48,7 +48,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         {
             if (half == 0) Prefetch(chunk + Ahead, ChunkBytes);
             byte* codes = chunk + CodesAt + half * 32;
-            byte* numbers = chunk + half * 8 * TNumber.Size, offsets = chunk + NumbersBytes + half * 8 * OffsetSize;
+            byte* numbers = chunk + half * 8 * TNumber.Size, offsets = chunk + OffsetsAt + half * 8 * OffsetSize;
             Vector256<int> dot = AddFour(Start(input + 1), codes, 0, x, table);
             if (Groups == 2)
             {
@@ -63,7 +63,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             x += Chunk;
             input += InputNumbers.Kinds;
         }
-        Finish(sum, offsetSum, (float*)stretch + half * 8, y);
+        Finish(sum, offsetSum, stretch + half * 8 * Half16.Size, y);
     }
 
     /// <summary>Adds 16 columns, from a step that is 0 or 4.</summary>
@@ -83,7 +83,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     {
         var scale = Vector256.Create(input[0]);
         if (TDot.IsNarrow && HasUnits)
-            y = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(TDot.Widen(dot, UnitByte.LoadPairs(numbers))), scale, y);
+            y = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(TDot.Widen(dot, LoadPairs(numbers))), scale, y);
         else
         {
             Vector256<float> sum = Vector256.ConvertToSingle(TDot.IsNarrow ? TDot.Widen(dot, Vector256<short>.One) : dot);
@@ -91,17 +91,17 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             y = Vector256.FusedMultiplyAdd(sum * TNumber.Load(numbers), scale, y);
         }
         if (TShape.HasOffsets && !TShape.HasZeroPoints)
-            yOffset = Vector256.FusedMultiplyAdd(TNumber.Load(offsets), Vector256.Create(input[2]), yOffset);
+            yOffset = Vector256.FusedMultiplyAdd(LoadOffsets(offsets), Vector256.Create(input[2]), yOffset);
     }
 
     /// <summary>Adds the sums of a stretch to y, times the units if there are any.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Finish(Vector256<float> sum, Vector256<float> offsetSum, float* units, float* y)
+    private static void Finish(Vector256<float> sum, Vector256<float> offsetSum, byte* units, float* y)
     {
         if (HasUnits)
         {
-            sum *= Vector256.Load(units);
-            if (TShape.HasOffsets) offsetSum *= Vector256.Load(units + PackedMatrix.TileRows);
+            sum *= Half16.LoadAny(units);
+            if (TShape.HasOffsets) offsetSum *= Half16.LoadAny(units + PackedMatrix.TileRows * Half16.Size);
         }
         (Vector256.Load(y) + (TShape.HasOffsets && !TShape.HasZeroPoints ? sum + offsetSum : sum)).Store(y);
     }

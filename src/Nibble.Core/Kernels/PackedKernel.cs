@@ -79,6 +79,7 @@ public abstract unsafe class PackedKernel
 
     private static PackedKernel WithCodes<TDot, TCodes>(Format format) where TDot : struct, IIntegerDot where TCodes : struct, ICodeLayout =>
         format.HasZeroPoints && format.Group >= Activation.Chunk ? new PackedKernel<TDot, TCodes, Half16, ScaleZeroPointOf32>(format)
+        : format is { HasUnits: true, HasOffsets: true, Group: 16 } ? new PackedKernel<TDot, TCodes, UnitNibble, ScaleOffsetOf16>(format)
         : format.HasUnits ? WithNumber<TDot, TCodes, UnitByte>(format)
         : format.HalfScales ? WithNumber<TDot, TCodes, Half16>(format) : WithNumber<TDot, TCodes, Single32>(format);
 

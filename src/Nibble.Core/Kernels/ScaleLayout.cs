@@ -34,6 +34,14 @@ public unsafe struct Half16 : IScaleNumber
         return (bits & Vector256.Create(unchecked((int)0x8FFFE000))).AsSingle() * Vector256.Create(5.192296858534828e33f);
     }
 
+    /// <summary>Infinite ones and those that are no numbers too, which <see cref="Load"/> takes for numbers from 65,536 up.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> LoadAny(byte* numbers)
+    {
+        Vector256<float> finite = Load(numbers);
+        return finite | (Vector256.GreaterThanOrEqual(Vector256.Abs(finite), Vector256.Create(65536f)) & Vector256.Create(float.PositiveInfinity));
+    }
+
     /// <summary>The inverse: the exponent is rescaled, and the bits are shifted to their place.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector256<float> numbers, byte* at)
@@ -86,6 +94,46 @@ public unsafe struct UnitByte : IScaleNumber
     }
 }
 
+/// <summary>
+/// Half a byte: a multiple of the unit that 256 columns share, 0 to 15. The offset that belongs to a scale is the upper half of
+/// its byte.
+/// </summary>
+public unsafe struct UnitNibble : IScaleNumber
+{
+    public static int Size => 1;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* numbers) => Vector256.ConvertToSingle(Widen(numbers) & Vector256.Create(15));
+
+    /// <summary>Eight offsets.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> LoadOffsets(byte* numbers) => Vector256.ConvertToSingle(Widen(numbers) >>> 4);
+
+    /// <summary>Eight scales, each twice: 16-bit factors for pairs of 16-bit lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<short> LoadPairs(byte* numbers) => UnitByte.LoadPairs(numbers) & Vector256.Create((short)15);
+
+    /// <summary>Eight scales, the offsets beside them being 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<float> numbers, byte* at) => UnitByte.Store(numbers, at);
+
+    /// <summary>Eight offsets, beside scales that are stored already.</summary>
+    public static void StoreOffsets(Vector256<float> numbers, byte* at)
+    {
+        long scales = *(long*)at;
+        UnitByte.Store(numbers * 16, at);
+        *(long*)at |= scales;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Widen(byte* numbers)
+    {
+        if (Avx2.IsSupported) return Avx2.ConvertToVector256Int32(numbers);
+        Vector128<ushort> words = Vector128.WidenLower(Vector128.CreateScalar(*(long*)numbers).AsByte());
+        return Vector256.Create(Vector128.WidenLower(words), Vector128.WidenUpper(words)).AsInt32();
+    }
+}
+
 /// <summary>IEEE single precision.</summary>
 public unsafe struct Single32 : IScaleNumber
 {
@@ -100,9 +148,9 @@ public unsafe struct Single32 : IScaleNumber
 
 /// <summary>
 /// Which scales a tile's chunk has, ahead of its codes: for each part of its 32 columns 16 scales, one a row, then 16
-/// offsets if the format has them. Where these are <see cref="UnitByte"/>s, eight chunks are a run, and their units stand
-/// ahead of it: 16 for the scales, then 16 for the offsets, in single precision. Zero points stand in the offsets' place,
-/// a signed byte each: the offset is minus the scale times that.
+/// offsets if the format has them. Where these are <see cref="UnitByte"/>s or <see cref="UnitNibble"/>s, eight chunks are a run,
+/// and their units stand ahead of it: 16 for the scales, then 16 for the offsets, in half precision. Zero points stand in the
+/// offsets' place, a signed byte each: the offset is minus the scale times that.
 /// </summary>
 public interface IScaleShape
 {

@@ -5,8 +5,8 @@ using Nibble.Core.Kernels.Generated;
 namespace Nibble.Core.Kernels;
 
 /// <summary>
-/// The numbers of 16 blocks under each other, as a run of a tile has them: the units of scales and offsets in single precision,
-/// and of every chunk their multiples, a signed byte each. All 16 rows are computed at once, from where the format says that
+/// The numbers of 16 blocks under each other, as a run of a tile has them: the units of scales and offsets in half precision,
+/// and of every chunk their multiples, a signed byte each or half a byte. All 16 rows are computed at once, from where the format says that
 /// the bits lie (<see cref="Format.BlockParameters"/>): of each group a scale, and a minimum if it has them; then their units.
 /// </summary>
 internal sealed unsafe class UnitNumbers
@@ -17,6 +17,7 @@ internal sealed unsafe class UnitNumbers
     private const int Window = 16;
 
     private readonly int _windowAt;
+    private readonly bool _sharesBytes;
     private readonly int[] _unitsAt;
     private readonly Multiple[] _multiples;
 
@@ -34,6 +35,7 @@ internal sealed unsafe class UnitNumbers
         // A block may end its file.
         _windowAt = Math.Min(bytes.Min(), format.BlockBytes - Window);
         if (bytes.Max() >= _windowAt + Window) throw new NotSupportedException($"{format.Name} has its scales too far apart.");
+        _sharesBytes = shape.SharesBytes;
         _multiples = [.. multiples.Select((p, i) => new Multiple(
             BitsOf(p.Low, to: 0), p.High.Bits == 0 ? default : BitsOf(p.High, to: p.Low.Bits), (byte)p.Zero, i % _unitsAt.Length, TargetOf(i, shape)))];
     }
@@ -44,7 +46,7 @@ internal sealed unsafe class UnitNumbers
     {
         (int group, int unit) = Math.DivRem(multiple, _unitsAt.Length);
         (int chunk, int part) = Math.DivRem(group, shape.Parts);
-        return shape.UnitsBytes + chunk * shape.ChunkBytes + unit * shape.NumbersBytes + part * Rows;
+        return shape.UnitsBytes + chunk * shape.ChunkBytes + unit * shape.OffsetsAt + part * Rows;
     }
 
     /// <param name="blocks">16 blocks.</param>
@@ -55,11 +57,14 @@ internal sealed unsafe class UnitNumbers
         byte* columns = stackalloc byte[Window * Rows];
         var isUsable = stackalloc Vector128<byte>[2];
         ReadColumns(blocks, columns);
-        for (int unit = 0; unit < _unitsAt.Length; unit++) isUsable[unit] = PackUnits(blocks, rows, unit, (float*)run + unit * Rows);
+        for (int unit = 0; unit < _unitsAt.Length; unit++) isUsable[unit] = PackUnits(blocks, rows, unit, (ushort*)run + unit * Rows);
         foreach (ref readonly Multiple multiple in _multiples.AsSpan())
         {
             Vector128<byte> stored = Read(columns, multiple.Low) | Read(columns, multiple.High);
-            ((stored - Vector128.Create(multiple.Zero)) & isUsable[multiple.Unit]).Store(run + multiple.Target);
+            Vector128<byte> number = (stored - Vector128.Create(multiple.Zero)) & isUsable[multiple.Unit];
+            // The offset, which is above its scale, comes behind it.
+            if (_sharesBytes && multiple.Unit == 1) number = (number.AsUInt16() << 4).AsByte() | Vector128.Load(run + multiple.Target);
+            number.Store(run + multiple.Target);
         }
     }
 
@@ -90,17 +95,12 @@ internal sealed unsafe class UnitNumbers
 
     /// <summary>Writes a unit of all rows; that of the offsets is minus what is stored.</summary>
     /// <returns>All bits of the rows whose unit is finite and not 0; the others have no multiples.</returns>
-    private Vector128<byte> PackUnits(byte** blocks, int rows, int unit, float* target)
+    private Vector128<byte> PackUnits(byte** blocks, int rows, int unit, ushort* target)
     {
-        ushort* halves = stackalloc ushort[Rows];
-        for (int r = 0; r < Rows; r++) halves[r] = *(ushort*)(blocks[r] + _unitsAt[unit]);
-        Vector256<float> sign = Vector256.Create(unit == 0 ? 0f : -0f);
-        for (int r = 0; r < Rows; r += 8) (Half16.Load((byte*)(halves + r)) ^ sign).Store(target + r);
-        for (int r = rows; r < Rows; r++) target[r] = 0;
-        Vector256<ushort> size = Vector256.Load(halves) & Vector256.Create((ushort)0x7FFF);
+        ushort sign = (ushort)(unit == 0 ? 0 : 0x8000);
+        for (int r = 0; r < Rows; r++) target[r] = r < rows ? (ushort)(*(ushort*)(blocks[r] + _unitsAt[unit]) ^ sign) : (ushort)0;
+        Vector256<ushort> size = Vector256.Load(target) & Vector256.Create((ushort)0x7FFF);
         var infinite = Vector256.Create((ushort)0x7C00);
-        if (Vector256.GreaterThanOrEqualAny(size, infinite))
-            for (int r = 0; r < rows; r++) target[r] = unit == 0 ? (float)((Half*)halves)[r] : -(float)((Half*)halves)[r];
         Vector256<ushort> isUsable = Vector256.LessThan(size, infinite) & ~Vector256.Equals(size, Vector256<ushort>.Zero);
         return Vector128.Narrow(isUsable.GetLower(), isUsable.GetUpper());
     }

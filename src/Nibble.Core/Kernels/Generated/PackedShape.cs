@@ -7,13 +7,16 @@ namespace Nibble.Core.Kernels.Generated;
 /// <param name="Parts">Scales of a row in a chunk, 1 or 2.</param>
 /// <param name="HasOffsets">Whether rows have offsets too.</param>
 /// <param name="HasZeroPoints">Whether these are stored as zero points, a byte each.</param>
-/// <param name="FoldsScales">True if a code of 2 bits times its scale, a multiple of a unit from 0 up, always fits a byte: both are looked up as one.</param>
+/// <param name="SharesBytes">True if multiples of a unit are half bytes: a scale below its offset.</param>
 /// <seealso cref="ICodeLayout"/>
 /// <seealso cref="IScaleShape"/>
-public readonly record struct PackedShape(int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets, bool HasZeroPoints, bool FoldsScales = false)
+public readonly record struct PackedShape(int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets, bool HasZeroPoints, bool SharesBytes = false)
 {
     /// <summary>True if eight chunks are a run, whose units stand ahead of it.</summary>
     public bool HasUnits => NumberBytes == 1;
+
+    /// <summary>True if a code times its scale, 0 to 15, always fits a byte: both are looked up as one.</summary>
+    public bool FoldsScales => SharesBytes && CodeBits == 2;
 
     /// <summary>True if offsets have sums of their own; zero points are multiplied by the scales with the rest.</summary>
     public bool SumsOffsets => HasOffsets && !HasZeroPoints;
@@ -21,11 +24,14 @@ public readonly record struct PackedShape(int CodeBits, bool IsTable, int Number
     /// <summary>Bytes of a chunk's scales, or of its offsets where they are numbers alike.</summary>
     public int NumbersBytes => Parts * PackedMatrix.TileRows * NumberBytes;
 
+    /// <summary>Where a chunk's offsets or zero points begin.</summary>
+    public int OffsetsAt => SharesBytes ? 0 : NumbersBytes;
+
     /// <summary>Where a chunk's codes begin.</summary>
-    public int CodesAt => NumbersBytes + (HasZeroPoints ? Parts * PackedMatrix.TileRows : HasOffsets ? NumbersBytes : 0);
+    public int CodesAt => NumbersBytes + (HasZeroPoints ? Parts * PackedMatrix.TileRows : HasOffsets && !SharesBytes ? NumbersBytes : 0);
 
     public int ChunkBytes => CodesAt + 64 * CodeBits;
 
     /// <summary>Bytes of a run's units.</summary>
-    public int UnitsBytes => !HasUnits ? 0 : (HasOffsets ? 2 : 1) * PackedMatrix.TileRows * sizeof(float);
+    public int UnitsBytes => !HasUnits ? 0 : (HasOffsets ? 2 : 1) * PackedMatrix.TileRows * Half16.Size;
 }

@@ -23,7 +23,9 @@ internal sealed class WideTileCode
     private static readonly AssemblerRegisterZMM[] s_zmm = VectorRegisters.All;
     private static readonly AssemblerRegisterZMM s_codes = s_zmm[0], s_high = s_zmm[1], s_number = s_zmm[2];
     private static readonly AssemblerRegisterZMM s_lowMask = s_zmm[3], s_highMask = s_zmm[4], s_table = s_zmm[5];
-    private const int FirstSum = 6;
+    /// <summary>The lower half of a byte, in lanes of 32 bits.</summary>
+    private static readonly AssemblerRegisterZMM s_nibble = s_zmm[6];
+    private const int FirstSum = 7;
 
     // Where scales are folded into codes, the table is that of four rows by four codes in each 128 bits.
     private static readonly AssemblerRegisterZMM s_rowPlaces = s_highMask, s_multiples = s_high;
@@ -139,6 +141,7 @@ internal sealed class WideTileCode
     {
         if (LowBits < 8) Fill(s_lowMask, (1 << LowBits) - 1);
         if (HighBits > 0) Fill(s_highMask, ((1 << HighBits) - 1) << LowBits);
+        if (_shape.SharesBytes) Broadcast(s_nibble, 15);
 
         void Fill(AssemblerRegisterZMM mask, int value) => Broadcast(mask, value * 0x01010101);
     }
@@ -182,11 +185,14 @@ internal sealed class WideTileCode
 
     private void EndStretch()
     {
+        AssemblerRegisterZMM unit = s_number, offsetUnit = s_codes;
+        if (_shape.HasUnits) _.vcvtph2ps(unit, __ymmword_ptr[s_units]);
+        if (_shape.HasUnits && SumsOffsets) _.vcvtph2ps(offsetUnit, __ymmword_ptr[s_units + PackedMatrix.TileRows * Half16.Size]);
         for (int token = 0; token < _tokens; token++)
         {
             AssemblerRegisterZMM sum = Sum(token);
-            if (_shape.HasUnits) _.vmulps(sum, sum, __[s_units]);
-            if (_shape.HasUnits && SumsOffsets) _.vmulps(OffsetSum(token), OffsetSum(token), __[s_units + 64]);
+            if (_shape.HasUnits) _.vmulps(sum, sum, unit);
+            if (_shape.HasUnits && SumsOffsets) _.vmulps(OffsetSum(token), OffsetSum(token), offsetUnit);
             if (SumsOffsets) _.vaddps(sum, sum, OffsetSum(token));
             _.vaddps(sum, sum, __[s_sums + token * Line]);
             _.vmovups(__[s_sums + token * Line], sum);
@@ -212,7 +218,7 @@ internal sealed class WideTileCode
             for (int token = 0; token < _tokens; token++) _.vpbroadcastd(Dot(part, token), __dword_ptr[s_inputs + Input(part, 1, token)]);
         if (FoldsScales)
         {
-            _.vpmovsxbd(s_table, __xmmword_ptr[s_tile + part * PackedMatrix.TileRows]);
+            LoadNibbles(s_table, part * PackedMatrix.TileRows, areOffsets: false);
             _.vpmulld(s_table, s_table, s_multiples);
         }
         int steps = 8 / _shape.Parts;
@@ -266,7 +272,7 @@ internal sealed class WideTileCode
         AssemblerRegisterZMM offset = s_codes;
         if (!FoldsScales) LoadNumber(s_number, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
         if (_shape.HasZeroPoints) LoadNumber(offset, _shape.NumbersBytes + part * PackedMatrix.TileRows, 1);
-        else if (SumsOffsets) LoadNumber(offset, _shape.NumbersBytes + part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
+        else if (SumsOffsets) LoadNumber(offset, _shape.OffsetsAt + part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes, areOffsets: true);
         bool last = part == _shape.Parts - 1;
         for (int token = 0; token < _tokens; token++)
         {
@@ -287,17 +293,26 @@ internal sealed class WideTileCode
     }
 
     /// <summary>16 scales, offsets or zero points of so many bytes as floats.</summary>
-    private void LoadNumber(AssemblerRegisterZMM target, int at, int bytes)
+    private void LoadNumber(AssemblerRegisterZMM target, int at, int bytes, bool areOffsets = false)
     {
         switch (bytes)
         {
             case 4: _.vmovups(target, __[s_tile + at]); break;
             case 2: _.vcvtph2ps(target, __ymmword_ptr[s_tile + at]); break;
             default:
-                _.vpmovsxbd(target, __xmmword_ptr[s_tile + at]);
+                if (_shape.SharesBytes) LoadNibbles(target, at, areOffsets);
+                else _.vpmovsxbd(target, __xmmword_ptr[s_tile + at]);
                 _.vcvtdq2ps(target, target);
                 break;
         }
+    }
+
+    /// <summary>16 scales, or the offsets above them, as integers.</summary>
+    private void LoadNibbles(AssemblerRegisterZMM target, int at, bool areOffsets)
+    {
+        _.vpmovzxbd(target, __xmmword_ptr[s_tile + at]);
+        if (areOffsets) _.vpsrld(target, target, 4);
+        else _.vpandd(target, target, s_nibble);
     }
 
     private static AssemblerRegisterZMM Sum(int token) => s_zmm[FirstSum + token];

@@ -237,6 +237,7 @@ internal sealed unsafe partial class Emulator
                 Mnemonic.Vpsrlw => (b[lane] & 0xFFFF) >> i.Immediate8 | (b[lane] >> 16 >> i.Immediate8 << 16),
                 Mnemonic.Vpsllw => (b[lane] << i.Immediate8 & 0xFFFF) | (b[lane] >> 16 << i.Immediate8 << 16),
                 Mnemonic.Vpshufb => Shuffle(a, b[lane], lane & ~3),
+                Mnemonic.Vpmovzxbd => MemoryMarshal.Cast<uint, byte>(b)[lane],
                 Mnemonic.Vpmovsxbd => (uint)MemoryMarshal.Cast<uint, sbyte>(b)[lane],
                 Mnemonic.Vcvtph2ps => Bits((float)MemoryMarshal.Cast<uint, Half>(b)[lane]),
                 Mnemonic.Vmulps => Bits(Float(a[lane]) * Float(b[lane])),
