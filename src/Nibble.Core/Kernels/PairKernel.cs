@@ -36,7 +36,8 @@ internal static unsafe partial class PairKernel
     /// <summary>Writes y = x Wᵀ for a weight that it <see cref="Handles"/>, x being [tokens, columns] and y [tokens, rows].</summary>
     public static void Multiply(Weight w, Activation x, float* y, WorkerPool pool)
     {
-        if (AreMany(x.Tokens, w.Columns) && AmxPairs.Instance is { } code) Multiply(code, w, x, y, pool);
+        if (w.FloatTiles is { } tiles) Multiply(tiles, x, y, pool);
+        else if (AreMany(x.Tokens, w.Columns) && AmxPairs.Instance is { } code) Multiply(code, w, x, y, pool);
         else if (!AreFew(x.Tokens, w.Columns)) Multiply(PairPanel.Instance!, w, x, y, pool);
         else MultiplyFew(PairRows.For(w.Format == FloatFormat.F16, x.Tokens)!, w, x, y, pool);
     }
@@ -55,9 +56,10 @@ internal static unsafe partial class PairKernel
     {
         public TProducts Products;
 
-        // One of the two.
+        // One of the three.
         public Weight? Weight;
         public PackedMatrix? Packed;
+        public FloatTiles? Tiles;
 
         public int Rows;
         public Activation X;
@@ -68,8 +70,9 @@ internal static unsafe partial class PairKernel
         {
             // A core that other programs disturb takes fewer.
             for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Rows;)
-                if (Packed is null) Multiply32(Products, Weight!, X, Y, row);
-                else Multiply32(Products, Packed, X, Y, row);
+                if (Packed is not null) Multiply32(Products, Packed, X, Y, row);
+                else if (Tiles is not null) Multiply32(Products, Tiles, X, Y, row);
+                else Multiply32(Products, Weight!, X, Y, row);
         }
     }
 

@@ -17,6 +17,7 @@ public sealed unsafe class Weight : IWeightSource
     private LevelMatrix? _levels;
     private LevelTiles? _levelTiles;
     private VectorTiles? _vectorTiles;
+    private bool _hasNoFloatTiles;
 
     /// <param name="name">The tensor's name, for messages.</param>
     /// <param name="format">Bound to the columns, with its shared table.</param>
@@ -102,8 +103,19 @@ public sealed unsafe class Weight : IWeightSource
     /// <summary>The same where codes of bytes are vectors.</summary>
     internal VectorTiles PackedVectorTiles(WorkerPool pool) => _vectorTiles ??= VectorTiles.Pack(this, pool);
 
+    /// <summary>The weight in 12 bits a number, if it was packed so: products of bfloat16 then read that.</summary>
+    public FloatTiles? FloatTiles { get; private set; }
+
+    /// <summary>Makes <see cref="FloatTiles"/> if they are not there and the numbers allow it. The numbers must not change after that.</summary>
+    public void PackFloats(WorkerPool pool)
+    {
+        if (FloatTiles is not null || _hasNoFloatTiles || !FloatTiles.CanPack(this)) return;
+        FloatTiles = FloatTiles.Pack(this, pool);
+        _hasNoFloatTiles = FloatTiles is null;
+    }
+
     /// <summary>What a product reads of it: the packed tiles, or floats as they are stored; none where it is neither, or not yet packed.</summary>
-    internal MemoryRange Range => AsStored._packed?.Range ?? (Format is FloatFormat ? new((nint)Data, RowBytes, Rows) : default);
+    internal MemoryRange Range => AsStored._packed?.Range ?? FloatTiles?.Range ?? (Format is FloatFormat ? new((nint)Data, RowBytes, Rows) : default);
 
     /// <summary>Some of the rows, as a weight that shares the memory (one expert of many, one part of a fused tensor).</summary>
     public Weight Slice(string name, int firstRow, int rows)

@@ -31,5 +31,6 @@ public sealed unsafe partial class DecoderModel
         for (int s = 0; s < caches.Length; s++) caches[s].Append(tokens.Slice(s, 1));
         RunLayers(tokens);
         Head(0, tokens.Length, logits, probe: null);
+        _floats?.PackSome(_work.Pool);
     }
 }

@@ -21,6 +21,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
     private readonly RotaryTable[] _rotaries;
     private readonly Linear? _head;
     private readonly Dictionary<string, Norm> _norms;
+    private readonly FloatPacking? _floats;
     private bool _warned;
 
     /// <param name="source">Must outlive the decoder.</param>
@@ -46,6 +47,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
         _norms = parts.Norms;
         if (_options.InputRounding is { IsStatic: false } rounding) RoundInputs(_ => rounding);
         else if (_options is { InputRounding: null, Fast: true }) RoundInputs(linear => InputRounding.Fastest(linear.Weight));
+        if (_options.Fast) _floats = new FloatPacking(LinearsAndHead);
     }
 
     public ModelConfig Config { get; }
@@ -109,6 +111,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
             else if (which == LogitPositions.Last && start + count == tokens.Length)
                 Head(count - 1, 1, logits[..Config.Vocabulary], probe);
         }
+        if (tokens.Length == 1) _floats?.PackSome(_work.Pool);
     }
 
     /// <summary>The last hidden states of a text by itself, normalized: what an encoder is for.</summary>

@@ -23,7 +23,7 @@ internal sealed unsafe partial class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_rows, t_levels, t_levelTile, t_trellis, t_entryProducts, t_vectorTile, t_vectorTiles, t_products;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_rows, t_floatTile, t_levels, t_levelTile, t_trellis, t_entryProducts, t_vectorTile, t_vectorTiles, t_products;
 
     /// <summary>The generated product with few tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -55,6 +55,16 @@ internal sealed unsafe partial class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallRows(PairRows.Arguments* arguments) => Call(t_rows, arguments);
+
+    /// <summary>The generated product of a tile of floats in 12 bits, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static FloatTile FloatTile(int tokens, bool windows = false)
+    {
+        t_floatTile = (Decode(FloatTileCode.Assemble(tokens, windows)), windows);
+        return new FloatTile((nint)(delegate* unmanaged<FloatTile.Arguments*, void>)&CallFloatTile);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallFloatTile(FloatTile.Arguments* arguments) => Call(t_floatTile, arguments);
 
     /// <summary>The generated product of four rows of looked-up levels, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideLevels Levels(bool small, bool windows = false)
@@ -213,7 +223,7 @@ internal sealed unsafe partial class Emulator
             StepBytes(i, MemoryMarshal.AsBytes(target), MemoryMarshal.AsBytes(a), MemoryMarshal.AsBytes(b));
             return;
         }
-        if (i.Mnemonic is Mnemonic.Vpermt2w or Mnemonic.Vpaddw or Mnemonic.Vpsubw or Mnemonic.Vpackusdw or Mnemonic.Vpunpcklwd or Mnemonic.Vpunpckhwd)
+        if (i.Mnemonic is Mnemonic.Vpermt2w or Mnemonic.Vpermw or Mnemonic.Vpmovzxbw or Mnemonic.Vpmovsxbw or Mnemonic.Vpaddw or Mnemonic.Vpsubw or Mnemonic.Vpackusdw or Mnemonic.Vpunpcklwd or Mnemonic.Vpunpckhwd)
         {
             StepWords(i.Mnemonic, MemoryMarshal.Cast<uint, ushort>(target), MemoryMarshal.Cast<uint, ushort>(a), MemoryMarshal.Cast<uint, ushort>(b));
             return;
@@ -331,6 +341,9 @@ internal sealed unsafe partial class Emulator
         for (int k = 0; k < target.Length; k++)
             target[k] = mnemonic switch
             {
+                Mnemonic.Vpermw => b[first[k] & 31],
+                Mnemonic.Vpmovzxbw => MemoryMarshal.AsBytes(b)[k],
+                Mnemonic.Vpmovsxbw => (ushort)(sbyte)MemoryMarshal.AsBytes(b)[k],
                 Mnemonic.Vpermt2w => (first[k] & 32) == 0 ? before[first[k] & 31] : b[first[k] & 31],
                 Mnemonic.Vpaddw => (ushort)(first[k] + b[k]),
                 Mnemonic.Vpsubw => (ushort)(first[k] - b[k]),

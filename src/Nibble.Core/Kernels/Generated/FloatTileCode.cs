@@ -1,0 +1,108 @@
+using System.Runtime.InteropServices;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Nibble.Core.Kernels.Generated;
+
+/// <summary>The machine code of <see cref="FloatTile"/>.</summary>
+/// <remarks>32-bit lane r is row r, or row 16 + r: the numbers of two columns.</remarks>
+internal sealed class FloatTileCode
+{
+    private const int Line = 64, LinePairs = PairRows.LineColumns / 2, LineBytes = LinePairs * FloatTiles.PairBytes;
+
+    /// <summary>Bytes between what is read and what is asked for into the first cache, and into the second.</summary>
+    private const int Ahead = 2048, FarAhead = 8192;
+
+    // vpternlogd's truth table of (a and b) or c.
+    private const byte MaskedOr = 0xEA;
+
+    // rcx or rdi brings the arguments; rcx counts lines then.
+    private static readonly AssemblerRegister64 s_tile = rax, s_inputs = rdx, s_sums = r8;
+
+    private static readonly AssemblerRegisterZMM[] s_zmm = VectorRegisters.All;
+    private static readonly AssemblerRegisterZMM s_table = s_zmm[0], s_mask = s_zmm[1];
+    private static readonly AssemblerRegisterZMM[] s_exponents = s_zmm[2..4], s_numbers = s_zmm[4..6];
+    private const int FirstSum = 6, MostSums = 26;
+
+    private readonly Assembler _ = new(64);
+    private readonly int _tokens;
+
+    /// <summary>Sums of a row and token, taken in turn: a product waits for the sum before it.</summary>
+    private readonly int _turns;
+
+    private FloatTileCode(int tokens) => (_tokens, _turns) = (tokens, Math.Min(2, MostSums / (2 * tokens)));
+
+    private int Used => FirstSum + 2 * _tokens * _turns;
+
+    /// <param name="tokens">1 to <see cref="PairRows.MostTokens"/>.</param>
+    /// <param name="windows">Whether it is called as Windows calls functions, else as other systems do.</param>
+    public static byte[] Assemble(int tokens, bool windows)
+    {
+        var code = new FloatTileCode(tokens);
+        code.Write(windows);
+        return code._.ToBytes();
+    }
+
+    private void Write(bool windows)
+    {
+        if (!windows) _.mov(rcx, rdi);
+        VectorRegisters.Save(_, Used, windows);
+        Take(s_tile, nameof(FloatTile.Arguments.Tile));
+        Take(s_inputs, nameof(FloatTile.Arguments.Inputs));
+        Take(s_sums, nameof(FloatTile.Arguments.Sums));
+        Take(rcx, nameof(FloatTile.Arguments.Lines));
+        _.mov(r9d, 0x807F807F);
+        _.vpbroadcastd(s_mask, r9d);
+        _.vmovups(s_table, __[s_tile]);
+        _.add(s_tile, FloatTiles.TableBytes);
+        for (int i = FirstSum; i < Used; i++) _.vpxord(s_zmm[i], s_zmm[i], s_zmm[i]);
+        Label line = _.CreateLabel();
+        _.Label(ref line);
+        for (int at = 0; at < LineBytes; at += Line)
+        {
+            _.prefetcht0(__[s_tile + Ahead + at]);
+            if (_tokens > 1) _.prefetcht1(__[s_tile + FarAhead + at]);
+        }
+        for (int pair = 0; pair < LinePairs; pair++) Multiply(pair);
+        _.add(s_tile, LineBytes);
+        _.add(s_inputs, _tokens * Line);
+        _.dec(rcx);
+        _.jne(line);
+        Store();
+        _.vzeroupper();
+        VectorRegisters.Restore(_, Used, windows);
+        _.ret();
+
+        void Take(AssemblerRegister64 target, string field) => _.mov(target, __qword_ptr[rcx + (int)Marshal.OffsetOf<FloatTile.Arguments>(field)]);
+    }
+
+    /// <summary>Adds the products of two columns.</summary>
+    private void Multiply(int pair)
+    {
+        int at = pair * FloatTiles.PairBytes;
+        // A place in the table is 5 bits of a word, of which the upper does not matter: the table is there twice.
+        _.vpmovzxbw(s_exponents[0], __ymmword_ptr[s_tile + at + FloatTiles.CodesAt]);
+        _.vpsrlw(s_exponents[1], s_exponents[0], 4);
+        for (int half = 0; half < 2; half++)
+        {
+            _.vpermw(s_exponents[half], s_exponents[half], s_table);
+            // The sign, which the upper bit of a byte is, becomes the upper bit of a word.
+            _.vpmovsxbw(s_numbers[half], __ymmword_ptr[s_tile + at + half * Line / 2]);
+            _.vpternlogd(s_numbers[half], s_mask, s_exponents[half], MaskedOr);
+            for (int token = 0; token < _tokens; token++)
+                _.vdpbf16ps(Sum(half, token, pair % _turns), s_numbers[half], __dword_bcst[s_inputs + token * Line + pair * sizeof(uint)]);
+        }
+    }
+
+    private void Store()
+    {
+        for (int token = 0; token < _tokens; token++)
+            for (int half = 0; half < 2; half++)
+            {
+                if (_turns > 1) _.vaddps(Sum(half, token, 0), Sum(half, token, 0), Sum(half, token, 1));
+                _.vmovups(__[s_sums + (2 * token + half) * Line], Sum(half, token, 0));
+            }
+    }
+
+    private AssemblerRegisterZMM Sum(int half, int token, int turn) => s_zmm[FirstSum + (turn * 2 + half) * _tokens + token];
+}
