@@ -1,5 +1,7 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
@@ -17,6 +19,9 @@ public sealed unsafe class Activation : IDisposable
     public const int Chunk = 32;
 
     private const int ParallelAbove = 1 << 15;
+
+    /// <summary>Columns from which on the codes of one token alone are shared by chunks: 8,192 take one thread 7 us.</summary>
+    private const int ParallelColumns = 1 << 12;
 
     private readonly GrowingBuffer _floats = new();
     private readonly GrowingBuffer _codes = new();
@@ -109,7 +114,9 @@ public sealed unsafe class Activation : IDisposable
         _codes.Reserve((nint)Tokens * Chunks * Chunk);
         _scales.Reserve((nint)Tokens * Chunks * sizeof(float));
         _sums.Reserve((nint)Tokens * Chunks * 2 * sizeof(int));
-        Run(new RoundJob { X = this, Rounding = rounding, Codes = true }, pool);
+        var codes = new CodesJob { X = this, Rounding = rounding };
+        if (Tokens == 1 && Columns >= ParallelColumns) pool.Run(ref codes);
+        else Run(codes, pool);
         _codesOf = rounding;
         _numbersOf = default;
     }
@@ -169,7 +176,7 @@ public sealed unsafe class Activation : IDisposable
         if (rounding is null || rounding.Bits == 0) return Floats;
         if (ReferenceEquals(_roundedOf, rounding)) return (float*)_rounded.Pointer;
         _rounded.Reserve((nint)Tokens * Columns * sizeof(float));
-        Run(new RoundJob { X = this, Rounding = rounding, Codes = false }, pool);
+        Run(new RoundJob { X = this, Rounding = rounding }, pool);
         _roundedOf = rounding;
         return (float*)_rounded.Pointer;
     }
@@ -184,18 +191,28 @@ public sealed unsafe class Activation : IDisposable
     {
         public Activation X;
         public InputRounding Rounding;
-        public bool Codes;
 
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(X.Tokens, worker, workers);
-            for (int token = from; token < to; token++)
-                if (Codes) X.MakeCodesOf(token, Rounding);
-                else X.RoundFloatsOf(token, Rounding);
+            for (int token = from; token < to; token++) X.RoundFloatsOf(token, Rounding);
         }
     }
 
-    private void MakeCodesOf(int token, InputRounding rounding)
+    private struct CodesJob : IParallelJob
+    {
+        public Activation X;
+        public InputRounding Rounding;
+
+        public readonly void Run(int worker, int workers)
+        {
+            (int from, int to) = ParallelRows.Share(X.Tokens == 1 ? X.Chunks : X.Tokens, worker, workers);
+            if (X.Tokens == 1) X.MakeCodesOf(0, from, to, Rounding);
+            else for (int token = from; token < to; token++) X.MakeCodesOf(token, 0, X.Chunks, Rounding);
+        }
+    }
+
+    private void MakeCodesOf(int token, int fromChunk, int toChunk, InputRounding rounding)
     {
         float* x = Floats + (nint)token * Columns;
         sbyte* codes = Codes + (nint)token * Chunks * Chunk;
@@ -204,9 +221,10 @@ public sealed unsafe class Activation : IDisposable
         float* padded = stackalloc float[Chunk];
         int span = rounding.Grain == InputGrain.Group ? rounding.Group : Columns, most = rounding.LargestCode;
         float scale = 0, inverse = 0;
-        for (int chunk = 0, at = 0; chunk < Chunks; chunk++, at += Chunk)
+        for (int chunk = fromChunk, at = fromChunk * Chunk; chunk < toChunk; chunk++, at += Chunk)
         {
-            if (at % span == 0) (scale, inverse) = Scale(rounding, x, at, Math.Min(span, Columns - at));
+            int first = at - at % span;
+            if (first == at || chunk == fromChunk) (scale, inverse) = Scale(rounding, x, first, Math.Min(span, Columns - first));
             float* source = x + at;
             if (Columns - at < Chunk)
             {
@@ -249,13 +267,15 @@ public sealed unsafe class Activation : IDisposable
         return (scale, scale > 0 ? 1 / scale : 0);
     }
 
-    /// <summary>The largest magnitude; lanes are columns.</summary>
+    /// <summary>The largest magnitude, not a number if one is not: magnitudes are in the order of their bits.</summary>
     private static float Largest(float* x, int count)
     {
-        Vector256<float> most = default;
+        Vector256<int> most = default;
         int i = 0;
-        for (; i <= count - Vector256<float>.Count; i += Vector256<float>.Count) most = Vector256.Max(most, Vector256.Abs(Vector256.Load(x + i)));
-        float largest = Lanes.Largest(most);
+        for (; i <= count - Vector256<int>.Count; i += Vector256<int>.Count) most = Vector256.Max(most, Vector256.Load((int*)x + i) & Vector256.Create(int.MaxValue));
+        Vector128<int> half = Vector128.Max(most.GetLower(), most.GetUpper());
+        half = Vector128.Max(half, Vector128.Shuffle(half, Vector128.Create(2, 3, 0, 1)));
+        float largest = BitConverter.Int32BitsToSingle(Math.Max(half[0], half[1]));
         for (; i < count; i++) largest = MathF.Max(largest, MathF.Abs(x[i]));
         return largest;
     }
@@ -265,15 +285,30 @@ public sealed unsafe class Activation : IDisposable
     {
         Vector256<int> qa = Round(x, inverse, most), qb = Round(x + 8, inverse, most);
         Vector256<int> qc = Round(x + 16, inverse, most), qd = Round(x + 24, inverse, most);
+        if (Avx2.IsSupported)
+        {
+            Vector256<sbyte> packed = Avx2.PackSignedSaturate(Avx2.PackSignedSaturate(qa, qb), Avx2.PackSignedSaturate(qc, qd));
+            packed = Avx2.PermuteVar8x32(packed.AsInt32(), Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsSByte();
+            packed.Store(codes);
+            // Sums of eight bytes without signs, each 128 too large.
+            Vector256<int> eights = Avx2.SumAbsoluteDifferences(packed.AsByte() ^ Vector256.Create((byte)128), Vector256<byte>.Zero).AsInt32();
+            sums[0] = eights[0] + eights[2] - 16 * 128;
+            sums[1] = eights[4] + eights[6] - 16 * 128;
+            return;
+        }
         sums[0] = Vector256.Sum(qa + qb);
         sums[1] = Vector256.Sum(qc + qd);
         Vector256.Narrow(Vector256.Narrow(qa, qb), Vector256.Narrow(qc, qd)).Store(codes);
     }
 
+    /// <summary>Eight codes; 0 for what is not a number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Round(float* x, float inverse, int most)
     {
-        Vector256<int> codes = Vector256.ConvertToInt32(Vector256.Round(Vector256.Load(x) * inverse));
-        return Vector256.Min(Vector256.Max(codes, Vector256.Create(-most)), Vector256.Create(most));
+        Vector256<float> codes = Vector256.Load(x) * inverse;
+        codes &= Vector256.Equals(codes, codes);
+        codes = Vector256.MinNative(Vector256.MaxNative(codes, Vector256.Create((float)-most)), Vector256.Create((float)most));
+        return Vector256.ConvertToInt32Native(Vector256.Round(codes));
     }
 
     public void Dispose()

@@ -153,6 +153,7 @@ public static unsafe partial class Attention
             while (from < to)
             {
                 int slot = from % _in.Stored.Slots, count = Math.Min(Math.Min(block, to - from), _in.Stored.Slots - slot);
+                _in.Stored.Ask(keyHead, slot, count);
                 float* keys = _in.Stored.Keys(keyHead, slot, count, keyScratch);
                 float* values = valuesInKeys ? keys : _in.Stored.Values(keyHead, slot, count, valueScratch);
                 Scores(queries, rows, keys, _in.Stored.KeySize, count, scores);

@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 
@@ -62,6 +63,21 @@ public sealed unsafe class KeyValueRows : IDisposable
 
     internal float* Values(int head, int slot, int count, float* scratch) =>
         Read(ValueFormat!, _values!.Pointer + ((nint)head * Slots + slot) * ValueBytes, ValueBytes, count, ValueSize, scratch);
+
+    /// <summary>Asks memory for rows: a head's are few, and too far from those of the next for the processor to read ahead.</summary>
+    internal void Ask(int head, int slot, int count)
+    {
+        nint row = (nint)head * Slots + slot;
+        Ask(_keys.Pointer + row * KeyBytes, count * KeyBytes);
+        if (_values is not null) Ask(_values.Pointer + row * ValueBytes, count * ValueBytes);
+    }
+
+    private static void Ask(byte* from, nint bytes)
+    {
+        const int Line = 64;
+        if (!Sse.IsSupported) return;
+        for (nint at = 0; at < bytes; at += Line) Sse.Prefetch1(from + at);
+    }
 
     private void Store(Format format, byte* to, nint bytes, ReadOnlySpan<float> row)
     {

@@ -17,8 +17,8 @@ public interface IParallelJob
 /// </summary>
 public sealed unsafe partial class WorkerPool : IDisposable
 {
-    /// <summary>Looks at what is waited for before a thread parks (a worker, about 1.5 ms) or yields (the caller, about 80 us).</summary>
-    private const int WorkerLooks = 40_000, CallerLooks = 2000;
+    /// <summary>Looks at what is waited for before a thread parks (a worker, about 1.5 ms) or yields (the caller, about 10 us).</summary>
+    private const int WorkerLooks = 40_000, CallerLooks = 250;
 
     private const int CacheLine = 64 / sizeof(int);
 

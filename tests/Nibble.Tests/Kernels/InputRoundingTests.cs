@@ -77,6 +77,68 @@ public sealed unsafe class InputRoundingTests
         Assert.Equal(127, x.Codes[5]);
     }
 
+    /// <summary>By the definition, in scalars, however many workers share the chunks; the last chunk is half padding.</summary>
+    [Theory, InlineData(1), InlineData(2), InlineData(3), InlineData(5)]
+    public void Codes_are_those_of_their_definition(int workers)
+    {
+        using var pool = new WorkerPool(workers);
+        using var x = new Activation();
+        foreach (string name in (string[])["int8-g32", "int8-g96", "int8", "int4-g64"])
+            foreach ((int tokens, int columns) in ((int, int)[])[(1, 80), (1, 4112), (3, 80)])
+            {
+                InputRounding rounding = InputRounding.Parse(name);
+                x.Resize(tokens, columns);
+                var random = new Random(columns);
+                for (int t = 0; t < tokens; t++)
+                    foreach (ref float v in x.Row(t)) v = random.Next(9) == 0 ? 0 : (random.NextSingle() - 0.5f) * random.Next(1, 100);
+                x.Row(0)[..32].Clear();
+                x.Changed();
+                x.MakeCodes(pool, rounding);
+                for (int t = 0; t < tokens; t++) CheckCodes(x, t, rounding);
+            }
+    }
+
+    private static void CheckCodes(Activation x, int token, InputRounding rounding)
+    {
+        int span = rounding.Grain == InputGrain.Group ? rounding.Group : x.Columns;
+        ReadOnlySpan<float> row = x.Row(token);
+        for (int chunk = 0; chunk < x.Chunks; chunk++)
+        {
+            int first = chunk * 32 - chunk * 32 % span, place = token * x.Chunks + chunk;
+            float largest = 0;
+            foreach (float v in row[first..Math.Min(first + span, x.Columns)]) largest = MathF.Max(largest, MathF.Abs(v));
+            Assert.Equal(largest / rounding.LargestCode, x.Scales[place]);
+            float inverse = largest > 0 ? rounding.LargestCode / largest : 0;
+            int[] sums = [0, 0];
+            for (int i = 0; i < 32; i++)
+            {
+                int at = chunk * 32 + i, code = at < x.Columns ? (int)Math.Clamp(MathF.Round(row[at] * inverse), -rounding.LargestCode, rounding.LargestCode) : 0;
+                Assert.Equal(code, x.Codes[place * 32 + i]);
+                sums[i / 16] += code;
+            }
+            Assert.Equal(sums[0], x.Sums[2 * place]);
+            Assert.Equal(sums[1], x.Sums[2 * place + 1]);
+        }
+    }
+
+    /// <summary>An input that is not a number must make products that are none.</summary>
+    [Fact]
+    public void The_scale_of_what_is_not_a_number_is_none()
+    {
+        using var pool = new WorkerPool(1);
+        using var x = new Activation();
+        foreach (int at in (int[])[0, 13, 31])
+        {
+            x.Resize(1, 64);
+            x.Row(0).Fill(1);
+            x.Row(0)[at] = float.NaN;
+            x.Changed();
+            x.MakeCodes(pool);
+            Assert.True(float.IsNaN(x.Scales[0]));
+            Assert.Equal(127, x.Codes[32]);
+        }
+    }
+
     [Fact]
     public void Inputs_of_zero_stay_zero()
     {
