@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Nibble.Core;
 using Nibble.Core.Kernels;
+using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
@@ -53,7 +54,7 @@ internal sealed class BenchCommand : Verb
             IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
             (bandwidth, peak) = (Math.Max(bandwidth, ReadBandwidth.Measure(pool)), Math.Max(peak, Int8Peak.Measure(pool)));
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);
-            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inPairs) with
+            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inPairs, SavedBytesOf(model)) with
             {
                 Activations = DecoderSettings.NameOfActivations(options, model),
                 Kv = DecoderSettings.NameOfCache(options),
@@ -74,10 +75,18 @@ internal sealed class BenchCommand : Verb
         if (r.BatchDecodeTokensPerSecond is { } together) table.AddRow($"decode {r.Generate}, {r.Batch} together", Runs([Median(together)]), Runs(together));
         terminal.Write(table);
         terminal.Markup(string.Create(CultureInfo.InvariantCulture,
-            $"  {Quantity.Bytes(r.WeightBytes)} of weights a token, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
+            $"  {Quantity.Bytes(r.WeightBytes)} of weights a token{(r.ReadBytes < r.WeightBytes ? $", held in {Quantity.Bytes(r.ReadBytes)}" : "")}, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
             + $"decoding uses {100 * r.BandwidthShare:F0} % of that ({r.Threads} threads)"));
         terminal.Markup(string.Create(CultureInfo.InvariantCulture, $"  The processor gives {r.Int8OperationsPerSecond / 1e9:F0} G operations a second on 8-bit integers: ")
             + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : $"this model is multiplied in {(inPairs ? "pairs of bfloat16" : "float32")}"));
+    }
+
+    /// <summary>What a token need not read of weights that are held in fewer bits than they are stored in.</summary>
+    private static long SavedBytesOf(DecoderModel model)
+    {
+        IEnumerable<Weight> weights = model.LinearsAndHead.Select(l => l.Weight).Distinct();
+        double used = model.Config.Experts is { } experts ? (double)experts.Used / experts.Count : 1;
+        return (long)weights.Sum(w => w.FloatTiles is { } tiles ? (w.Bytes - tiles.Bytes) * (w.Name.Contains("_exps", StringComparison.Ordinal) ? used : 1) : 0);
     }
 
     private static string Runs(IReadOnlyList<double> speeds) => string.Join("  ", speeds.Select(s => s.ToString("F1", CultureInfo.InvariantCulture)));
@@ -91,6 +100,9 @@ internal sealed record BenchResult(
 {
     public double Int8OperationsPerSecond { get; init; }
 
+    /// <summary>What a token reads of the weights: less than they are stored in where they are held in fewer bits.</summary>
+    public long ReadBytes { get; init; }
+
     /// <summary>What the products of prefill use of it; null where some matrices are multiplied in floats.</summary>
     public double? ArithmeticShare { get; init; }
     public string? Activations { get; init; }
@@ -101,12 +113,13 @@ internal sealed record BenchResult(
     public int Batch { get; init; }
     public IReadOnlyList<double>? BatchDecodeTokensPerSecond { get; init; }
 
-    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inPairs)
+    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inPairs, long saved)
     {
         double[] prefill = [.. speeds.Select(s => s.Prefill)], decode = [.. speeds.Select(s => s.Decode)];
         long bytes = WeightBytesOf(source);
-        return new BenchResult(prefill, decode, bytes, bandwidth, BenchCommand.Median(decode) * bytes / bandwidth, threads, prompt, generate)
+        return new BenchResult(prefill, decode, bytes, bandwidth, BenchCommand.Median(decode) * (bytes - saved) / bandwidth, threads, prompt, generate)
         {
+            ReadBytes = bytes - saved,
             Int8OperationsPerSecond = peak,
             ArithmeticShare = inPairs ? null : 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak,
         };
