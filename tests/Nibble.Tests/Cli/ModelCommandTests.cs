@@ -180,6 +180,19 @@ public class ModelCommandTests
     public void What_cannot_be_done_is_said_in_one_line(string arguments, string named) =>
         Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.OrdinalIgnoreCase);
 
+    /// <summary>JSON has no infinite numbers: a perplexity that passes them all is null, as is a logit that is no number.</summary>
+    [Theory]
+    [InlineData(0x4780, "eval --chunks 1 --context 64", "perplexity")] // 65536
+    [InlineData(0x7F7F, "logits --tokens 1", "logits")] // the largest finite bfloat16
+    public void What_is_no_finite_number_is_null_in_json(int norm, string arguments, string field)
+    {
+        using var folder = new TemporaryFolder();
+        EmbeddedModel.CopyDamaged(folder.Path, "model.norm.weight", (ushort)norm);
+        string[] words = arguments.Split(' ');
+        JsonElement found = CommandRun.Of([words[0], folder.Path, .. words[1..], "--json"]).Json.GetProperty(field);
+        Assert.Contains(JsonValueKind.Null, found.ValueKind == JsonValueKind.Array ? found[0].EnumerateArray().Select(l => l.ValueKind) : [found.ValueKind]);
+    }
+
     [Fact]
     public void A_cancelled_evaluation_stops_with_exit_code_1()
     {
