@@ -39,11 +39,14 @@ internal sealed class BenchCommand : Verb
         (int prompt, int generate, int repeat, int batch) = (run.Get(_prompt), run.Get(_generate), run.Get(_repeat), run.Get(_batch));
         if (prompt < 1 || generate < 1 || repeat < 1 || batch < 1)
             throw new UnusableInputException("--prompt, --generate, --repeat and --batch must be at least 1");
+        if ((long)prompt + generate > Array.MaxLength) throw new UnusableInputException($"--prompt and --generate: together at most {Array.MaxLength} tokens");
         DecoderOptions options = _decoder.Read(run, fast: true);
         using WorkerPool pool = run.NewPool();
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
         using var model = new DecoderModel(source, pool, options);
         _decoder.Calibrate(run, model, source, options);
+        if ((long)batch * model.Config.Vocabulary > Array.MaxLength)
+            throw new UnusableInputException($"--batch {batch}: the logits of so many sequences do not fit one array; at most {Array.MaxLength / model.Config.Vocabulary} of this model do");
         var speed = new SpeedTest(model, prompt, generate);
         bool inPairs = model.LinearsAndHead.Any(l => l.InputRounding?.MakesPairs(l.Weight, prompt) == true);
         BenchResult result = run.Terminal.Measure("measuring", batch > 1 ? 2 * repeat : repeat, "runs", meter =>
