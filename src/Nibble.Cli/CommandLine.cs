@@ -97,6 +97,7 @@ public static class CommandLine
         (int code, string line) = e switch
         {
             UnusableInputException => (Unusable, e.Message),
+            StoppedException => (Failed, e.Message),
             OperationCanceledException => (Failed, "stopped; nothing was left half-written"),
             IOException or UnauthorizedAccessException => (Failed, e.Message),
             OutOfMemoryException => (Failed, "not enough memory; a smaller --context or another format needs less"),
