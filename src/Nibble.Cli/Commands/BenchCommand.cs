@@ -49,6 +49,7 @@ internal sealed class BenchCommand : Verb
             throw new UnusableInputException($"--batch {batch}: the logits of so many sequences do not fit one array; at most {Array.MaxLength / model.Config.Vocabulary} of this model do");
         var speed = new SpeedTest(model, prompt, generate);
         bool inPairs = model.LinearsAndHead.Any(l => l.InputRounding?.MakesPairs(l.Weight, prompt) == true);
+        bool inIntegers = !inPairs && model.LinearsAndHead.All(l => l.InputRounding is null or { HasCodes: true });
         BenchResult result = run.Terminal.Measure("measuring", batch > 1 ? 2 * repeat : repeat, "runs", meter =>
         {
             // Limits before and after: other programs may slow the machine for a while.
@@ -56,7 +57,7 @@ internal sealed class BenchCommand : Verb
             IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
             (bandwidth, peak) = (Math.Max(bandwidth, ReadBandwidth.Measure(pool)), Math.Max(peak, Int8Peak.Measure(pool)));
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);
-            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inPairs) with
+            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inIntegers) with
             {
                 Activations = DecoderSettings.NameOfActivations(options, model),
                 Kv = DecoderSettings.NameOfCache(options),
@@ -104,14 +105,14 @@ internal sealed record BenchResult(
     public int Batch { get; init; }
     public IReadOnlyList<double>? BatchDecodeTokensPerSecond { get; init; }
 
-    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inPairs)
+    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inIntegers)
     {
         double[] prefill = [.. speeds.Select(s => s.Prefill)], decode = [.. speeds.Select(s => s.Decode)];
         long bytes = WeightBytesOf(source);
         return new BenchResult(prefill, decode, bytes, bandwidth, BenchCommand.Median(decode) * bytes / bandwidth, threads, prompt, generate)
         {
             Int8OperationsPerSecond = peak,
-            ArithmeticShare = inPairs ? null : 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak,
+            ArithmeticShare = inIntegers ? 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak : null,
         };
     }
 

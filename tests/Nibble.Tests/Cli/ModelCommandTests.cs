@@ -121,6 +121,21 @@ public class ModelCommandTests
     }
 
     [Fact]
+    public void Bench_has_a_share_of_the_integer_peak_only_where_integers_are_multiplied()
+    {
+        using var folder = new TemporaryFolder();
+        string model = folder.PathOf("m.gguf");
+        Assert.Equal(0, CommandRun.Of("quantize", EmbeddedModel.Folder, "--to", "Q4_0", "-o", model).ExitCode);
+        Assert.True(Share().GetDouble() > 0);
+        Assert.True(Share("--activations", "int8").GetDouble() > 0);
+        Assert.Equal(JsonValueKind.Null, Share("--activations", "float").ValueKind);
+        Assert.Equal(JsonValueKind.Null, Share("--activations", "int8-g16").ValueKind);
+
+        JsonElement Share(params string[] options) =>
+            CommandRun.Of(["bench", model, "--prompt", "16", "--generate", "2", "--repeat", "1", "--json", .. options]).Json.GetProperty("arithmetic_share");
+    }
+
+    [Fact]
     public void Perplexity_equals_the_definition_computed_plainly()
     {
         const int context = 64, chunks = 3;
