@@ -44,6 +44,26 @@ public class ModelCommandTests
     }
 
     [Fact]
+    public void A_prompt_from_standard_input_has_no_end_of_line_that_echo_adds()
+    {
+        TextReader before = Console.In;
+        try
+        {
+            string[] ends = ["", "\n", "\r\n"];
+            string[] texts = [.. ends.Select(end =>
+            {
+                Console.SetIn(new StringReader("The old man" + end));
+                return CommandRun.Of("run", "-p", "-", "-n", "4", "--temperature", "0", "--json").Json.GetProperty("text").GetString()!;
+            })];
+            Assert.Single(texts.Distinct());
+        }
+        finally
+        {
+            Console.SetIn(before);
+        }
+    }
+
+    [Fact]
     public void A_stop_text_ends_the_text_before_itself()
     {
         string[] arguments = ["run", "-p", "The old man looked out over the sea and", "-n", "40", "--temperature", "0", "--json"];
