@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
-using System.CommandLine.Parsing;
 using Nibble.Cli.Commands;
 using Nibble.Core;
 
@@ -44,11 +43,7 @@ public static class CommandLine
             if (args is [TrainCommand.Word, ..]) return TrainCommand.Start(args.AsSpan(1), cancellation);
             ParseResult parsed = Root(terminal, cancellation).Parse(args);
             if (parsed.Action is ParseErrorAction)
-            {
-                // A mistyped option is the cause where the word behind it is one too many.
-                ParseError error = parsed.Errors.FirstOrDefault(e => e.SymbolResult is not CommandResult) ?? parsed.Errors[0];
-                throw new UnusableInputException($"{error.Message.TrimEnd('.')}; '{Path(parsed.CommandResult.Command)} --help' shows what is possible");
-            }
+                throw new UnusableInputException($"{ArgumentReader.Cause(parsed).TrimEnd('.')}; '{Path(parsed.CommandResult.Command)} --help' shows what is possible");
             return parsed.Invoke(new InvocationConfiguration
             {
                 EnableDefaultExceptionHandler = false,
