@@ -23,6 +23,9 @@ public class CommandLineTests
     [InlineData("bench --prompt 1 --generate 1 --batch 2000000000", "--batch 2000000000")]
     [InlineData("run -p x -n 2147483647", "-n 2147483647")]
     [InlineData("compare --formats ,", "--formats")]
+    [InlineData("quantize --dry-run --to Linear4-g+32", "'g+32'")]
+    [InlineData("quantize --dry-run --to Vector8x256-pq+2", "'pq+2'")]
+    [InlineData("quantize --dry-run --to Linear4-g128-h+64", "h+64")]
     public void Unusable_arguments_give_exit_code_2_and_one_line_that_names_them(string arguments, string named)
     {
         Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.Ordinal);
