@@ -43,7 +43,7 @@ public static class CommandLine
             if (args is [TrainCommand.Word, ..]) return TrainCommand.Start(args.AsSpan(1), cancellation);
             ParseResult parsed = Root(terminal, cancellation).Parse(args);
             if (parsed.Action is ParseErrorAction)
-                throw new UnusableInputException($"{parsed.Errors[0].Message.TrimEnd('.')}; '{Path(parsed.CommandResult.Command)} --help' shows what is possible");
+                throw new UnusableInputException($"{ArgumentReader.Cause(parsed).TrimEnd('.')}; '{Path(parsed.CommandResult.Command)} --help' shows what is possible");
             return parsed.Invoke(new InvocationConfiguration
             {
                 EnableDefaultExceptionHandler = false,
@@ -92,6 +92,7 @@ public static class CommandLine
         (int code, string line) = e switch
         {
             UnusableInputException => (Unusable, e.Message),
+            StoppedException => (Failed, e.Message),
             OperationCanceledException => (Failed, "stopped; nothing was left half-written"),
             IOException or UnauthorizedAccessException => (Failed, e.Message),
             OutOfMemoryException => (Failed, "not enough memory; a smaller --context or another format needs less"),

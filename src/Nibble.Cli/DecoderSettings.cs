@@ -63,7 +63,7 @@ internal sealed class DecoderSettings
             TakeTrained(run, model, source, rounding);
             return;
         }
-        Tokenizer tokenizer = LoadedModel.OpenTokenizer(source);
+        var tokenizer = Tokenizer.Of(source);
         string text = TextFile.Read(run.Get(_calibration));
         var chunks = EvaluationText.Of(text, tokenizer, Math.Min(LongestContext, model.Config.ContextLength), CalibrationChunks);
         InputRanges ranges = InputRanges.Measure(model, [.. Enumerable.Range(0, chunks.Chunks).Select(chunks.Chunk)], run.Cancellation);

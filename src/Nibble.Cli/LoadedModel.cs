@@ -1,6 +1,5 @@
 using Nibble.Core;
 using Nibble.Core.Threading;
-using Nibble.Files.Gguf;
 using Nibble.Models;
 using Nibble.Models.Decoder;
 using Nibble.Models.Tokenizers;
@@ -18,6 +17,9 @@ internal sealed class LoadedModel : IDisposable
 
     public Tokenizer Tokenizer { get; }
 
+    /// <summary>What a text is cut into tokens by.</summary>
+    public (ModelSource, Tokenizer) Cutter => (Source, Tokenizer);
+
     /// <param name="path">A file or folder that exists.</param>
     /// <param name="pool">Must outlive the model.</param>
     /// <param name="terminal">Gets warnings.</param>
@@ -29,11 +31,8 @@ internal sealed class LoadedModel : IDisposable
         try
         {
             foreach (string notice in source.Notices) terminal.Warn(notice);
-            Tokenizer tokenizer = OpenTokenizer(source);
+            var tokenizer = Tokenizer.Of(source);
             foreach (string warning in tokenizer.Warnings) terminal.Warn($"{path}: {warning}");
-            if (tokenizer.VocabularySize > source.Config.Vocabulary)
-                throw new UnusableInputException(
-                    $"{path}: the tokenizer has {tokenizer.VocabularySize} tokens, but the model has embeddings for {source.Config.Vocabulary}; they do not belong together");
             return new LoadedModel(source, new DecoderModel(source, pool, options ?? new DecoderOptions { Warn = terminal.Warn }), tokenizer);
         }
         catch
@@ -42,11 +41,6 @@ internal sealed class LoadedModel : IDisposable
             throw;
         }
     }
-
-    /// <summary>The tokenizer that stands beside the weights, or in the same file.</summary>
-    public static Tokenizer OpenTokenizer(ModelSource source) =>
-        source.File is GgufFile gguf ? Tokenizer.FromGguf(gguf.Metadata)
-        : Tokenizer.FromFolder(Directory.Exists(source.Path) ? source.Path : Path.GetDirectoryName(Path.GetFullPath(source.Path))!);
 
     public void Dispose()
     {

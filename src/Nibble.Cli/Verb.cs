@@ -40,12 +40,15 @@ internal abstract class Verb : Command
         Arity = ArgumentArity.ZeroOrOne,
     };
 
-    /// <summary>Adds the options of the verb, then those that all verbs share.</summary>
+    /// <summary>Adds the options of the verb, then those that all verbs share. To be called when its arguments are there.</summary>
     protected void AddOptions(params Option[] options)
     {
-        foreach (Option option in options) Add(option);
-        Add(_threads);
-        Add(_json);
+        foreach (Option option in (Option[])[.. options, _threads, _json])
+        {
+            ArgumentReader.ReadNumbers(option);
+            Add(option);
+        }
+        foreach (Argument argument in Arguments) ArgumentReader.RefuseOptions(argument);
     }
 
     protected abstract void Execute(Invocation run);

@@ -29,13 +29,14 @@ public sealed unsafe partial class MappedFile : IDisposable
         try
         {
             _file = File.OpenHandle(path);
+            // The name may be that of a pipe of this process (/dev/stdin), which seems to have a length.
             Length = RandomAccess.GetLength(_file);
             using var mapping = MemoryMappedFile.CreateFromFile(
                 _file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
             _view = mapping.CreateViewAccessor(0, Length, MemoryMappedFileAccess.Read);
             _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _pointer);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             _file?.Dispose();
             throw new UnusableInputException($"{path}: cannot be read: {e.Message.ReplaceLineEndings(" ")}", e);

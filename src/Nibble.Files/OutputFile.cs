@@ -25,7 +25,7 @@ public sealed partial class OutputFile : IDisposable
     {
         Path = path;
         _force = force;
-        CheckFree(path, force);
+        CheckPlace(path, force);
         try
         {
             Stream = new FileStream(PartialPath, new FileStreamOptions
@@ -39,8 +39,10 @@ public sealed partial class OutputFile : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
-            Dispose();
-            throw new UnusableInputException($"{path}: cannot be written: {e.Message.ReplaceLineEndings(" ")}", e);
+            // What an earlier run wrote is not lost because the disk has no room for the rest.
+            if (resume && Stream is { Length: > 0 }) Keep();
+            else Dispose();
+            throw CannotBeWritten(path, e);
         }
     }
 
@@ -62,9 +64,27 @@ public sealed partial class OutputFile : IDisposable
         _begun = end;
     }
 
-    /// <summary>Says whether a path is free for an output, before any work is done for it.</summary>
-    /// <exception cref="UnusableInputException">Something is there that may not be replaced, or its folder is missing.</exception>
+    /// <summary>Says whether a path is free for an output and can be written, before any work is done for it.</summary>
+    /// <exception cref="UnusableInputException">Something is there that may not be replaced, or its folder is missing, or it cannot be written.</exception>
     public static void CheckFree(string path, bool force)
+    {
+        CheckPlace(path, force);
+        string partial = path + ".partial";
+        bool isThere = File.Exists(partial);
+        try
+        {
+            File.OpenHandle(partial, FileMode.OpenOrCreate, FileAccess.Write).Dispose();
+            if (!isThere) File.Delete(partial);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
+        {
+            throw CannotBeWritten(path, e);
+        }
+    }
+
+    private static UnusableInputException CannotBeWritten(string path, Exception e) => new($"{path}: cannot be written: {e.Message.ReplaceLineEndings(" ")}", e);
+
+    private static void CheckPlace(string path, bool force)
     {
         if (path.Length == 0) throw new UnusableInputException("the output has no name; give one with -o");
         if (Directory.Exists(path)) throw new UnusableInputException($"{path}: is a folder; name a file to write");

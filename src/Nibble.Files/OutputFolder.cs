@@ -19,7 +19,7 @@ public sealed partial class OutputFolder : IDisposable
     {
         Path = System.IO.Path.TrimEndingDirectorySeparator(path);
         _force = force;
-        CheckFree(Path, force);
+        CheckPlace(Path, force);
         try
         {
             if (Directory.Exists(PartialPath)) Directory.Delete(PartialPath, recursive: true);
@@ -27,7 +27,7 @@ public sealed partial class OutputFolder : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UnusableInputException($"{path}: cannot be written: {e.Message.ReplaceLineEndings(" ")}", e);
+            throw CannotBeWritten(path, e);
         }
     }
 
@@ -41,9 +41,28 @@ public sealed partial class OutputFolder : IDisposable
     /// <summary>Copies a file into the folder, under its own name.</summary>
     public void Copy(string file) => File.Copy(file, PathOf(System.IO.Path.GetFileName(file)), overwrite: true);
 
-    /// <summary>Says whether a path is free for an output folder, before any work is done for it.</summary>
-    /// <exception cref="UnusableInputException">Something is there that may not be replaced.</exception>
+    /// <summary>Says whether a path is free for an output folder and can be written, before any work is done for it.</summary>
+    /// <exception cref="UnusableInputException">Something is there that may not be replaced, or it cannot be written.</exception>
     public static void CheckFree(string path, bool force)
+    {
+        CheckPlace(path, force);
+        string partial = System.IO.Path.TrimEndingDirectorySeparator(path) + ".partial";
+        try
+        {
+            // What an earlier run left there is deleted when this one begins to write.
+            if (Directory.Exists(partial)) return;
+            Directory.CreateDirectory(partial);
+            Directory.Delete(partial);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw CannotBeWritten(path, e);
+        }
+    }
+
+    private static UnusableInputException CannotBeWritten(string path, Exception e) => new($"{path}: cannot be written: {e.Message.ReplaceLineEndings(" ")}", e);
+
+    private static void CheckPlace(string path, bool force)
     {
         if (path.Length == 0) throw new UnusableInputException("the output has no name; give one with -o");
         if (File.Exists(path)) throw new UnusableInputException($"{path}: is a file; name a folder to write");
@@ -63,7 +82,7 @@ public sealed partial class OutputFolder : IDisposable
     public void Commit()
     {
         ObjectDisposedException.ThrowIf(_done, this);
-        CheckFree(Path, _force);
+        CheckPlace(Path, _force);
         if (OperatingSystem.IsLinux() && Directory.Exists(Path) && RenameAt(CurrentFolder, PartialPath, CurrentFolder, Path, Exchange) == 0)
         {
             _done = true;

@@ -28,13 +28,15 @@ public abstract unsafe class TensorWriter : IDisposable
         _finalHeader = finalHeader;
         _headerBytes = header.Length;
         Tensors = tensors;
+        bool isBegun = output.Stream.Length > 0;
         try
         {
             Begin(header);
         }
         catch
         {
-            _output.Keep();
+            if (isBegun) _output.Keep();
+            else _output.Dispose();
             throw;
         }
         SkipEmpty();

@@ -28,6 +28,11 @@ public sealed class ModelSource : IDisposable
         {
             return file is GgufFile gguf ? OpenGguf(gguf) : OpenHuggingFace(path, file);
         }
+        catch (OverflowException e)
+        {
+            file.Dispose();
+            throw new UnusableInputException($"{path}: the configuration makes a matrix of more than 2^31 rows or columns; no such model is computed", e);
+        }
         catch
         {
             file.Dispose();
@@ -37,6 +42,9 @@ public sealed class ModelSource : IDisposable
 
     /// <summary>The path as the user gave it.</summary>
     public string Path => File.Path;
+
+    /// <summary>The folder that it is, or that its file lies in.</summary>
+    public string Folder => FolderOf(Path);
 
     /// <summary>What is not computed as the checkpoint says, or is left out, a sentence each.</summary>
     public IReadOnlyList<string> Notices => [.. File.Notices, .. DecodedTensors()];
@@ -61,9 +69,11 @@ public sealed class ModelSource : IDisposable
         return file.Metadata.GetValueOrDefault(key, "");
     }
 
+    private static string FolderOf(string path) => Directory.Exists(path) ? path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
+
     private static ModelSource OpenHuggingFace(string path, TensorFile file)
     {
-        string folder = Directory.Exists(path) ? path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
+        string folder = FolderOf(path);
         JsonConfig json = JsonConfig.Read(folder, file.Tensors.Count);
         bool packed = file is PackedFolder or ForeignCheckpoint;
         if (Multimodal.TextOf(json) is { } text) (json, file) = (text, new TextTensors(file));

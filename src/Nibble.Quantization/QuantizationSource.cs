@@ -71,7 +71,7 @@ public sealed class QuantizationSource : IDisposable
     public bool IsForFolder => Output.Length > 0 && IsFolder(Output);
 
     /// <summary>The folder of the model, or of its file.</summary>
-    public string Folder => Directory.Exists(Path) ? Path : System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!;
+    public string Folder => _source.Folder;
 
     /// <summary>The files that hold the weights.</summary>
     public IReadOnlyList<string> Files => _source.File.Files;
@@ -216,9 +216,7 @@ public sealed class QuantizationSource : IDisposable
     /// <summary>Chunks of a text, taken evenly from it.</summary>
     private int[][] Chunks(string text, int chunks, int context)
     {
-        Tokenizer tokenizer = _source.File is GgufFile gguf ? Tokenizer.FromGguf(gguf.Metadata)
-            : Tokenizer.FromFolder(Folder);
-        var cut = EvaluationText.Of(text, tokenizer, Math.Min(context, _source.Config.ContextLength));
+        var cut = EvaluationText.Of(text, Tokenizer.Of(_source), Math.Min(context, _source.Config.ContextLength));
         int count = Math.Min(chunks, cut.Chunks);
         return [.. Enumerable.Range(0, count).Select(i => cut.Chunk((int)((long)i * cut.Chunks / count)))];
     }

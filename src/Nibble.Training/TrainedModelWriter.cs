@@ -66,7 +66,7 @@ internal sealed class TrainedModelWriter
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Stored[0].Name, encoded.TryGetValue(t.Name, out Weight? w) ? w.Format : FloatFormat.F32, t.Stored[0].Shape))];
         var metadata = new Dictionary<string, string> { ["format"] = "pt", ["nibble.quantized_by"] = Provenance.Program, ["nibble.recipe"] = Recipe, [LossCurve.Key] = LossCurve.Write(curve) };
         if (parts.LearnedBounds(_options.Activations) is { } bounds) metadata[InputBounds.Key] = bounds.Write();
-        using var folder = new PackedWriter(_options.Output, Tokenizers.Folder(_source), infos, metadata, _options.Force);
+        using var folder = new PackedWriter(_options.Output, _source.Folder, infos, metadata, _options.Force);
         foreach (ModelTensor tensor in tensors)
             if (encoded.TryGetValue(tensor.Name, out Weight? weight)) WriteRows(folder.Tensors, weight, row => row);
             else WriteNumbers(folder.Tensors, Vector(parts, tensor).Select(v => v - tensor.Offset));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Nibble.Cli;
 using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Training.Quantizers;
@@ -45,7 +46,11 @@ internal sealed class TrainingCommand : RootCommand
         _to.Required = _text.Required = true;
         foreach (Option option in (Option[])[_to, _output, _text, _head, _steps, _minutes, _batch, _accumulate, _context, _weightRate, _scaleRate,
             _warmUp, _schedule, _clip, _decay, _distill, _distillHidden, _train, _activations, _cache, _seed, _checkpoint, _evaluate, _patience, _resume, _force, _threads, Json])
+        {
+            ArgumentReader.ReadNumbers(option);
             Add(option);
+        }
+        ArgumentReader.RefuseOptions(_model);
     }
 
     public Option<bool> Json { get; } = new("--json") { Description = "Print one JSON object on standard output, and nothing else there." };
@@ -54,7 +59,7 @@ internal sealed class TrainingCommand : RootCommand
     /// <exception cref="UnusableInputException">One line says which is wrong.</exception>
     public TrainingOptions Read(ParseResult parsed)
     {
-        if (parsed.Errors.Count > 0) throw new UnusableInputException($"{parsed.Errors[0].Message.TrimEnd('.')}; 'nibble train --help' shows what is possible");
+        if (parsed.Errors.Count > 0) throw new UnusableInputException($"{ArgumentReader.Cause(parsed).TrimEnd('.')}; 'nibble train --help' shows what is possible");
         long? steps = parsed.GetValue(_steps);
         double distill = parsed.GetResult(_distill) is { Implicit: false, Tokens.Count: 0 } ? 1 : parsed.GetValue(_distill);
         Require(distill is >= 0 and <= 1, "--distill", "a share from 0 to 1");

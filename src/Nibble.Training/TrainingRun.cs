@@ -30,7 +30,7 @@ internal sealed class TrainingRun : IDisposable
                 throw new UnusableInputException($"--context {context}: the model was trained for {_source.Config.ContextLength} tokens");
             _options = options with { Context = context };
             Plan = FormatPlan.Of(_source, options);
-            var tokenizer = Tokenizers.Of(_source);
+            var tokenizer = Tokenizer.Of(_source);
             _writer = new TrainedModelWriter(_source, tokenizer, options);
             if (!options.Resume && File.Exists(options.Checkpoint) && !options.Force)
                 throw new UnusableInputException($"{options.Checkpoint}: a run stopped here; --resume goes on with it, --force begins anew");

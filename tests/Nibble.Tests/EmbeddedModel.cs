@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Nibble.Tests;
@@ -17,6 +19,19 @@ public static class EmbeddedModel
         using JsonDocument golden = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Folder, "golden.json")));
         return [.. golden.RootElement.GetProperty("prompts").EnumerateArray()
             .Select(p => (p.GetProperty("prompt").GetString()!, Ints(p.GetProperty("prompt_ids")), Ints(p.GetProperty("greedy_ids"))))];
+    }
+
+    /// <summary>Copies the model into a folder, with one bfloat16 for all numbers of one tensor.</summary>
+    public static void CopyDamaged(string folder, string tensor, ushort number)
+    {
+        foreach (string file in Directory.EnumerateFiles(Folder)) File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        string weights = Path.Combine(folder, "model.safetensors");
+        byte[] bytes = File.ReadAllBytes(weights);
+        int header = 8 + (int)BinaryPrimitives.ReadInt64LittleEndian(bytes);
+        using JsonDocument json = JsonDocument.Parse(bytes.AsMemory(8, header - 8));
+        int[] place = Ints(json.RootElement.GetProperty(tensor).GetProperty("data_offsets"));
+        MemoryMarshal.Cast<byte, ushort>(bytes.AsSpan(header)[place[0]..place[1]]).Fill(number);
+        File.WriteAllBytes(weights, bytes);
     }
 
     private static int[] Ints(JsonElement array) => [.. array.EnumerateArray().Select(e => e.GetInt32())];

@@ -14,6 +14,8 @@ public class CommandTests
     [InlineData("plain floats", "--to F16 -o OUT --text LONG")]
     [InlineData("--steps takes", "--to Linear2 -o OUT --text LONG --steps 0")]
     [InlineData("--distill takes", "--to Linear2 -o OUT --text LONG --distill 2")]
+    [InlineData("--weights-lr 0,001", "--to Linear2 -o OUT --text LONG --weights-lr 0,001")]
+    [InlineData("'--froce'", "--froce --to Linear2 -o OUT --text LONG")]
     [InlineData("no such file", "--to Linear2 -o OUT --text MISSING")]
     [InlineData("held out need", "--to Linear2 -o OUT --text SHORT")]
     [InlineData("not UTF-8", "--to Linear2 -o OUT --text BINARY")]

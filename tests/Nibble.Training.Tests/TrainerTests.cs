@@ -2,6 +2,7 @@ using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 using Nibble.Models;
+using Nibble.Models.Tokenizers;
 using Nibble.Models.Decoder;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Reports;
@@ -170,7 +171,7 @@ public class TrainerTests
         using var student = new TorchDecoder(source, new TorchOptions { FormatOf = FormatPlan.Of(source, options).FormatOf, Trains = true });
         using var trainer = new Trainer(student, null, new TrainingText(TinyModel.Tokens(200, 4096), null, 16, 1), options);
         trainer.Run(CancellationToken.None);
-        new TrainedModelWriter(source, Tokenizers.Of(source), options).Write(student, trainer.State.Curve);
+        new TrainedModelWriter(source, Tokenizer.Of(source), options).Write(student, trainer.State.Curve);
         using ModelSource written = ModelSource.Open(options.Output);
         Assert.Equal("TQ2_0", written.Tensors["blk.0.attn_q.weight"].Format.Name);
         Assert.Equal(trainer.State.Curve, LossCurve.Of(written));
@@ -192,9 +193,9 @@ public class TrainerTests
         using var student = new TorchDecoder(source, new TorchOptions { FormatOf = FormatPlan.Of(source, options).FormatOf, Trains = true });
         using var trainer = new Trainer(student, null, new TrainingText(TinyModel.Tokens(200, 4096), null, 16, 1), options);
         trainer.Run(CancellationToken.None);
-        new TrainedModelWriter(source, Tokenizers.Of(source), options).Write(student, trainer.State.Curve);
+        new TrainedModelWriter(source, Tokenizer.Of(source), options).Write(student, trainer.State.Curve);
         using ModelSource written = ModelSource.Open(options.Output);
-        int[] prompt = Tokenizers.Of(source).Encode("The old man looked out over the sea and");
+        int[] prompt = Tokenizer.Of(source).Encode("The old man looked out over the sea and");
         List<int> tokens = [.. prompt];
         for (int step = 0; step < 8; step++) tokens.Add(TinyModel.DecoderLogits(written, [.. tokens])[^4096..].Index().MaxBy(l => l.Item).Index);
         PeerAnswer answer = Assert.Single(await LlamaCpp.Ask([new PeerQuestion(options.Output, [], [new PeerPrompt(prompt, [.. tokens[prompt.Length..]])])]));

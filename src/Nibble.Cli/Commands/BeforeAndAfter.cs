@@ -19,7 +19,7 @@ internal sealed record BeforeAndAfter(
         using LoadedModel reference = LoadedModel.Open(before, pool, run.Terminal);
         using LoadedModel model = LoadedModel.Open(after, pool, run.Terminal);
         int context = Math.Min(LongestContext, reference.Source.Config.ContextLength);
-        EvaluationText chunks = EvalCommand.Cut(text, model, reference, context, limit ?? int.MaxValue);
+        EvaluationText chunks = EvalCommand.Cut(text, model.Cutter, reference.Cutter, context, limit ?? int.MaxValue);
         using var evaluator = new Evaluator(model.Decoder, reference.Decoder, chunks, pool);
         EvaluationResult evaluation = run.Terminal.Measure("measuring", chunks.Chunks, "chunks",
             meter => evaluator.Run(done => meter.Done = done, run.Cancellation));

@@ -40,13 +40,17 @@ internal sealed class BenchCommand : Verb
         (int prompt, int generate, int repeat, int batch) = (run.Get(_prompt), run.Get(_generate), run.Get(_repeat), run.Get(_batch));
         if (prompt < 1 || generate < 1 || repeat < 1 || batch < 1)
             throw new UnusableInputException("--prompt, --generate, --repeat and --batch must be at least 1");
+        if ((long)prompt + generate > Array.MaxLength) throw new UnusableInputException($"--prompt and --generate: together at most {Array.MaxLength} tokens");
         DecoderOptions options = _decoder.Read(run, fast: true);
         using WorkerPool pool = run.NewPool();
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
         using var model = new DecoderModel(source, pool, options);
         _decoder.Calibrate(run, model, source, options);
+        if ((long)batch * model.Config.Vocabulary > Array.MaxLength)
+            throw new UnusableInputException($"--batch {batch}: the logits of so many sequences do not fit one array; at most {Array.MaxLength / model.Config.Vocabulary} of this model do");
         var speed = new SpeedTest(model, prompt, generate);
         bool inPairs = model.LinearsAndHead.Any(l => l.InputRounding?.MakesPairs(l.Weight, prompt) == true);
+        bool inIntegers = !inPairs && model.LinearsAndHead.All(l => l.InputRounding is null or { HasCodes: true });
         BenchResult result = run.Terminal.Measure("measuring", batch > 1 ? 2 * repeat : repeat, "runs", meter =>
         {
             // Limits before and after: other programs may slow the machine for a while.
@@ -54,7 +58,7 @@ internal sealed class BenchCommand : Verb
             IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
             (bandwidth, peak) = (Math.Max(bandwidth, ReadBandwidth.Measure(pool)), Math.Max(peak, Int8Peak.Measure(pool)));
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);
-            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inPairs, SavedBytesOf(model)) with
+            return BenchResult.Of(source, speeds, bandwidth, peak, pool.Workers, prompt, generate, inIntegers, SavedBytesOf(model)) with
             {
                 Activations = DecoderSettings.NameOfActivations(options, model),
                 Kv = DecoderSettings.NameOfCache(options),
@@ -113,7 +117,8 @@ internal sealed record BenchResult(
     public int Batch { get; init; }
     public IReadOnlyList<double>? BatchDecodeTokensPerSecond { get; init; }
 
-    public static BenchResult Of(ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inPairs, long saved)
+    public static BenchResult Of(
+        ModelSource source, IReadOnlyList<Speed> speeds, double bandwidth, double peak, int threads, int prompt, int generate, bool inIntegers, long saved)
     {
         double[] prefill = [.. speeds.Select(s => s.Prefill)], decode = [.. speeds.Select(s => s.Decode)];
         long bytes = WeightBytesOf(source);
@@ -121,7 +126,7 @@ internal sealed record BenchResult(
         {
             ReadBytes = bytes - saved,
             Int8OperationsPerSecond = peak,
-            ArithmeticShare = inPairs ? null : 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak,
+            ArithmeticShare = inIntegers ? 2 * ProductsOf(source, prompt) * BenchCommand.Median(prefill) / prompt / peak : null,
         };
     }
 

@@ -33,7 +33,7 @@ internal sealed class CompareCommand : Verb
 
     public CompareCommand() : base("compare", "Quantize a model to many formats and measure them side by side.",
         "nibble compare --formats 'Linear{2,3,4}-{g32,row},NF4,Vector8x256' --chunks 8",
-        "nibble compare model --formats Linear3 --ranges min-max,mean-square,percentile --text wiki.txt -o ranges.md")
+        "nibble compare model --formats Linear3 --ranges min-max,mse,percentile --text wiki.txt -o ranges.md")
     {
         Add(_model);
         AddOptions(_formats, _ranges, _text, _context, _chunks, _pure, _output, _force);
@@ -43,6 +43,7 @@ internal sealed class CompareCommand : Verb
     {
         if (run.Get(_chunks) is < 1) throw new UnusableInputException("--chunks: score at least 1 chunk");
         Recipe[] recipes = [.. (run.Get(_formats) ?? []).SelectMany(GridList.Expand).Select(Recipe.Parse)];
+        if (recipes.Length == 0) throw new UnusableInputException("--formats: names no format; give one or more, with commas between them");
         DynamicRange?[] ranges = [.. (run.Get(_ranges) ?? []).SelectMany(GridList.Expand).Select(RangeRules.Parse)];
         if (run.Get(_output) is { } output) Files.OutputFile.CheckFree(output, run.Get(_force));
         string path = ModelPath.Resolve(run.Get(_model)), text = TextFile.Read(run.Get(_text));

@@ -16,11 +16,20 @@ internal sealed record CompareResult(
     private static readonly string[] Headers =
         ["format", "range", "bytes", "bits per weight", "relative error %", "perplexity", "mean KL", "99.9 % KL", "top-1 %"];
 
+    /// <summary>For a terminal of 80 columns: shorter words, and no column for ranges where none was asked for.</summary>
     public Table Table()
     {
-        Table table = new Table().Border(TableBorder.Simple);
-        foreach (string header in Headers) table.AddColumn(header is "format" or "range" ? new TableColumn(header) : new TableColumn(header).RightAligned());
-        foreach (CompareRow row in Rows) table.AddRow([.. row.Cells().Select(Spectre.Console.Markup.Escape)]);
+        Table table = new Table().Border(TableBorder.Simple).AddColumn("format");
+        bool hasRanges = Rows.Any(r => r.Range is not null);
+        if (hasRanges) table.AddColumn("range");
+        foreach (string header in (string[])["size", "bits", "error %", "perplexity", "mean KL", "99.9 % KL", "top-1 %"])
+            table.AddColumn(new TableColumn(header).RightAligned().NoWrap());
+        foreach (TableColumn column in table.Columns) column.PadRight(0);
+        foreach (CompareRow row in Rows)
+        {
+            string[] cells = row.Cells();
+            table.AddRow([Spectre.Console.Markup.Escape(row.Format), .. hasRanges ? [row.Range ?? ""] : Array.Empty<string>(), Quantity.Bytes(row.Bytes), .. cells[3..]]);
+        }
         return table;
     }
 

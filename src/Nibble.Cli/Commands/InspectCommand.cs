@@ -5,6 +5,7 @@ using Nibble.Core.Threading;
 using Nibble.Files;
 using Nibble.Files.Gguf;
 using Nibble.Models;
+using Nibble.Models.Tokenizers;
 using Nibble.Quantization.Evaluation;
 using Spectre.Console;
 
@@ -39,7 +40,7 @@ internal sealed class InspectCommand : Verb
         if (source.Config.Experts is null)
             throw new UnusableInputException($"--text: shows how experts are used, and {source.Path} is no mixture of experts");
         using WorkerPool pool = run.NewPool();
-        return ExpertsResult.Of(ExpertUse.Of(source, LoadedModel.OpenTokenizer(source), TextFile.Read(text), pool, run.Terminal.Warn, run.Cancellation)!);
+        return ExpertsResult.Of(ExpertUse.Of(source, Tokenizer.Of(source), TextFile.Read(text), pool, run.Terminal.Warn, run.Cancellation)!);
     }
 
     private static void Print(ExpertsResult experts, Terminal terminal)
@@ -110,7 +111,7 @@ internal sealed record InspectResult(
     {
         try
         {
-            return LoadedModel.OpenTokenizer(source).Description;
+            return Models.Tokenizers.Tokenizer.Of(source).Description;
         }
         catch (UnusableInputException e)
         {

@@ -85,7 +85,7 @@ internal sealed class QuantizeCommand : Verb
         long started = Stopwatch.GetTimestamp();
         Settings settings = Read(run);
         bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
-        if (!dryRun) CheckFree(settings.Output, settings.Options.Force, evaluates);
+        if (!dryRun) CheckFree(settings, evaluates);
 
         using WorkerPool pool = run.NewPool();
         QuantizeResult result = Quantize(run, settings, pool, started);
@@ -185,8 +185,8 @@ internal sealed class QuantizeCommand : Verb
     private static IReadOnlyList<QuantizedTensor> Write(
         ModelQuantizer quantizer, string output, WrittenLayout? layout, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
     {
-        if (layout is null) return quantizer.Write(output, plan, options, cancellation);
-        string ours = Path.TrimEndingDirectorySeparator(output) + ".ours";
+        if (layout is null) return WriteOurs(quantizer, output, plan, options, cancellation);
+        string ours = OursOf(output);
         try
         {
             IReadOnlyList<QuantizedTensor> tensors = quantizer.Write(ours, plan, options with { Force = true }, cancellation);
@@ -198,6 +198,21 @@ internal sealed class QuantizeCommand : Verb
             if (Directory.Exists(ours)) Directory.Delete(ours, recursive: true);
         }
     }
+
+    private static IReadOnlyList<QuantizedTensor> WriteOurs(ModelQuantizer quantizer, string output, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
+    {
+        try
+        {
+            return quantizer.Write(output, plan, options, cancellation);
+        }
+        catch (OperationCanceledException e) when (options.Resume)
+        {
+            throw new StoppedException($"stopped; {output}.partial keeps what is done, and the same command goes on with it", e);
+        }
+    }
+
+    /// <summary>Where a model lies until it is laid out as another program reads it.</summary>
+    private static string OursOf(string output) => Path.TrimEndingDirectorySeparator(output) + ".ours";
 
     /// <summary>The layout that is asked for, or null for ours.</summary>
     private static WrittenLayout? Layout(string? name, string output, Recipe recipe)
@@ -242,12 +257,16 @@ internal sealed class QuantizeCommand : Verb
         : run.Get(_importance) is { } file ? $"file={Provenance.ShortHash(file)}" : null;
 
     /// <summary>Refuses an existing output before any work, and says how to go on.</summary>
-    private static void CheckFree(string output, bool force, bool evaluates)
+    private static void CheckFree(Settings settings, bool evaluates)
     {
+        (string output, bool force) = (settings.Output, settings.Options.Force);
         if (evaluates && !force && (File.Exists(output) || Directory.Exists(output)))
             throw new UnusableInputException($"{output}: exists already; --force makes it again, and '{CommandLine.Name} run {output} -p TEXT' runs it");
         if (QuantizationSource.IsFolder(output)) OutputFolder.CheckFree(output, force);
         else OutputFile.CheckFree(output, force);
+        // Deleted in the end, so it must be nobody's.
+        if (settings.Layout is not null && Path.Exists(OursOf(output)))
+            throw new UnusableInputException($"{OursOf(output)}: is where the model shall lie while it is needed, and is there already; move or delete it, or name another output with -o");
     }
 
     private static List<string> Warnings(QuantizationPlan plan, ModelQuantizer quantizer, QuantizeOptions options, CalibratedMethod? method)

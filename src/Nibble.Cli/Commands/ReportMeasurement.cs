@@ -1,6 +1,7 @@
 using Nibble.Core;
 using Nibble.Core.Threading;
 using Nibble.Models;
+using Nibble.Models.Tokenizers;
 using Nibble.Quantization.Evaluation;
 using Nibble.Quantization.Reports;
 
@@ -15,16 +16,17 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
     /// <summary>Chunks whose hidden states are compared.</summary>
     private const int LayerChunks = 4;
 
-    /// <summary>Finds what is unusable before any work is done.</summary>
+    /// <summary>Finds what is unusable before any work is done: no weight is read.</summary>
     public void Check(string[] paths, string? tensor)
     {
-        using LoadedModel? reference = Open(referencePath);
+        using ModelSource? reference = referencePath is null ? null : ModelSource.Open(referencePath);
+        Tokenizer? referenceTokenizer = reference is null ? null : Tokenizer.Of(reference);
         foreach (string path in paths)
         {
-            using LoadedModel model = Open(path)!;
-            Cut(model, reference);
+            using ModelSource model = ModelSource.Open(path);
+            EvalCommand.Cut(text.Content, (model, Tokenizer.Of(model)), reference is null ? null : (reference, referenceTokenizer!), text.Context, text.Chunks);
             if (reference is null) continue;
-            IReadOnlyList<TensorPair> pairs = TensorPair.Of(reference.Source, model.Source);
+            IReadOnlyList<TensorPair> pairs = TensorPair.Of(reference, model);
             if (tensor is not null && pairs.All(p => p.Name != tensor))
                 throw new UnusableInputException($"--tensor {tensor}: {path} has no such matrix; there are {pairs[0].Name}, {pairs[^1].Name} and others");
         }
@@ -52,7 +54,8 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
 
     private LoadedModel? Open(string? path) => path is null ? null : LoadedModel.Open(path, pool, run.Terminal);
 
-    private EvaluationText Cut(LoadedModel model, LoadedModel? reference) => EvalCommand.Cut(text.Content, model, reference, text.Context, text.Chunks);
+    private EvaluationText Cut(LoadedModel model, LoadedModel? reference) =>
+        EvalCommand.Cut(text.Content, model.Cutter, reference?.Cutter, text.Context, text.Chunks);
 
     private EvaluationResult Evaluate(LoadedModel model, LoadedModel? reference, EvaluationText chunks)
     {
@@ -97,7 +100,7 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
         foreach ((ReportModel model, string path) in models.Skip(1).Zip(paths))
         {
             using ModelSource source = ModelSource.Open(path);
-            yield return model with { Histogram = WeightHistogram.Of(TensorPair.Of(reference, source).Single(p => p.Name == tensor)) };
+            yield return TensorPair.Of(reference, source).FirstOrDefault(p => p.Name == tensor) is { } pair ? model with { Histogram = WeightHistogram.Of(pair) } : model;
         }
     }
 }

@@ -15,7 +15,7 @@ internal sealed class RunCommand : Verb
     private const int DefaultCount = 128;
 
     private readonly Argument<string?> _model = ModelArgument();
-    private readonly Option<string> _prompt = new("--prompt", "-p") { Description = "The text to continue; '-' reads it from standard input.", HelpName = "TEXT", Required = true };
+    private readonly Option<string> _prompt = new("--prompt", "-p") { Description = "The text to continue; '-' reads it from standard input, less the end of its last line.", HelpName = "TEXT", Required = true };
     private readonly Option<bool> _chat = new("--chat") { Description = "Put the prompt into the model's chat template, as what a user says." };
     private readonly Option<string?> _system = new("--system") { Description = "With --chat: what the model is told first.", HelpName = "TEXT" };
     private readonly Option<int> _count = new("--count", "-n") { Description = "The most tokens to generate.", HelpName = "N", DefaultValueFactory = _ => DefaultCount };
@@ -42,7 +42,7 @@ internal sealed class RunCommand : Verb
     {
         GenerationOptions options = Wanted(run);
         if (run.Get(_system) is not null && !run.Get(_chat)) throw new UnusableInputException("--system: goes with --chat");
-        string prompt = run.Get(_prompt) == "-" ? Console.In.ReadToEnd() : run.Get(_prompt)!;
+        string prompt = run.Get(_prompt) == "-" ? ReadInput() : run.Get(_prompt)!;
         string path = ModelPath.Resolve(run.Get(_model));
         DecoderOptions decoder = _decoder.Read(run, fast: true);
         using WorkerPool pool = run.NewPool();
@@ -57,6 +57,13 @@ internal sealed class RunCommand : Verb
         if (streams) run.Terminal.Output.WriteLine();
         RunResult result = Result(generation, options, decoder, model.Decoder);
         run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
+    }
+
+    /// <summary>What was piped in. A text that ends with a line's end is not continued on that line, and echo adds one that nobody means.</summary>
+    private static string ReadInput()
+    {
+        string text = Console.In.ReadToEnd();
+        return text.EndsWith('\n') ? text[..^(text.EndsWith("\r\n", StringComparison.Ordinal) ? 2 : 1)] : text;
     }
 
     private GenerationOptions Wanted(Invocation run)

@@ -53,7 +53,7 @@ internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
     }
 
     /// <summary>Tokens a second of sequences that are decoded together, all of them counted, each after a prompt of its own.</summary>
-    /// <param name="sequences">At least one.</param>
+    /// <param name="sequences">At least one, and few enough for one array to hold the logits of all.</param>
     /// <param name="repeat">Measured runs, after one of a few tokens that warms up.</param>
     /// <param name="progress">Told the share of the runs that is done, in runs.</param>
     /// <param name="cancellation">Looked at before every token.</param>
@@ -61,7 +61,7 @@ internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
     {
         const int WarmUpTokens = 4;
         KvCache[] caches = [.. Enumerable.Range(0, sequences).Select(_ => model.NewCache(_tokens.Length))];
-        var logits = new float[checked(sequences * model.Config.Vocabulary)];
+        var logits = new float[sequences * model.Config.Vocabulary];
         var speeds = new double[repeat];
         for (int r = -1; r < repeat; r++)
         {

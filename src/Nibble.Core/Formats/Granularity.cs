@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Nibble.Core.Formats;
 
 /// <summary>How many weights share the parameters of a quantizer: a group of a row, a whole row, or the whole tensor.</summary>
@@ -28,7 +30,7 @@ public readonly record struct Granularity(Reach Reach, int Size = 0)
     {
         granularity = word switch { "row" => Row, "tensor" => Tensor, _ => default };
         if (granularity != default) return true;
-        if (!word.StartsWith("g") || !int.TryParse(word[1..], out int size) || size is < 2 or > 1 << 20) return false;
+        if (!word.StartsWith("g") || !int.TryParse(word[1..], NumberStyles.None, CultureInfo.InvariantCulture, out int size) || size is < 2 or > 1 << 20) return false;
         granularity = Group(size);
         return true;
     }

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Nibble.Core.Formats;
 
 /// <summary>
@@ -115,7 +117,7 @@ public sealed class RotatedFormat : Format
         int dash = name.LastIndexOf('-');
         if (dash < 0 || dash + 1 == name.Length || name[dash + 1] is not ('h' or 'H')) return null;
         int width = 0;
-        if (name.Length > dash + 2 && (!int.TryParse(name.AsSpan(dash + 2), out width) || width is < 2 or > 1 << 20 || !int.IsPow2(width)))
+        if (name.Length > dash + 2 && (!int.TryParse(name.AsSpan(dash + 2), NumberStyles.None, CultureInfo.InvariantCulture, out width) || width is < 2 or > 1 << 20 || !int.IsPow2(width)))
             throw new UnusableInputException($"there is no format '{name}': after -h stands a power of two, the columns that are mixed, or nothing");
         Format inner = Parse(name[..dash]);
         return inner.Family != FormatFamily.Float && inner is not RotatedFormat ? Of(inner, width)

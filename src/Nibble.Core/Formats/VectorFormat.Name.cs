@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Nibble.Core.Formats;
 
 /// <summary>
@@ -52,7 +54,7 @@ public sealed partial class VectorFormat
     private static bool TakesCount(ReadOnlySpan<char> word, string start, int most, out int count)
     {
         count = 0;
-        return word.StartsWith(start) && int.TryParse(word[start.Length..], out count) && count >= 1 && count <= most;
+        return word.StartsWith(start) && int.TryParse(word[start.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out count) && count >= 1 && count <= most;
     }
 
     /// <exception cref="ArgumentException">The choices do not go together.</exception>

@@ -24,7 +24,7 @@ internal sealed class BitsAndBytesLayout : ForeignLayout
         foreach (string module in parts.Before(State)) parts.Add(Nf4Tensor.Of(module, parts));
         foreach (string module in parts.Before(RowScales))
         {
-            ForeignPart codes = parts.Take($"{module}.weight"), scales = parts.Take(module + RowScales).Expect("F32", codes.Info.Shape[0]);
+            ForeignPart codes = parts.Take($"{module}.weight").Expect("I8", null, null), scales = parts.Take(module + RowScales).Expect("F32", codes.Info.Shape[0]);
             if (parts.TakeIf($"{module}.weight_format") is { } order && order.All().ContainsAnyExcept((byte)0))
                 throw order.Wrong("says that the weight is not stored by rows, which is not known");
             parts.Add(ForeignBytes.Of(codes.Info.Name, codes, scales, null, null, divisor: 127));

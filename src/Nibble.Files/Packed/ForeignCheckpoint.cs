@@ -42,6 +42,11 @@ public sealed unsafe class ForeignCheckpoint : TensorFile
             layout.Find(parts, config);
             return new ForeignCheckpoint(file, method, parts);
         }
+        catch (OverflowException e)
+        {
+            file.Dispose();
+            throw new UnusableInputException($"{file.Path}: a packed weight has more than 2^31 rows or columns, or parts of rows of 2^31 bytes; no such weight is computed", e);
+        }
         catch
         {
             file.Dispose();

@@ -18,7 +18,7 @@ internal sealed unsafe class ForeignPart(MappedTensors file, TensorInfo info)
     public ReadOnlySpan<T> Row<T>(long row) where T : struct => MemoryMarshal.Cast<byte, T>(Row(row));
 
     /// <summary>All bytes of a small part.</summary>
-    public ReadOnlySpan<byte> All() => new(_data, checked((int)Info.Bytes));
+    public ReadOnlySpan<byte> All() => Info.Bytes <= int.MaxValue ? new(_data, (int)Info.Bytes) : throw Wrong($"has {Info.Bytes} bytes; at most {int.MaxValue} are read");
 
     /// <summary>One number of a matrix of floats.</summary>
     public float Number(long row, int column)

@@ -33,9 +33,11 @@ internal sealed class ForeignParts(MappedTensors file)
     public string? TypeOf(string name) => file.Find(name)?.Type;
 
     /// <summary>Puts a weight in the place of the parts that were taken since the last.</summary>
+    /// <exception cref="UnusableInputException">Another weight was made of the first of these parts.</exception>
     public void Add(ForeignTensor tensor)
     {
-        _byFirstPart.Add(_first!, tensor);
+        if (!_byFirstPart.TryAdd(_first!, tensor))
+            throw new UnusableInputException($"{file.Path}: tensor {Quote.Name(_first!)} is packed in two ways, by the names of what stands beside it");
         _first = null;
     }
 

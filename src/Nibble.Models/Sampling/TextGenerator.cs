@@ -42,10 +42,12 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
     /// <param name="options">How much and how.</param>
     /// <param name="onText">Gets the text as it grows, in whole characters.</param>
     /// <param name="cancellation">Looked at before every token.</param>
-    /// <exception cref="UnusableInputException">The prompt is empty, or the model's logits are no numbers.</exception>
+    /// <exception cref="UnusableInputException">The prompt is empty, or the text would be too long, or the model's logits are no numbers.</exception>
     public Generation Generate(int[] prompt, GenerationOptions options, Action<string> onText, CancellationToken cancellation)
     {
         if (prompt.Length == 0) throw new UnusableInputException("the prompt is empty; give some text with -p");
+        if ((long)prompt.Length + options.Count > Array.MaxLength)
+            throw new UnusableInputException($"-n {options.Count}: with a prompt of {prompt.Length} tokens that is more than a text can have; at most {Array.MaxLength - prompt.Length} fit");
         var sampler = new Sampler(options.Sampling, model.Config.Vocabulary);
         foreach (int token in prompt) sampler.Observe(token);
         var logits = new float[model.Config.Vocabulary];

@@ -33,6 +33,15 @@ public sealed class Tokenizer
         _pieces = new byte[VocabularySize][];
     }
 
+    /// <summary>Reads the tokenizer that stands beside a model's weights, or in the same file.</summary>
+    /// <exception cref="UnusableInputException">There is none, or it is broken, or of another model.</exception>
+    public static Tokenizer Of(ModelSource model)
+    {
+        Tokenizer tokenizer = model.File is GgufFile gguf ? FromGguf(gguf.Metadata) : FromFolder(model.Folder);
+        return tokenizer.VocabularySize <= model.Config.Vocabulary ? tokenizer : throw new UnusableInputException(
+            $"{model.Path}: the tokenizer has {tokenizer.VocabularySize} tokens, but the model has embeddings for {model.Config.Vocabulary}; they do not belong together");
+    }
+
     /// <summary>Reads the tokenizer of a Hugging Face folder: tokenizer.json and what stands beside it.</summary>
     /// <exception cref="UnusableInputException">A file is missing or broken, or has a part that is not supported.</exception>
     public static Tokenizer FromFolder(string folder) => FolderTokenizer.Read(folder);

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Nibble.Quantization.Recipes;
 
 /// <summary>What a tensor does in a model. Some roles suffer more from few bits than others, so recipes tell them apart.</summary>
@@ -54,7 +56,7 @@ public static class TensorRoles
     {
         if (!name.StartsWith("blk.", StringComparison.Ordinal)) return -1;
         int end = name.IndexOf('.', 4);
-        return end > 4 && int.TryParse(name.AsSpan(4, end - 4), out int layer) ? layer : -1;
+        return end > 4 && int.TryParse(name.AsSpan(4, end - 4), NumberStyles.None, CultureInfo.InvariantCulture, out int layer) ? layer : -1;
     }
 
     /// <summary>True for the matrices: norms, biases, routers and other small tensors are never quantized.</summary>

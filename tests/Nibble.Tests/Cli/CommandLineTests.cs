@@ -11,6 +11,21 @@ public class CommandLineTests
     [InlineData("formats --threads", "--threads")]
     [InlineData("formats --threads many", "many")]
     [InlineData("formats --threads -1", "--threads")]
+    [InlineData("eval --chunks many", "--chunks many: must be a whole number")]
+    [InlineData("run -p x --temperature 0,5", "--temperature 0,5: must be a number")]
+    [InlineData("quantize --bits 1,5", "--bits 1,5")]
+    [InlineData("run -p x --seed -1", "--seed -1: must be a whole number from 0 to 18446744073709551615")]
+    [InlineData("quantize --froce", "no option '--froce'")]
+    [InlineData("quantize --ouput x.gguf", "no option '--ouput'")]
+    [InlineData("report --frobnicate a b", "no option '--frobnicate'")]
+    [InlineData("split --max-szie 4G -o x", "no option '--max-szie'")]
+    [InlineData("bench --prompt 2000000000 --generate 2000000000", "--prompt and --generate")]
+    [InlineData("bench --prompt 1 --generate 1 --batch 2000000000", "--batch 2000000000")]
+    [InlineData("run -p x -n 2147483647", "-n 2147483647")]
+    [InlineData("compare --formats ,", "--formats")]
+    [InlineData("quantize --dry-run --to Linear4-g+32", "'g+32'")]
+    [InlineData("quantize --dry-run --to Vector8x256-pq+2", "'pq+2'")]
+    [InlineData("quantize --dry-run --to Linear4-g128-h+64", "h+64")]
     public void Unusable_arguments_give_exit_code_2_and_one_line_that_names_them(string arguments, string named)
     {
         Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.Ordinal);

@@ -44,6 +44,26 @@ public class ModelCommandTests
     }
 
     [Fact]
+    public void A_prompt_from_standard_input_has_no_end_of_line_that_echo_adds()
+    {
+        TextReader before = Console.In;
+        try
+        {
+            string[] ends = ["", "\n", "\r\n"];
+            string[] texts = [.. ends.Select(end =>
+            {
+                Console.SetIn(new StringReader("The old man" + end));
+                return CommandRun.Of("run", "-p", "-", "-n", "4", "--temperature", "0", "--json").Json.GetProperty("text").GetString()!;
+            })];
+            Assert.Single(texts.Distinct());
+        }
+        finally
+        {
+            Console.SetIn(before);
+        }
+    }
+
+    [Fact]
     public void A_stop_text_ends_the_text_before_itself()
     {
         string[] arguments = ["run", "-p", "The old man looked out over the sea and", "-n", "40", "--temperature", "0", "--json"];
@@ -121,6 +141,21 @@ public class ModelCommandTests
     }
 
     [Fact]
+    public void Bench_has_a_share_of_the_integer_peak_only_where_integers_are_multiplied()
+    {
+        using var folder = new TemporaryFolder();
+        string model = folder.PathOf("m.gguf");
+        Assert.Equal(0, CommandRun.Of("quantize", EmbeddedModel.Folder, "--to", "Q4_0", "-o", model).ExitCode);
+        Assert.True(Share().GetDouble() > 0);
+        Assert.True(Share("--activations", "int8").GetDouble() > 0);
+        Assert.Equal(JsonValueKind.Null, Share("--activations", "float").ValueKind);
+        Assert.Equal(JsonValueKind.Null, Share("--activations", "int8-g16").ValueKind);
+
+        JsonElement Share(params string[] options) =>
+            CommandRun.Of(["bench", model, "--prompt", "16", "--generate", "2", "--repeat", "1", "--json", .. options]).Json.GetProperty("arithmetic_share");
+    }
+
+    [Fact]
     public void Perplexity_equals_the_definition_computed_plainly()
     {
         const int context = 64, chunks = 3;
@@ -179,6 +214,19 @@ public class ModelCommandTests
     [InlineData("logits --tokens 1 --activations int8-channel --calibration nowhere.txt", "nowhere.txt")]
     public void What_cannot_be_done_is_said_in_one_line(string arguments, string named) =>
         Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>JSON has no infinite numbers: a perplexity that passes them all is null, as is a logit that is no number.</summary>
+    [Theory]
+    [InlineData(0x4780, "eval --chunks 1 --context 64", "perplexity")] // 65536
+    [InlineData(0x7F7F, "logits --tokens 1", "logits")] // the largest finite bfloat16
+    public void What_is_no_finite_number_is_null_in_json(int norm, string arguments, string field)
+    {
+        using var folder = new TemporaryFolder();
+        EmbeddedModel.CopyDamaged(folder.Path, "model.norm.weight", (ushort)norm);
+        string[] words = arguments.Split(' ');
+        JsonElement found = CommandRun.Of([words[0], folder.Path, .. words[1..], "--json"]).Json.GetProperty(field);
+        Assert.Contains(JsonValueKind.Null, found.ValueKind == JsonValueKind.Array ? found[0].EnumerateArray().Select(l => l.ValueKind) : [found.ValueKind]);
+    }
 
     [Fact]
     public void A_cancelled_evaluation_stops_with_exit_code_1()

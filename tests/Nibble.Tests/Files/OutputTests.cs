@@ -71,6 +71,29 @@ public sealed class OutputTests : IDisposable
         Assert.Empty(Names);
     }
 
+    [Fact]
+    public void A_disk_too_full_for_the_rest_does_not_cost_what_is_there()
+    {
+        string path = _folder.PathOf("out.gguf");
+        _folder.Write("out.gguf.partial", "begun"u8);
+        Assert.Contains("the disk has", Assert.Throws<UnusableInputException>(() => new OutputFile(path, bytes: long.MaxValue, resume: true)).Message, StringComparison.Ordinal);
+        Assert.Equal("begun", File.ReadAllText(path + ".partial"));
+    }
+
+    /// <summary>A folder in the place of the partial file stands for all that cannot be written, which a test that runs as root may not meet.</summary>
+    [Fact]
+    public void What_cannot_be_written_is_found_out_before_the_work_and_nothing_is_left()
+    {
+        OutputFile.CheckFree(_folder.PathOf("free.gguf"), force: false);
+        OutputFolder.CheckFree(_folder.PathOf("free"), force: false);
+        Assert.Empty(Names);
+        Directory.CreateDirectory(_folder.PathOf("out.gguf.partial"));
+        Assert.Contains("cannot be written", Assert.Throws<UnusableInputException>(() => OutputFile.CheckFree(_folder.PathOf("out.gguf"), force: false)).Message, StringComparison.Ordinal);
+        _folder.Write("model.partial", "a file"u8);
+        Assert.Contains("cannot be written", Assert.Throws<UnusableInputException>(() => OutputFolder.CheckFree(_folder.PathOf("model"), force: false)).Message, StringComparison.Ordinal);
+        Assert.Equal(["model.partial", "out.gguf.partial"], Names);
+    }
+
     [Theory, InlineData("no/such/folder/out.gguf"), InlineData("")]
     public void A_place_that_is_none_is_refused(string path) =>
         Assert.Throws<UnusableInputException>(() => new OutputFile(path.Length == 0 ? "" : _folder.PathOf(path)));

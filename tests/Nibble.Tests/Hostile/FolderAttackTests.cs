@@ -90,4 +90,39 @@ public sealed class FolderAttackTests : IDisposable
         File.Move(_folder.PathOf("one.safetensors"), _folder.PathOf("one.gguf"));
         Assert.True(Attack.Survives(_folder.PathOf("one.gguf")));
     }
+
+    /// <summary>Names, types and shapes that no checkpoint has: a scalar where a matrix belongs, one weight packed in two ways, rows of terabytes.</summary>
+    [Theory]
+    [InlineData("bitsandbytes", "'a.weight'", "a.weight F32 ", "a.SCB F32 1")]
+    [InlineData("fp8", "two ways", "a.weight F8_E4M3 2,2", "a.weight_scale F32 1", "a.weight_scale_inv F32 1")]
+    [InlineData("gptq", "2^31", "a.qweight I32 1,1073741824", "a.scales F16 1,1073741824", "a.qzeros I32 1,1")]
+    public void Parts_of_packed_weights_that_make_no_sense_are_refused(string method, string message, params string[] tensors)
+    {
+        File.Delete(_folder.PathOf("one.safetensors"));
+        File.Delete(_folder.PathOf("two.safetensors"));
+        _folder.Write("config.json", Encoding.UTF8.GetBytes($"{{\"model_type\":\"llama\",\"quantization_config\":{{\"quant_method\":\"{method}\"}}}}"));
+        long end = 0;
+        string header = "{" + string.Join(',', tensors.Select(t =>
+        {
+            string[] words = t.Split(' ');
+            long[] shape = [.. words[2].Split(',', StringSplitOptions.RemoveEmptyEntries).Select(long.Parse)];
+            long begin = end;
+            end += shape.Aggregate(words[1] switch { "F8_E4M3" => 1L, "F16" => 2, _ => 4 }, (bytes, n) => bytes * n);
+            return $"\"{words[0]}\":{{\"dtype\":\"{words[1]}\",\"shape\":[{words[2]}],\"data_offsets\":[{begin},{end}]}}";
+        })) + "}";
+        using (FileStream file = File.Create(_folder.PathOf("model.safetensors")))
+        {
+            file.Write([.. BitConverter.GetBytes((long)header.Length), .. Encoding.UTF8.GetBytes(header)]);
+            file.SetLength(file.Length + end); // a hole: it takes no room
+        }
+        Assert.Contains(message, Attack.Refused(_folder.Path), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_pipe_is_refused_though_its_name_seems_to_be_that_of_a_file()
+    {
+        if (!OperatingSystem.IsLinux()) Assert.Skip("names of open files are Linux's");
+        using var pipe = new System.IO.Pipes.AnonymousPipeServerStream();
+        Attack.Refused($"/proc/self/fd/{pipe.SafePipeHandle.DangerousGetHandle()}");
+    }
 }

@@ -81,6 +81,22 @@ public sealed class ModelAttackTests : IDisposable
         else Assert.Contains(named, Attack.Refused(_folder.Path, () => ModelSource.Open(_folder.Path).Dispose()), StringComparison.Ordinal);
     }
 
+    /// <summary>Products of numbers that each are possible.</summary>
+    [Theory]
+    [InlineData("../odd/deepseek-v3-odd", "n_shared_experts", int.MaxValue)]
+    [InlineData("../odd/deepseek-v3-odd", "qk_nope_head_dim", int.MaxValue)]
+    [InlineData("../odd/deepseek-v3-odd", "qk_nope_head_dim", 1 << 30)]
+    public void A_configuration_whose_sizes_pass_2_to_the_31_is_refused(string checkpoint, string key, int value)
+    {
+        using var folder = new TemporaryFolder();
+        GoldenCheckpoint.Copy(checkpoint, folder.Path);
+        string file = folder.PathOf("config.json");
+        JsonObject config = JsonNode.Parse(File.ReadAllText(file))!.AsObject();
+        config[key] = value;
+        File.WriteAllText(file, config.ToJsonString());
+        Assert.Contains("2^31", Attack.Refused(folder.Path, () => ModelSource.Open(folder.Path).Dispose()), StringComparison.Ordinal);
+    }
+
     [Theory, InlineData(""), InlineData("{"), InlineData("[]"), InlineData("\0\0"), InlineData("{\"model_type\":\"llama\",\"model_type\":\"llama\"}")]
     public void A_configuration_that_is_no_object_is_refused(string text)
     {

@@ -27,6 +27,25 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
+    /// <summary>Large enough that workers take over parts from each other, with what comes next given.</summary>
+    [Theory, InlineData("Q4_0"), InlineData("Q4_K"), InlineData("F16"), InlineData("F32")]
+    public void Products_are_the_same_to_the_bit_on_any_number_of_workers(string name)
+    {
+        foreach (int tokens in (int[])[1, 3])
+        {
+            using Problem problem = new(new Case(Format.Parse(name), 2011, 1024, tokens));
+            float[]? expected = null;
+            foreach (int workers in (int[])[1, 2, 3, 5])
+                for (int turn = 0; turn < 3; turn++)
+                {
+                    using var pool = new WorkerPool(workers);
+                    var y = new float[tokens * 2011];
+                    fixed (float* p = y) MatrixProduct.Multiply(problem.Weight, problem.X, p, pool, name == "F16" ? InputRounding.BFloat16 : null, next: problem.Weight);
+                    Assert.Equal(expected ??= y, y);
+                }
+        }
+    }
+
     [Theory, MemberData(nameof(Formats))]
     public void Every_instruction_set_gives_the_same(string name)
     {

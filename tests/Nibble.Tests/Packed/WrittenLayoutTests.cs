@@ -53,6 +53,16 @@ public sealed class WrittenLayoutTests : IDisposable
         GoldenArchitectureTests.AssertClose(Logits(ours), Logits(theirs), theirs);
     }
 
+    /// <summary>The model lies in a folder beside the output while it is laid out; another folder of that name is somebody's.</summary>
+    [Fact]
+    public void A_folder_that_lies_in_the_way_stays()
+    {
+        string own = Directory.CreateDirectory(_folder.PathOf("out.ours")).FullName;
+        File.WriteAllText(Path.Combine(own, "thesis.txt"), "precious");
+        Assert.Contains("out.ours", CommandRun.Of("quantize", GoldenCheckpoint.Folder("llama"), "-o", _folder.PathOf("out"), "--to", "Linear4-g32", "--layout", "gptq").ErrorLine(2), StringComparison.Ordinal);
+        Assert.True(File.Exists(Path.Combine(own, "thesis.txt")));
+    }
+
     [Theory]
     [InlineData("Q4_0", "gptq", "holds linear formats only")]
     [InlineData("Linear5-g32", "gptq", "has codes of 2, 3, 4, 8 bits")]
