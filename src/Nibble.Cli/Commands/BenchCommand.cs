@@ -55,6 +55,7 @@ internal sealed class BenchCommand : Verb
         {
             // Limits before and after: other programs may slow the machine for a while.
             double bandwidth = ReadBandwidth.Measure(pool), peak = Int8Peak.Measure(pool);
+            model.PackFloats();
             IReadOnlyList<Speed> speeds = speed.Run(repeat, done => meter.Done = done, run.Cancellation);
             (bandwidth, peak) = (Math.Max(bandwidth, ReadBandwidth.Measure(pool)), Math.Max(peak, Int8Peak.Measure(pool)));
             IReadOnlyList<double>? together = batch == 1 ? null : speed.RunBatch(batch, repeat, done => meter.Done = repeat + done, run.Cancellation);

@@ -10,7 +10,8 @@ namespace Nibble.Core.Kernels;
 /// A weight with an integer form is packed by its first product and computed with 8-bit inputs; others are computed in
 /// float32 from the bytes as they are stored, but for one token through tables of levels, which is computed with
 /// 8-bit inputs too (<see cref="LevelTiles"/>, <see cref="LevelMatrix"/>), and but for few tokens through tables of partial products
-/// of 16 bits (<see cref="VectorTiles"/>). See <see cref="InputRounding"/> for other inputs.
+/// of 16 bits (<see cref="VectorTiles"/>). Floats of 16 bits are multiplied in pairs with inputs rounded to bfloat16
+/// (<see cref="PairKernel"/>). See <see cref="InputRounding"/> for other inputs.
 /// </remarks>
 public static unsafe class MatrixProduct
 {
@@ -42,46 +43,50 @@ public static unsafe class MatrixProduct
             PairKernel.MultiplyPacked(AmxPairs.Instance!, weight.Packed(pool), x, y, pool);
             return;
         }
-        bool integers = rounding is null || rounding.HasCodes;
-        if (integers && TrellisKernel.Handles(weight, x.Tokens))
+        if ((rounding is null || rounding.HasCodes) && MultiplyCodes(weight, x, y, pool, rounding)) return;
+        if (rounding == InputRounding.BFloat16 && PairKernel.Handles(weight, x.Tokens))
+        {
+            PairKernel.Multiply(weight, x, y, pool);
+            return;
+        }
+        var job = new FloatJob { Weight = weight, X = x.Rounded(pool, rounding), Tokens = x.Tokens, Y = y };
+        pool.Run(ref job);
+    }
+
+    /// <summary>The product with an input of codes.</summary>
+    /// <returns>False if no kernel takes such a weight and number of tokens.</returns>
+    private static bool MultiplyCodes(Weight weight, Activation x, float* y, WorkerPool pool, InputRounding? rounding)
+    {
+        if (TrellisKernel.Handles(weight, x.Tokens))
         {
             x.MakeCodes(pool, rounding);
             var rows = new TrellisJob { Weight = weight, X = x, Y = y };
             pool.Run(ref rows);
         }
-        else if (PackedMatrix.CanPack(weight.Format) && integers)
+        else if (PackedMatrix.CanPack(weight.Format))
         {
             x.MakeCodes(pool, rounding);
             var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
             packed.Matrix.Kernel.Prepare(x, pool);
             pool.Run(ref packed, packed.Matrix.Tiles, Least(packed.Matrix.TileBytes, x.Tokens));
         }
-        else if (x.Tokens == 1 && LevelTiles.CanPack(weight) && integers)
+        else if (x.Tokens == 1 && LevelTiles.CanPack(weight))
         {
             x.MakeCodes(pool, rounding);
             LevelTiles.Prepare(x, pool);
             var tiles = new LevelTileJob { Tiles = weight.PackedLevelTiles(pool), X = x, Y = y };
             pool.Run(ref tiles);
         }
-        else if (x.Tokens == 1 && LevelMatrix.CanPack(weight) && integers)
+        else if (x.Tokens == 1 && LevelMatrix.CanPack(weight))
         {
             x.MakeCodes(pool, rounding);
             var levels = new LevelJob { Matrix = weight.PackedLevels(pool), X = x, Y = y };
             pool.Run(ref levels);
         }
-        else if (integers && VectorTiles.Handles(weight, x.Tokens))
-        {
+        else if (VectorTiles.Handles(weight, x.Tokens))
             VectorKernel.Multiply(weight.PackedVectorTiles(pool), x.Rounded(pool, rounding), x.Tokens, y, pool);
-        }
-        else if (rounding == InputRounding.BFloat16 && PairKernel.Handles(weight, x.Tokens))
-        {
-            PairKernel.Multiply(weight, x, y, pool);
-        }
-        else
-        {
-            var job = new FloatJob { Weight = weight, X = x.Rounded(pool, rounding), Tokens = x.Tokens, Y = y };
-            pool.Run(ref job);
-        }
+        else return false;
+        return true;
     }
 
     /// <summary>Units of a matrix that are worth a call.</summary>

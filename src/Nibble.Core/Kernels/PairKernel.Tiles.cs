@@ -19,7 +19,7 @@ internal static unsafe partial class PairKernel
             pool.Run(ref job);
         }
         else if (!AreFew(x.Tokens, w.Columns)) Multiply(PairPanel.Instance!, w, x, y, pool);
-        else MultiplyFew(FloatTile.For(x.Tokens)!, w, x, y, pool);
+        else MultiplyFew(FloatTile.For(x.Tokens) ?? throw new InvalidOperationException("code of other kinds could be made executable, this one not"), w, x, y, pool);
     }
 
     /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>

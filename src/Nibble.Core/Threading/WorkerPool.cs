@@ -12,8 +12,9 @@ public interface IParallelJob
 
 /// <summary>
 /// Threads of our own, so that a parallel region costs less than a small matrix product: workers spin for a bounded time,
-/// then park, and ask memory for what comes next meanwhile. Nothing is allocated when a job runs. The caller is worker 0; when its share is done it takes the shares that
-/// no worker has begun, so that a thread which the system has put aside holds nobody up. Shares must not wait for each other.
+/// then park, and ask memory for what comes next meanwhile. Nothing is allocated when a job runs. The caller is worker 0;
+/// when its share is done it takes the shares that no worker has begun, so that a thread which the system has put aside
+/// holds nobody up. Shares must not wait for each other.
 /// </summary>
 public sealed unsafe partial class WorkerPool : IDisposable
 {

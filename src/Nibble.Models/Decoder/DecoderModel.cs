@@ -83,6 +83,12 @@ public sealed unsafe partial class DecoderModel : IDisposable
         if (_head is not null) _head.InputRounding = rounding(_head);
     }
 
+    /// <summary>
+    /// Does at once what a fast decoder does bit by bit when a text gets long: weights of 16 bits are packed in 12 where their
+    /// numbers allow it, exactly (<see cref="FloatTiles"/>).
+    /// </summary>
+    public void PackFloats() => _floats?.PackAll(_work.Pool);
+
     /// <summary>An empty cache for at most so many tokens.</summary>
     /// <exception cref="UnusableInputException">The format of the cache does not divide a head.</exception>
     public KvCache NewCache(int capacity) => new(Config, capacity, _options);

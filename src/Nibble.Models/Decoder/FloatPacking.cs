@@ -5,13 +5,14 @@ using Nibble.Core.Threading;
 namespace Nibble.Models.Decoder;
 
 /// <summary>
-/// Makes <see cref="FloatTiles"/> of the weights of 16 bits while tokens are decoded, a part with each of the first ones: to pack all
-/// takes about as long as is saved by 20 tokens, too long for a text of few and for one of them to wait.
+/// Makes <see cref="FloatTiles"/> of the weights of 16 bits when a text gets long, a part with each token: to pack all takes as
+/// long as some 30 tokens save, or 160 where the system itself must be given the memory first; too long for a short text, and
+/// for one token to wait.
 /// </summary>
 internal sealed class FloatPacking
 {
-    /// <summary>Tokens among which the weights are shared.</summary>
-    private const int Tokens = 16;
+    /// <summary>Tokens before the first that packs, and those among which the weights are shared.</summary>
+    private const int Before = 64, Tokens = 16;
 
     private readonly Weight[] _weights;
     private readonly long _bytes;
@@ -30,8 +31,14 @@ internal sealed class FloatPacking
     /// <summary>Packs what is due with another token, if anything is left.</summary>
     public void PackSome(WorkerPool pool)
     {
-        if (_next == _weights.Length) return;
-        long due = _bytes * Math.Min(Tokens, ++_tokens) / Tokens;
+        if (_next < _weights.Length && ++_tokens > Before) PackUntil(_bytes / Tokens * (_tokens - Before), pool);
+    }
+
+    /// <summary>Packs what is left.</summary>
+    public void PackAll(WorkerPool pool) => PackUntil(long.MaxValue, pool);
+
+    private void PackUntil(long due, WorkerPool pool)
+    {
         for (; _next < _weights.Length && _packed < due; _next++)
         {
             _weights[_next].PackFloats(pool);
