@@ -91,6 +91,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             else if (TShape.HasOffsets) Times(LoadOffsets(chunk + OffsetsAt + i * TNumber.Size), units + n + i % n).Store(offsets + i);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         static Vector256<float> Times(Vector256<float> numbers, float* units) => HasUnits ? numbers * Vector256.Load(units) : numbers;
     }
 

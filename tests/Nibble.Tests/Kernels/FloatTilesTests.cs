@@ -47,7 +47,7 @@ public sealed unsafe class FloatTilesTests
         {
             Weight weight = NewWeight(format, rows, columns);
             FloatTiles tiles = FloatTiles.Pack(weight, pool)!;
-            using Activation x = NewInput(tokens, columns);
+            using Activation x = BFloat16Products.NewInput(tokens, columns);
             var y = new float[tokens * rows];
             fixed (float* to = y)
                 if (PairKernel.AreFew(tokens, columns))
@@ -56,12 +56,12 @@ public sealed unsafe class FloatTilesTests
                         if (code is null) continue;
                         y.AsSpan().Clear();
                         PairKernel.MultiplyFew(code, tiles, x, to, pool);
-                        Check(weight, x, pool, y);
+                        BFloat16Products.Check(weight, x, pool, y);
                     }
                 else
                 {
                     PairKernel.Multiply(Emulator.Pairs(), tiles, x, to, pool);
-                    Check(weight, x, pool, y);
+                    BFloat16Products.Check(weight, x, pool, y);
                 }
         }
     }
@@ -75,7 +75,7 @@ public sealed unsafe class FloatTilesTests
         foreach (int workers in (int[])[1, 2, 3, 5])
         {
             using var pool = new WorkerPool(workers);
-            using Activation x = NewInput(2, 512);
+            using Activation x = BFloat16Products.NewInput(2, 512);
             var y = new float[600];
             fixed (float* to = y) PairKernel.Multiply(FloatTiles.Pack(weight, pool)!, x, to, pool);
             Assert.Equal(first ??= y, y);
@@ -88,18 +88,18 @@ public sealed unsafe class FloatTilesTests
         if (FloatTile.For(1) is null) Assert.Skip("the processor has no products of bfloat16");
         using var pool = new WorkerPool(1);
         Weight weight = NewWeight("F16", 70, 512);
-        using Activation x = NewInput(1, 512);
+        using Activation x = BFloat16Products.NewInput(1, 512);
         var y = new float[70];
         fixed (float* to = y)
         {
             MatrixProduct.Multiply(weight, x, to, pool, InputRounding.BFloat16);
-            Check(weight, x, pool, y);
+            BFloat16Products.Check(weight, x, pool, y);
             weight.PackFloats(pool);
             Assert.NotNull(weight.FloatTiles);
             y.AsSpan().Clear();
             MatrixProduct.Multiply(weight, x, to, pool, InputRounding.BFloat16);
         }
-        Check(weight, x, pool, y);
+        BFloat16Products.Check(weight, x, pool, y);
     }
 
     [Fact]
@@ -142,37 +142,5 @@ public sealed unsafe class FloatTilesTests
             weight.Format.Encode(row, default, weight.Row(r));
         }
         return weight;
-    }
-
-    private static Activation NewInput(int tokens, int columns)
-    {
-        var x = new Activation();
-        x.Resize(tokens, columns);
-        var random = new Random(tokens);
-        for (int t = 0; t < tokens; t++)
-            foreach (ref float v in x.Row(t)) v = 3 * random.NextSingle() - 1;
-        x.Changed();
-        return x;
-    }
-
-    /// <summary>Against decode-and-multiply in double precision.</summary>
-    private static void Check(Weight weight, Activation x, WorkerPool pool, float[] products)
-    {
-        float* rounded = x.Rounded(pool, InputRounding.BFloat16);
-        var row = new float[weight.Columns];
-        for (int r = 0; r < weight.Rows; r++)
-        {
-            weight.ReadRow(r, row);
-            for (int t = 0; t < x.Tokens; t++)
-            {
-                double sum = 0, size = 0;
-                for (int c = 0; c < row.Length; c++)
-                {
-                    double term = row[c] * (double)rounded[t * row.Length + c];
-                    (sum, size) = (sum + term, size + Math.Abs(term));
-                }
-                Assert.Equal(sum, products[t * weight.Rows + r], 1e-6 * size);
-            }
-        }
     }
 }

@@ -26,36 +26,25 @@ public sealed unsafe class PairPanelTests
     {
         using var pool = new WorkerPool(1); // the emulated code is one thread's
         Weight weight = NewWeight(format, published, rows, columns);
-        using Activation x = NewInput(tokens, columns);
+        using Activation x = BFloat16Products.NewInput(tokens, columns);
         var y = new float[tokens * rows];
         fixed (float* to = y)
         {
             MatrixProduct.Multiply(weight, x, to, pool, InputRounding.BFloat16);
-            Check(weight, x, pool, y);
+            BFloat16Products.Check(weight, x, pool, y);
             foreach (bool windows in (bool[])[false, true])
             {
                 y.AsSpan().Clear();
                 if (PairKernel.AreFew(tokens, columns)) PairKernel.MultiplyFew(Emulator.Rows(format == "F16", tokens, windows), weight, x, to, pool);
                 else PairKernel.Multiply(Emulator.Pairs(windows), weight, x, to, pool);
-                Check(weight, x, pool, y);
+                BFloat16Products.Check(weight, x, pool, y);
             }
             if (!PairKernel.AreMany(tokens, columns)) return;
             y.AsSpan().Clear();
             PairKernel.Multiply(Emulator.AmxPairs(), weight, x, to, pool);
-            Check(weight, x, pool, y);
+            BFloat16Products.Check(weight, x, pool, y);
             Assert.True(Emulator.IsAmxReleased);
         }
-    }
-
-    private static Activation NewInput(int tokens, int columns)
-    {
-        var x = new Activation();
-        x.Resize(tokens, columns);
-        var random = new Random(tokens);
-        for (int t = 0; t < tokens; t++)
-            foreach (ref float v in x.Row(t)) v = 3 * random.NextSingle() - 1;
-        x.Changed();
-        return x;
     }
 
     /// <summary>Packed weights, of one scale a chunk and of two, with offsets, zero points and units, whose last tile has no neighbour.</summary>
@@ -66,14 +55,14 @@ public sealed unsafe class PairPanelTests
         using var pool = new WorkerPool(1);
         const int rows = 45, columns = 2304, tokens = 35;
         Weight weight = NewWeight(name, published: false, rows, columns);
-        using Activation x = NewInput(tokens, columns);
+        using Activation x = BFloat16Products.NewInput(tokens, columns);
         var y = new float[tokens * rows];
         PackedMatrix packed = PackedMatrix.Pack(weight, pool);
         foreach (AmxPairs? code in (AmxPairs?[])[Emulator.AmxPairs(), AmxPairs.Instance])
         {
             if (code is null) continue;
             fixed (float* to = y) PairKernel.MultiplyPacked(code, packed, x, to, pool);
-            Check(weight, x, pool, y, weightError: 1 / 512.0);
+            BFloat16Products.Check(weight, x, pool, y, weightError: 1 / 512.0);
         }
     }
 
@@ -91,27 +80,6 @@ public sealed unsafe class PairPanelTests
             weight.Format.Encode(row, default, weight.Row(r));
         }
         return weight;
-    }
-
-    /// <summary>Against decode-and-multiply in double precision, of inputs that are rounded.</summary>
-    private static void Check(Weight weight, Activation x, WorkerPool pool, float[] products, double weightError = 0)
-    {
-        float* rounded = x.Rounded(pool, InputRounding.BFloat16);
-        var row = new float[weight.Columns];
-        for (int r = 0; r < weight.Rows; r++)
-        {
-            weight.ReadRow(r, row);
-            for (int t = 0; t < x.Tokens; t++)
-            {
-                double sum = 0, size = 0;
-                for (int c = 0; c < row.Length; c++)
-                {
-                    double term = row[c] * (double)rounded[t * row.Length + c];
-                    (sum, size) = (sum + term, size + Math.Abs(term));
-                }
-                Assert.Equal(sum, products[t * weight.Rows + r], (1e-6 + weightError) * size);
-            }
-        }
     }
 
     [Fact]
