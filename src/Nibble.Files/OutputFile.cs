@@ -82,7 +82,8 @@ public sealed partial class OutputFile : IDisposable
         }
     }
 
-    private static UnusableInputException CannotBeWritten(string path, Exception e) => new($"{path}: cannot be written: {e.Message.ReplaceLineEndings(" ")}", e);
+    /// <summary>What is said of an output that the system refuses.</summary>
+    internal static UnusableInputException CannotBeWritten(string path, Exception e) => new($"{path}: cannot be written: {e.Message.ReplaceLineEndings(" ")}", e);
 
     private static void CheckPlace(string path, bool force)
     {

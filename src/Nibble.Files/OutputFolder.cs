@@ -27,7 +27,7 @@ public sealed partial class OutputFolder : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw CannotBeWritten(path, e);
+            throw OutputFile.CannotBeWritten(path, e);
         }
     }
 
@@ -56,11 +56,9 @@ public sealed partial class OutputFolder : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw CannotBeWritten(path, e);
+            throw OutputFile.CannotBeWritten(path, e);
         }
     }
-
-    private static UnusableInputException CannotBeWritten(string path, Exception e) => new($"{path}: cannot be written: {e.Message.ReplaceLineEndings(" ")}", e);
 
     private static void CheckPlace(string path, bool force)
     {

@@ -90,7 +90,7 @@ internal sealed class BenchCommand : Verb
     private static long SavedBytesOf(DecoderModel model)
     {
         IEnumerable<Weight> weights = model.LinearsAndHead.Select(l => l.Weight).Distinct();
-        double used = model.Config.Experts is { } experts ? (double)experts.Used / experts.Count : 1;
+        double used = BenchResult.UsedShare(model.Config);
         return (long)weights.Sum(w => w.FloatTiles is { } tiles ? (w.Bytes - tiles.Bytes) * (w.Name.Contains("_exps", StringComparison.Ordinal) ? used : 1) : 0);
     }
 
@@ -147,7 +147,10 @@ internal sealed record BenchResult(
 
     /// <summary>The share of a tensor's experts that a token uses; 1 for others.</summary>
     private static double UsedShare(ModelSource source, ModelTensor tensor) =>
-        tensor.Experts > 1 && source.Config.Experts is { } experts ? (double)experts.Used / experts.Count : 1;
+        tensor.Experts > 1 ? UsedShare(source.Config) : 1;
+
+    /// <summary>The share of the experts that a token uses, where there are any; else 1.</summary>
+    public static double UsedShare(ModelConfig config) => config.Experts is { } experts ? (double)experts.Used / experts.Count : 1;
 
     /// <summary>Bytes of the weights that one token needs: all, but for the rows of the embedding and the experts it does not use.</summary>
     public static long WeightBytesOf(ModelSource source)

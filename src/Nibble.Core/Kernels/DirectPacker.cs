@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
@@ -54,16 +53,10 @@ internal sealed unsafe class DirectPacker : ITilePacker
             else CopyHalves(blocks, (ushort*)at);
             PackCodes(blocks, at + _shape.UnitsBytes + _shape.CodesAt);
             for (int r = 0; r < rows; r++) blocks[r] += _blockBytes;
-            Ask(next, TileRows * _blockBytes);
+            // The next tile: 16 rows are more than the processor reads ahead of.
+            CacheLines.Ask(next, TileRows * _blockBytes);
             next += TileRows * _blockBytes;
         }
-    }
-
-    /// <summary>Asks memory for bytes of the next tile: 16 rows are more than the processor reads ahead of.</summary>
-    private static void Ask(byte* at, int bytes)
-    {
-        if (!Sse.IsSupported) return;
-        for (int line = 0; line < bytes; line += 64) Sse.Prefetch1(at + line);
     }
 
     /// <summary>A block for rows beyond the matrix: numbers and codes are 0.</summary>

@@ -53,7 +53,7 @@ public sealed unsafe class FloatTiles
     {
         (Rows, Columns) = (weight.Rows, weight.Columns);
         Tiles = (Rows + TileRows - 1) / TileRows;
-        TileBytes = TableBytes + (nint)(Columns / 2) * PairBytes;
+        TileBytes = TileBytesOf(Columns);
         _tiles = Slab.Allocate(TileBytes * Tiles, pool, out _owner);
         _outliers = new Outlier[Tiles][];
     }
@@ -92,11 +92,11 @@ public sealed unsafe class FloatTiles
     /// <summary>The first tile tells most often.</summary>
     private static bool IsPackable(Weight weight)
     {
-        GrowingBuffer numbers = t_numbers ??= new GrowingBuffer();
-        var outliers = new List<Outlier>();
-        byte[] tile = new byte[TableBytes + weight.Columns / 2 * PairBytes];
-        fixed (byte* at = tile) return PackTile(weight, 0, at, numbers, outliers);
+        using var tile = new NativeBuffer(TileBytesOf(weight.Columns), clear: false);
+        return PackTile(weight, 0, tile.Pointer, t_numbers ??= new GrowingBuffer(), []);
     }
+
+    private static nint TileBytesOf(int columns) => TableBytes + (nint)(columns / 2) * PairBytes;
 
     private struct PackJob : IRangeJob
     {

@@ -1,4 +1,3 @@
-using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 
@@ -68,15 +67,8 @@ public sealed unsafe class KeyValueRows : IDisposable
     internal void Ask(int head, int slot, int count)
     {
         nint row = (nint)head * Slots + slot;
-        Ask(_keys.Pointer + row * KeyBytes, count * KeyBytes);
-        if (_values is not null) Ask(_values.Pointer + row * ValueBytes, count * ValueBytes);
-    }
-
-    private static void Ask(byte* from, nint bytes)
-    {
-        const int Line = 64;
-        if (!Sse.IsSupported) return;
-        for (nint at = 0; at < bytes; at += Line) Sse.Prefetch1(from + at);
+        CacheLines.Ask(_keys.Pointer + row * KeyBytes, count * KeyBytes);
+        if (_values is not null) CacheLines.Ask(_values.Pointer + row * ValueBytes, count * ValueBytes);
     }
 
     private void Store(Format format, byte* to, nint bytes, ReadOnlySpan<float> row)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
+using Nibble.Core.Memory;
 
 namespace Nibble.Core.Threading;
 
@@ -19,12 +20,10 @@ internal sealed unsafe class ReadAhead(int workers)
     private const nint Most = 512 << 10;
 
     /// <summary>Bytes that are asked for at once; whoever waits must see soon that the wait is over.</summary>
-    private const int Step = 4 * Line;
-
-    private const int Line = 64;
+    private const int Step = 4 * CacheLines.Line;
 
     /// <summary>What a worker has left to ask for, and of which expectation; a cache line apart.</summary>
-    [StructLayout(LayoutKind.Sequential, Size = Line)]
+    [StructLayout(LayoutKind.Sequential, Size = CacheLines.Line)]
     private struct Rest
     {
         public nint At, End;
@@ -50,7 +49,7 @@ internal sealed unsafe class ReadAhead(int workers)
         int version = Volatile.Read(ref _version);
         if (rest.Version != version) rest = Begin(worker, version);
         if (rest.At >= rest.End || !Sse.IsSupported) return false;
-        for (int at = 0; at < Step; at += Line) Sse.Prefetch1((byte*)rest.At + at);
+        CacheLines.Ask((byte*)rest.At, Step);
         rest.At += Step;
         return true;
     }
