@@ -1,6 +1,5 @@
 using System.Runtime.Intrinsics;
 using Nibble.Core.Kernels.Generated;
-using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
@@ -29,28 +28,26 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         const int TileRows = PackedMatrix.TileRows;
         InputGroups groups = WideGroups(x.Tokens);
         WideTile wide = WideTile(groups.Size) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not");
-        GrowingBuffer scratch = t_scratch!;
-        scratch.Reserve(groups.Size * TileRows * sizeof(float));
         Vector128<byte> table = _table.GetLower();
-        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table, Sums = (float*)scratch.Pointer };
-        int block = w.IsStreamed ? 1 : (int)Math.Max(1, BlockBytes / w.TileBytes);
-        byte** tiles = stackalloc byte*[block];
-        for (int from = fromTile; from < toTile; from += block)
+        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table };
+        for (int from = fromTile, count; from < toTile; from += count)
         {
-            int count = Math.Min(block, toTile - from);
-            for (int i = 0; i < count; i++) tiles[i] = w.Tile(from + i);
+            // The sums of one token are rows of y as they are, but for those of a last tile that is not full.
+            int fullTiles = x.Tokens > 1 ? 0 : Math.Min(toTile, w.Rows / TileRows) - from;
+            bool inPlace = fullTiles > 0;
+            count = w.IsStreamed ? 1 : inPlace ? fullTiles : (int)Math.Clamp(BlockBytes / w.TileBytes, 1, toTile - from);
+            arguments.Tile = w.Tile(from);
+            arguments.Tiles = count;
+            if (!inPlace) t_scratch!.Reserve((nint)count * groups.Size * TileRows * sizeof(float));
+            arguments.Sums = inPlace ? y + from * TileRows : (float*)t_scratch!.Pointer;
             for (int g = 0; g < groups.Count; g++)
             {
                 int first = groups.First(g);
                 arguments.X = x.Codes + first * arguments.Stride;
                 arguments.Inputs = x.Numbers + g * groups.Numbers(w.Chunks);
-                for (int i = 0; i < count; i++)
-                {
-                    arguments.Tile = tiles[i];
-                    new Span<float>(arguments.Sums, groups.Size * TileRows).Clear();
-                    wide.Multiply(ref arguments);
-                    Store(arguments.Sums, TileRows, groups.Size, w, y + first * (nint)w.Rows, from + i);
-                }
+                wide.Multiply(ref arguments);
+                for (int i = 0; i < count && !inPlace; i++)
+                    Store(arguments.Sums + i * groups.Size * TileRows, TileRows, groups.Size, w, y + first * (nint)w.Rows, from + i);
             }
         }
     }

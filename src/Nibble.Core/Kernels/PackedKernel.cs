@@ -57,7 +57,12 @@ public abstract unsafe class PackedKernel
     {
         PackedKernel kernel =
             VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
-        kernel.WideTile = tokens => Generated.WideTile.For(kernel.Shape, tokens);
+        if (Generated.WideTile.IsInUse)
+        {
+            var tiles = new WideTile?[WideTileCode.MostTokens + 1];
+            PackedShape shape = kernel.Shape;
+            kernel.WideTile = tokens => tiles[tokens] ??= Generated.WideTile.For(shape, tokens);
+        }
         return kernel;
     }
 

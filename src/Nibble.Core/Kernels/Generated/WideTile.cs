@@ -3,7 +3,7 @@ using System.Collections.Concurrent;
 namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>
-/// The product of a tile (16 rows) with one to eight tokens at 512 bits, straight from the packed codes; generated at run time for
+/// The product of tiles (16 rows each) with one to eight tokens at 512 bits, straight from the packed codes; generated at run time for
 /// each layout of chunks and number of tokens because .NET 10 offers vpdpbusd at 256 bits only. It computes what
 /// <see cref="PackedKernel"/> computes with <see cref="VnniDot"/>, in the same order, so the results are equal to the bit.
 /// </summary>
@@ -17,8 +17,11 @@ public sealed unsafe class WideTile
     /// <summary>What the generated code is told. Its fields are read by their offsets.</summary>
     public struct Arguments
     {
-        /// <summary>The tile's runs.</summary>
+        /// <summary>The runs of the first tile; those of the others follow.</summary>
         public byte* Tile;
+
+        /// <summary>Tiles, at least 1.</summary>
+        public nint Tiles;
 
         /// <summary>Chunks of the tile, at least 1.</summary>
         public nint Chunks;
@@ -35,7 +38,7 @@ public sealed unsafe class WideTile
         /// <summary>16 bytes, the level of each code plus 128; read where codes stand for entries of a table.</summary>
         public byte* Table;
 
-        /// <summary>[tokens, 16 rows], added to.</summary>
+        /// <summary>[tiles, tokens, 16 rows], overwritten.</summary>
         public float* Sums;
     }
 

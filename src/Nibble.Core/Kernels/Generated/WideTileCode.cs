@@ -16,8 +16,9 @@ internal sealed class WideTileCode
     // rcx or rdi brings the arguments; rcx counts chunks then, s_left those of the stretch.
     private static readonly AssemblerRegister64 s_tile = rax, s_x = rdx, s_inputs = r8, s_sums = r9, s_left = r10, s_units = r11;
 
-    // A callee gives these registers back.
-    private static readonly AssemblerRegister64 s_stride = rbx, s_x3 = rsi, s_x6 = rdi;
+    // A callee gives these registers back. The fourth and the seventh row's address take those in which arguments come.
+    private static readonly AssemblerRegister64 s_stride = rbx, s_arguments = r12, s_tiles = r13, s_x3 = rsi, s_x6 = rdi;
+    private static readonly AssemblerRegister64[] s_kept = [s_stride, s_arguments, s_tiles, s_x3, s_x6];
     private static readonly NineRows s_rows = new(s_x, s_x3, s_x6, s_stride);
 
     private static readonly AssemblerRegisterZMM[] s_zmm = VectorRegisters.All;
@@ -50,8 +51,11 @@ internal sealed class WideTileCode
         return code._.ToBytes();
     }
 
+    /// <summary>The most tokens of any layout.</summary>
+    public const int MostTokens = 8;
+
     /// <summary>The most tokens of a layout whose sums fit the registers.</summary>
-    public static int MaxTokens(PackedShape shape) => Math.Min(8, (s_zmm.Length - FirstSum) / TokenRegisters(shape, shape.FoldsScales));
+    public static int MaxTokens(PackedShape shape) => Math.Min(MostTokens, (s_zmm.Length - FirstSum) / TokenRegisters(shape, shape.FoldsScales));
 
     /// <summary>Bits a code in the lower of its two pieces, or all of them.</summary>
     private int LowBits => _shape.CodeBits switch { 2 or 3 => 2, 8 => 8, _ => 4 };
@@ -77,7 +81,9 @@ internal sealed class WideTileCode
     private void Write()
     {
         Enter();
-        Label stretch = _.CreateLabel(), chunk = _.CreateLabel();
+        Label tile = _.CreateLabel(), stretch = _.CreateLabel(), chunk = _.CreateLabel();
+        _.Label(ref tile);
+        BeginTile();
         _.Label(ref stretch);
         BeginStretch();
         _.Label(ref chunk);
@@ -95,46 +101,47 @@ internal sealed class WideTileCode
         EndStretch();
         _.cmp(rcx, 0);
         _.jne(stretch);
+        _.add(s_sums, _tokens * Line);
+        _.dec(s_tiles);
+        _.jne(tile);
         Leave();
     }
 
     private void Enter()
     {
-        if (_tokens > 1)
-        {
-            _.push(rbx);
-            _.push(rsi);
-            _.push(rdi);
-        }
-        if (!_windows) _.mov(rcx, rdi);
+        foreach (AssemblerRegister64 kept in s_kept) _.push(kept);
+        _.mov(s_arguments, _windows ? rcx : rdi);
         VectorRegisters.Save(_, Used, _windows);
         FillMasks();
         if (FoldsScales) LoadPlaces();
         if (_shape.IsTable)
         {
-            _.mov(rax, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Table))]);
+            _.mov(rax, Argument(nameof(WideTile.Arguments.Table)));
             _.vbroadcasti32x4(s_table, __xmmword_ptr[rax]);
         }
-        _.mov(s_tile, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Tile))]);
-        _.mov(s_x, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.X))]);
-        _.mov(s_inputs, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Inputs))]);
-        _.mov(s_sums, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Sums))]);
-        if (_tokens > 1) _.mov(s_stride, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Stride))]);
-        _.mov(rcx, __qword_ptr[rcx + Offset(nameof(WideTile.Arguments.Chunks))]);
-        s_rows.Enter(_, _tokens);
+        _.mov(s_tile, Argument(nameof(WideTile.Arguments.Tile)));
+        _.mov(s_tiles, Argument(nameof(WideTile.Arguments.Tiles)));
+        _.mov(s_sums, Argument(nameof(WideTile.Arguments.Sums)));
+        if (_tokens > 1) _.mov(s_stride, Argument(nameof(WideTile.Arguments.Stride)));
     }
 
     private void Leave()
     {
         _.vzeroupper();
         VectorRegisters.Restore(_, Used, _windows);
-        if (_tokens > 1)
-        {
-            _.pop(rdi);
-            _.pop(rsi);
-            _.pop(rbx);
-        }
+        foreach (AssemblerRegister64 kept in s_kept.Reverse()) _.pop(kept);
         _.ret();
+    }
+
+    /// <summary>A tile lies behind the one before it; inputs are read again.</summary>
+    private void BeginTile()
+    {
+        _.mov(s_x, Argument(nameof(WideTile.Arguments.X)));
+        _.mov(s_inputs, Argument(nameof(WideTile.Arguments.Inputs)));
+        _.mov(rcx, Argument(nameof(WideTile.Arguments.Chunks)));
+        s_rows.Enter(_, _tokens);
+        Clear(s_number);
+        for (int token = 0; token < _tokens; token++) _.vmovups(__[s_sums + token * Line], s_number);
     }
 
     private void FillMasks()
@@ -329,5 +336,5 @@ internal sealed class WideTileCode
 
     private void Clear(AssemblerRegisterZMM register) => _.vpxord(register, register, register);
 
-    private static int Offset(string field) => (int)Marshal.OffsetOf<WideTile.Arguments>(field);
+    private static AssemblerMemoryOperand Argument(string field) => __qword_ptr[s_arguments + (int)Marshal.OffsetOf<WideTile.Arguments>(field)];
 }
