@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
+using static Nibble.Core.Kernels.Exponential;
 
 namespace Nibble.Core.Kernels;
 

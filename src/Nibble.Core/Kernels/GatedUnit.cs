@@ -1,4 +1,5 @@
-using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
@@ -25,8 +26,6 @@ public enum Nonlinearity
 /// <summary>The middle of a feed-forward block: f(gate) * up, or f(up) where there is no gate.</summary>
 public static unsafe class GatedUnit
 {
-    private const float ClampLimit = 7;
-
     /// <summary>y = f(gate) * up, row by row.</summary>
     /// <param name="gate">Rows of <paramref name="width"/>, <paramref name="gateStride"/> floats apart.</param>
     /// <param name="up">Rows as those of the gate, or null for y = f(gate).</param>
@@ -68,70 +67,100 @@ public static unsafe class GatedUnit
         }
     }
 
-    /// <summary>y = f(gate) * up for at most 256 numbers; an empty <paramref name="up"/> stands for ones.</summary>
+    /// <summary>y = f(gate) * up; an empty <paramref name="up"/> stands for ones.</summary>
     private static void Apply(Nonlinearity f, ReadOnlySpan<float> gate, ReadOnlySpan<float> up, Span<float> y)
     {
-        Span<float> g = stackalloc float[gate.Length];
-        Span<float> t = stackalloc float[gate.Length];
-        gate.CopyTo(g);
         switch (f)
         {
-            case Nonlinearity.Silu:
-                Sigmoid(g, 1, t);
-                break;
-            case Nonlinearity.GeluSigmoid:
-                Sigmoid(g, 1.702f, t);
-                break;
-            case Nonlinearity.ClampedSwiGlu:
-                TensorPrimitives.Min(g, ClampLimit, g);
-                Sigmoid(g, 1.702f, t);
-                break;
-            case Nonlinearity.Gelu:
-                for (int i = 0; i < t.Length; i++) t[i] = NormalDistribution(g[i]);
-                break;
-            case Nonlinearity.GeluTanh:
-                HalfTanh(g, t);
-                break;
-            case Nonlinearity.Relu:
-                TensorPrimitives.Max(g, 0f, g);
-                t.Fill(1);
-                break;
-            case Nonlinearity.ReluSquared:
-                TensorPrimitives.Max(g, 0f, g);
-                g.CopyTo(t);
-                break;
-            default:
-                throw new ArgumentOutOfRangeException(nameof(f));
+            case Nonlinearity.Silu: Apply<Silu>(gate, up, y); break;
+            case Nonlinearity.Gelu: Apply<Gelu>(gate, up, y); break;
+            case Nonlinearity.GeluTanh: Apply<GeluTanh>(gate, up, y); break;
+            case Nonlinearity.GeluSigmoid: Apply<GeluSigmoid>(gate, up, y); break;
+            case Nonlinearity.Relu: Apply<Relu>(gate, up, y); break;
+            case Nonlinearity.ReluSquared: Apply<ReluSquared>(gate, up, y); break;
+            case Nonlinearity.ClampedSwiGlu: Apply<ClampedSwiGlu>(gate, up, y); break;
+            default: throw new ArgumentOutOfRangeException(nameof(f));
         }
-        TensorPrimitives.Multiply(g, t, t);
-        if (f == Nonlinearity.ClampedSwiGlu && !up.IsEmpty)
+    }
+
+    private static void Apply<TGate>(ReadOnlySpan<float> gate, ReadOnlySpan<float> up, Span<float> y) where TGate : struct, IGate
+    {
+        int lanes = Vector256<float>.Count, i = 0;
+        for (; i <= y.Length - lanes; i += lanes)
+            Gated<TGate>(Vector256.Create(gate[i..]), up.IsEmpty ? default : Vector256.Create(up[i..]), !up.IsEmpty).CopyTo(y[i..]);
+        if (i == y.Length) return;
+        // What is left goes the same way, so that a number does not depend on its place.
+        Span<float> g = stackalloc float[lanes], u = stackalloc float[lanes];
+        gate[i..].CopyTo(g);
+        if (!up.IsEmpty) up[i..].CopyTo(u);
+        Gated<TGate>(Vector256.Create(g), Vector256.Create(u), !up.IsEmpty).CopyTo(g);
+        g[..(y.Length - i)].CopyTo(y[i..]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Gated<TGate>(Vector256<float> gate, Vector256<float> up, bool hasUp) where TGate : struct, IGate =>
+        hasUp ? TGate.Of(gate) * TGate.Factor(up) : TGate.Of(gate);
+
+    /// <summary>A nonlinearity, eight numbers at a time.</summary>
+    private interface IGate
+    {
+        static abstract Vector256<float> Of(Vector256<float> x);
+
+        /// <summary>What the other factor becomes first.</summary>
+        static virtual Vector256<float> Factor(Vector256<float> up) => up;
+    }
+
+    private readonly struct Silu : IGate
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Of(Vector256<float> x) => x * Exponential.Sigmoid(x);
+    }
+
+    private readonly struct GeluSigmoid : IGate
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Of(Vector256<float> x) => x * Exponential.Sigmoid(1.702f * x);
+    }
+
+    /// <summary>x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, and (1 + tanh(z)) / 2 is σ(2 z).</summary>
+    private readonly struct GeluTanh : IGate
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Of(Vector256<float> x) =>
+            x * Exponential.Sigmoid(1.5957691216f * x * (0.044715f * x * x + Vector256<float>.One));
+    }
+
+    private readonly struct Gelu : IGate
+    {
+        public static Vector256<float> Of(Vector256<float> x)
         {
-            TensorPrimitives.Max(up, -ClampLimit, g);
-            TensorPrimitives.Min(g, ClampLimit, g);
-            TensorPrimitives.Add(g, 1f, g);
-            TensorPrimitives.Multiply(t, g, y);
+            for (int i = 0; i < Vector256<float>.Count; i++) x = x.WithElement(i, x[i] * NormalDistribution(x[i]));
+            return x;
         }
-        else if (up.IsEmpty) t.CopyTo(y);
-        else TensorPrimitives.Multiply(t, up, y);
     }
 
-    private static void Sigmoid(ReadOnlySpan<float> x, float slope, Span<float> y)
+    private readonly struct Relu : IGate
     {
-        TensorPrimitives.Multiply(x, slope, y);
-        TensorPrimitives.Sigmoid(y, y);
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Of(Vector256<float> x) => Vector256.Max(x, Vector256<float>.Zero);
     }
 
-    /// <summary>(1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.</summary>
-    private static void HalfTanh(ReadOnlySpan<float> x, Span<float> y)
+    private readonly struct ReluSquared : IGate
     {
-        TensorPrimitives.Multiply(x, x, y);
-        TensorPrimitives.Multiply(y, 0.044715f, y);
-        TensorPrimitives.Add(y, 1f, y);
-        TensorPrimitives.Multiply(y, x, y);
-        TensorPrimitives.Multiply(y, 0.7978845608f, y);
-        TensorPrimitives.Tanh(y, y);
-        TensorPrimitives.Add(y, 1f, y);
-        TensorPrimitives.Multiply(y, 0.5f, y);
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Of(Vector256<float> x) => Relu.Of(x) * Relu.Of(x);
+    }
+
+    private readonly struct ClampedSwiGlu : IGate
+    {
+        private const float Limit = 7;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Of(Vector256<float> x) => GeluSigmoid.Of(Vector256.Min(x, Vector256.Create(Limit)));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Factor(Vector256<float> up) =>
+            Vector256.Min(Vector256.Max(up, Vector256.Create(-Limit)), Vector256.Create(Limit)) + Vector256<float>.One;
     }
 
     /// <summary>Φ(x) = erfc(-x/√2)/2, by Numerical Recipes' rational Chebyshev fit of erfc (relative error under 1.2e-7).</summary>
