@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using Nibble.Core.Kernels.Generated;
+using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
@@ -10,6 +11,8 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     /// <summary>Bytes of the tiles that all tokens meet before the next ones: what the second cache holds beside the inputs.</summary>
     private const int BlockBytes = 256 << 10;
+
+    private const int TileRows = PackedMatrix.TileRows;
 
     public override void Prepare(Activation x, WorkerPool pool)
     {
@@ -25,30 +28,52 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     private void MultiplyWide(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {
-        const int TileRows = PackedMatrix.TileRows;
         InputGroups groups = WideGroups(x.Tokens);
         WideTile wide = WideTile(groups.Size) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not");
         Vector128<byte> table = _table.GetLower();
-        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table };
-        for (int from = fromTile, count; from < toTile; from += count)
+        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table, X = x.Codes, Inputs = x.Numbers };
+        if (x.Tokens == 1 && !w.IsStreamed)
         {
-            // The sums of one token are rows of y as they are, but for those of a last tile that is not full.
-            int fullTiles = x.Tokens > 1 ? 0 : Math.Min(toTile, w.Rows / TileRows) - from;
-            bool inPlace = fullTiles > 0;
-            count = w.IsStreamed ? 1 : inPlace ? fullTiles : (int)Math.Clamp(BlockBytes / w.TileBytes, 1, toTile - from);
-            arguments.Tile = w.Tile(from);
-            arguments.Tiles = count;
-            if (!inPlace) t_scratch!.Reserve((nint)count * groups.Size * TileRows * sizeof(float));
-            arguments.Sums = inPlace ? y + from * TileRows : (float*)t_scratch!.Pointer;
+            // Sums of one token are rows of y as they are, but for those of a last tile that is not full.
+            int full = Math.Min(toTile, w.Rows / TileRows);
+            if (full > fromTile) Multiply(wide, ref arguments, w.Tile(fromTile), full - fromTile, y + fromTile * TileRows);
+            fromTile = Math.Max(fromTile, full);
+        }
+        int block = w.IsStreamed ? 1 : (int)Math.Max(1, BlockBytes / w.TileBytes);
+        for (int from = fromTile; from < toTile; from += block)
+        {
+            byte* tiles = w.Tile(from);
+            int count = Math.Min(block, toTile - from);
             for (int g = 0; g < groups.Count; g++)
             {
                 int first = groups.First(g);
                 arguments.X = x.Codes + first * arguments.Stride;
                 arguments.Inputs = x.Numbers + g * groups.Numbers(w.Chunks);
-                wide.Multiply(ref arguments);
-                for (int i = 0; i < count && !inPlace; i++)
-                    Store(arguments.Sums + i * groups.Size * TileRows, TileRows, groups.Size, w, y + first * (nint)w.Rows, from + i);
+                MultiplyBlock(wide, ref arguments, w, tiles, from, count, groups.Size, y + first * (nint)w.Rows);
             }
         }
+    }
+
+    /// <summary>The products of a block of tiles with one group of tokens, a few tiles at a time: their sums stay in the first cache.</summary>
+    private static void MultiplyBlock(WideTile wide, ref WideTile.Arguments arguments, PackedMatrix w, byte* tiles, int firstTile, int count, int tokens, float* y)
+    {
+        const int CallTiles = 4;
+        GrowingBuffer scratch = t_scratch!;
+        scratch.Reserve(CallTiles * tokens * TileRows * sizeof(float));
+        float* sums = (float*)scratch.Pointer;
+        for (int done = 0; done < count; done += CallTiles)
+        {
+            int next = Math.Min(CallTiles, count - done);
+            Multiply(wide, ref arguments, tiles + done * w.TileBytes, next, sums);
+            for (int i = 0; i < next; i++) Store(sums + i * tokens * TileRows, TileRows, tokens, w, y, firstTile + done + i);
+        }
+    }
+
+    private static void Multiply(WideTile wide, ref WideTile.Arguments arguments, byte* tiles, int count, float* sums)
+    {
+        arguments.Tile = tiles;
+        arguments.Tiles = count;
+        arguments.Sums = sums;
+        wide.Multiply(ref arguments);
     }
 }
