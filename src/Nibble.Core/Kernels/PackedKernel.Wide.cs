@@ -1,6 +1,5 @@
 using System.Runtime.Intrinsics;
 using Nibble.Core.Kernels.Generated;
-using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
 
@@ -11,10 +10,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>Bytes of the tiles that all tokens meet before the next ones: what the second cache holds beside the inputs.</summary>
     private const int BlockBytes = 256 << 10;
 
-    public override void Prepare(Activation x, WorkerPool pool)
-    {
-        if (WideTile(1) is not null) x.MakeNumbers(pool, WideGroups(x.Tokens));
-    }
+    internal override InputGroups? NumbersOf(int tokens) => WideTile(1) is null ? null : WideGroups(tokens);
 
     /// <summary>Groups of equal size, as large as the registers allow.</summary>
     private InputGroups WideGroups(int tokens)
@@ -29,6 +25,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         InputGroups groups = WideGroups(x.Tokens);
         WideTile wide = WideTile(groups.Size) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not");
         Vector128<byte> table = _table.GetLower();
+        float* numbers = x.Numbers(groups);
         var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table };
         for (int from = fromTile, count; from < toTile; from += count)
         {
@@ -44,7 +41,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             {
                 int first = groups.First(g);
                 arguments.X = x.Codes + first * arguments.Stride;
-                arguments.Inputs = x.Numbers + g * groups.Numbers(w.Chunks);
+                arguments.Inputs = numbers + g * groups.Numbers(w.Chunks);
                 wide.Multiply(ref arguments);
                 for (int i = 0; i < count && !inPlace; i++)
                     Store(arguments.Sums + i * groups.Size * TileRows, TileRows, groups.Size, w, y + first * (nint)w.Rows, from + i);
