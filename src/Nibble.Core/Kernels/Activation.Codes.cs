@@ -128,11 +128,10 @@ public sealed unsafe partial class Activation
         int* sums = Sums + (nint)token * Chunks * 2;
         float* padded = stackalloc float[Chunk];
         int span = rounding.Grain == InputGrain.Group ? rounding.Group : Columns, most = rounding.LargestCode;
+        bool isOfChunk = span == Chunk && !rounding.IsStatic;
         float scale = 0, inverse = 0;
         for (int chunk = fromChunk, at = fromChunk * Chunk; chunk < toChunk; chunk++, at += Chunk)
         {
-            int first = at - at % span;
-            if (first == at || chunk == fromChunk) (scale, inverse) = Scale(rounding, x, first, Math.Min(span, Columns - first));
             float* source = x + at;
             if (Columns - at < Chunk)
             {
@@ -140,6 +139,9 @@ public sealed unsafe partial class Activation
                 new Span<float>(source, Columns - at).CopyTo(new Span<float>(padded, Chunk));
                 source = padded;
             }
+            int first = at - at % span;
+            if (isOfChunk) (scale, inverse) = Scale(LargestOfChunk(source), most);
+            else if (first == at || chunk == fromChunk) (scale, inverse) = Scale(rounding, x, first, Math.Min(span, Columns - first));
             Quantize(source, inverse, most, codes + at, sums + chunk * 2);
             scales[chunk] = scale;
         }
@@ -148,29 +150,44 @@ public sealed unsafe partial class Activation
     /// <summary>The scale of some columns of a token, and what makes codes of its numbers; 0 where all are 0.</summary>
     private static (float Scale, float Inverse) Scale(InputRounding rounding, float* x, int at, int count)
     {
-        if (!rounding.IsStatic)
-        {
-            float largest = Largest(x + at, count);
-            return (largest / rounding.LargestCode, largest > 0 ? rounding.LargestCode / largest : 0);
-        }
+        if (!rounding.IsStatic) return Scale(Largest(x + at, count), rounding.LargestCode);
         float scale = rounding.Scales.Span[rounding.Grain == InputGrain.Channel ? at : 0];
         return (scale, scale > 0 ? 1 / scale : 0);
     }
 
-    /// <summary>The largest magnitude, not a number if one is not: magnitudes are in the order of their bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (float Scale, float Inverse) Scale(float largest, int most) => (largest / most, largest > 0 ? most / largest : 0);
+
+    /// <summary>The largest magnitude, not a number if one is not.</summary>
     private static float Largest(float* x, int count)
     {
         Vector256<int> most = default;
         int i = 0;
-        for (; i <= count - Vector256<int>.Count; i += Vector256<int>.Count) most = Vector256.Max(most, Vector256.Load((int*)x + i) & Vector256.Create(int.MaxValue));
-        Vector128<int> half = Vector128.Max(most.GetLower(), most.GetUpper());
-        half = Vector128.Max(half, Vector128.Shuffle(half, Vector128.Create(2, 3, 0, 1)));
-        float largest = BitConverter.Int32BitsToSingle(Math.Max(half[0], half[1]));
+        for (; i <= count - Vector256<int>.Count; i += Vector256<int>.Count) most = Vector256.Max(most, Magnitudes(x + i));
+        float largest = Largest(most);
         for (; i < count; i++) largest = MathF.Max(largest, MathF.Abs(x[i]));
         return largest;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float LargestOfChunk(float* x) =>
+        Largest(Vector256.Max(Vector256.Max(Magnitudes(x), Magnitudes(x + 8)), Vector256.Max(Magnitudes(x + 16), Magnitudes(x + 24))));
+
+    /// <summary>The bits of eight magnitudes, which are in their order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Magnitudes(float* x) => Vector256.Load((int*)x) & Vector256.Create(int.MaxValue);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Largest(Vector256<int> magnitudes)
+    {
+        Vector128<int> half = Vector128.Max(magnitudes.GetLower(), magnitudes.GetUpper());
+        half = Vector128.Max(half, Vector128.Shuffle(half, Vector128.Create(2, 3, 0, 1)));
+        half = Vector128.Max(half, Vector128.Shuffle(half, Vector128.Create(1, 0, 3, 2)));
+        return half.AsSingle().ToScalar();
+    }
+
     /// <summary>Rounds 32 floats to codes, and sums each half of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Quantize(float* x, float inverse, int most, sbyte* codes, int* sums)
     {
         Vector256<int> qa = Round(x, inverse, most), qb = Round(x + 8, inverse, most);
