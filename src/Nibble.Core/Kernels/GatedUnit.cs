@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
 
@@ -23,48 +22,31 @@ public enum Nonlinearity
     ClampedSwiGlu,
 }
 
-/// <summary>The middle of a feed-forward block: f(gate) * up, or f(up) where there is no gate.</summary>
-public static unsafe class GatedUnit
+/// <summary>The middle of a feed-forward block, y = f(gate) * up, in chunks of 32 columns.</summary>
+public unsafe struct GatedUnit : IRowsJob
 {
-    /// <summary>y = f(gate) * up, row by row.</summary>
-    /// <param name="gate">Rows of <paramref name="width"/>, <paramref name="gateStride"/> floats apart.</param>
-    /// <param name="up">Rows as those of the gate, or null for y = f(gate).</param>
-    /// <param name="y">[rows, width]; may be the gate where the strides agree.</param>
-    public static void Rows(Nonlinearity f, float* gate, float* up, int gateStride, int rows, int width, float* y, WorkerPool pool)
+    public Nonlinearity F;
+    /// <summary>A row for each token of <see cref="Y"/>, <see cref="Stride"/> floats apart.</summary>
+    public float* Gate;
+    /// <summary>Rows as those of the gate, or null for y = f(gate).</summary>
+    public float* Up;
+    public int Stride;
+    /// <summary>What is written.</summary>
+    public Activation Y;
+    /// <summary>Whether <see cref="Y"/> expects its codes.</summary>
+    public bool MakesCodes;
+
+    public readonly int Units => Y.Chunks;
+
+    public readonly void Run(int from, int to)
     {
-        var job = new Job { F = f, Gate = gate, Up = up, Stride = gateStride, RowCount = rows, Width = width, Y = y };
-        if ((long)rows * width < 8192) job.Run(0, 1);
-        else pool.Run(ref job);
-    }
-
-    private struct Job : IParallelJob
-    {
-        public Nonlinearity F;
-        public float* Gate;
-        public float* Up;
-        public int Stride;
-        public int RowCount;
-        public int Width;
-        public float* Y;
-
-        public readonly void Run(int worker, int workers)
+        int at = from * Activation.Chunk, n = Math.Min(to * Activation.Chunk, Y.Columns) - at;
+        for (int token = 0; token < Y.Tokens; token++)
         {
-            // One token alone is shared by columns, several by rows.
-            (int from, int to) = ParallelRows.Share(RowCount == 1 ? Width : RowCount, worker, workers, RowCount == 1 ? 16 : 1);
-            if (RowCount == 1) Part(0, from, to);
-            else for (int r = from; r < to; r++) Part(r, 0, Width);
+            nint first = (nint)token * Stride + at;
+            Apply(F, new(Gate + first, n), Up is null ? default : new(Up + first, n), Y.Row(token).Slice(at, n));
         }
-
-        private readonly void Part(int row, int from, int to)
-        {
-            const int Tile = 256;
-            float* gate = Gate + (nint)row * Stride, up = Up + (nint)row * Stride, y = Y + (nint)row * Width;
-            for (int at = from; at < to; at += Tile)
-            {
-                int n = Math.Min(Tile, to - at);
-                Apply(F, new(gate + at, n), Up is null ? default : new(up + at, n), new(y + at, n));
-            }
-        }
+        if (MakesCodes) Y.MakeCodes(from, to);
     }
 
     /// <summary>y = f(gate) * up; an empty <paramref name="up"/> stands for ones.</summary>

@@ -18,25 +18,28 @@ internal static unsafe class InputNumbers
     /// <param name="target">Room for all of it.</param>
     public static void Arrange(Activation x, int group, int parts, int bias, bool scaled, float* target)
     {
-        nint numbers = (nint)x.Chunks * parts * Kinds * group;
-        for (int first = 0; first < x.Tokens; first += group, target += numbers) ArrangeGroup(x, first, group, parts, bias, scaled, target);
+        var groups = new InputGroups(x.Tokens, group, parts, bias, scaled);
+        for (int first = 0; first < x.Tokens; first += group, target += groups.Numbers(x.Chunks)) ArrangeGroup(x, first, 0, x.Chunks, groups, target);
     }
 
-    /// <summary>One group, from its first token on: [chunks, parts, kinds, tokens of the group].</summary>
-    public static void ArrangeGroup(Activation x, int first, int group, int parts, int bias, bool scaled, float* target)
+    /// <summary>Some chunks of one group, from its first token on.</summary>
+    /// <param name="target">Of the group: [chunks, parts, kinds, tokens of the group].</param>
+    public static void ArrangeGroup(Activation x, int first, int fromChunk, int toChunk, InputGroups groups, float* target)
     {
+        int group = groups.Size, parts = groups.Parts;
+        target += groups.Numbers(fromChunk);
         for (int token = 0; token < group; token++)
         {
             int source = Math.Min(first + token, x.Tokens - 1) * x.Chunks;
             float* scales = x.Scales + source, at = target + token;
             int* sums = x.Sums + 2 * source;
-            for (int c = 0; c < x.Chunks; c++)
+            for (int c = fromChunk; c < toChunk; c++)
                 for (int part = 0; part < parts; part++, at += group * Kinds)
                 {
                     int sum = parts == 1 ? sums[2 * c] + sums[2 * c + 1] : sums[2 * c + part];
                     at[0] = scales[c];
-                    *(int*)(at + group) = bias * sum;
-                    at[2 * group] = scaled ? scales[c] * sum : sum;
+                    *(int*)(at + group) = groups.Bias * sum;
+                    at[2 * group] = groups.Scaled ? scales[c] * sum : sum;
                 }
         }
     }

@@ -20,6 +20,8 @@ public sealed unsafe class LevelTiles
 
     private static readonly LevelDigits s_digits = new(IsSmall: true);
 
+    private static readonly InputGroups s_groups = new(Tokens: 1, Size: 1, Parts: 1, -s_digits.Bias, Scaled: false);
+
     private readonly NativeBuffer _tiles, _table;
     private readonly float _unit;
     private readonly int _rows, _stretches;
@@ -64,7 +66,7 @@ public sealed unsafe class LevelTiles
 
     /// <summary>Makes of an input with codes what all workers read of it: once before the product, by one thread.</summary>
     public static void Prepare(Activation x, WorkerPool pool) =>
-        x.MakeNumbers(pool, new InputGroups(Tokens: 1, Size: 1, Parts: 1, -s_digits.Bias, Scaled: false));
+        x.MakeNumbers(pool, s_groups);
 
     /// <summary>Writes rows [16 fromTile, 16 toTile) of y = W x.</summary>
     /// <param name="x">One token, prepared.</param>
@@ -77,7 +79,7 @@ public sealed unsafe class LevelTiles
     internal void Multiply(Activation x, float* y, int fromTile, int toTile, LevelTile code)
     {
         float* sums = stackalloc float[TileRows];
-        var arguments = new LevelTile.Arguments { Stretches = _stretches, X = x.Codes, Inputs = x.Numbers, Table = _table.Pointer, Sums = sums };
+        var arguments = new LevelTile.Arguments { Stretches = _stretches, X = x.Codes, Inputs = x.Numbers(s_groups), Table = _table.Pointer, Sums = sums };
         for (int tile = fromTile; tile < toTile; tile++)
         {
             arguments.Tile = _tiles.Pointer + tile * TileBytes;

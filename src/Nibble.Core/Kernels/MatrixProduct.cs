@@ -13,7 +13,7 @@ namespace Nibble.Core.Kernels;
 /// of 16 bits (<see cref="VectorTiles"/>). Floats of 16 bits are multiplied in pairs with inputs rounded to bfloat16
 /// (<see cref="PairKernel"/>). See <see cref="InputRounding"/> for other inputs.
 /// </remarks>
-public static unsafe class MatrixProduct
+public static unsafe partial class MatrixProduct
 {
     /// <summary>Bytes of weights that are worth a call of a kernel with one token, and with several.</summary>
     private const int LeastBytes = 128 << 10, LeastBytesOfMany = 256 << 10;
@@ -26,9 +26,9 @@ public static unsafe class MatrixProduct
     /// <param name="pool">The workers that share the rows.</param>
     /// <param name="rounding">How the inputs are rounded; null leaves it to the kernels: 8-bit groups for integers, else floats.</param>
     /// <param name="next">What is multiplied next, if that is known: workers that wait ask memory for it.</param>
-    public static void Multiply(Weight weight, Activation x, float* y, WorkerPool pool, InputRounding? rounding = null, Weight? next = null)
+    public static void Multiply(Weight weight, Activation x, float* y, WorkerPool pool, InputRounding? rounding = null, ReadOnlySpan<MemoryRange> next = default)
     {
-        pool.Expect(next?.Range ?? default);
+        pool.Expect(next);
         if (x.Columns != weight.Columns)
             throw new ArgumentException($"'{weight.Name}' has {weight.Columns} columns, its input {x.Columns}.", nameof(x));
         if (weight.ColumnOrder is { } order) (weight, x, rounding) = (weight.AsStored, InOrder(x, order), rounding?.InOrder(order));

@@ -1,7 +1,6 @@
 using System.Runtime.Intrinsics;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
-using Nibble.Core.Threading;
 
 namespace Nibble.Core.Kernels;
 
@@ -14,10 +13,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     private const int TileRows = PackedMatrix.TileRows;
 
-    public override void Prepare(Activation x, WorkerPool pool)
-    {
-        if (WideTile(1) is not null) x.MakeNumbers(pool, WideGroups(x.Tokens));
-    }
+    internal override InputGroups? NumbersOf(int tokens) => WideTile(1) is null ? null : WideGroups(tokens);
 
     /// <summary>Groups of equal size, as large as the registers allow.</summary>
     private InputGroups WideGroups(int tokens)
@@ -31,7 +27,8 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         InputGroups groups = WideGroups(x.Tokens);
         WideTile wide = WideTile(groups.Size) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not");
         Vector128<byte> table = _table.GetLower();
-        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table, X = x.Codes, Inputs = x.Numbers };
+        float* numbers = x.Numbers(groups);
+        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table, X = x.Codes, Inputs = numbers };
         if (x.Tokens == 1 && !w.IsStreamed)
         {
             // Sums of one token are rows of y as they are, but for those of a last tile that is not full.
@@ -48,7 +45,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             {
                 int first = groups.First(g);
                 arguments.X = x.Codes + first * arguments.Stride;
-                arguments.Inputs = x.Numbers + g * groups.Numbers(w.Chunks);
+                arguments.Inputs = numbers + g * groups.Numbers(w.Chunks);
                 MultiplyBlock(wide, ref arguments, w, tiles, from, count, groups.Size, y + first * (nint)w.Rows);
             }
         }

@@ -40,8 +40,14 @@ public abstract unsafe class PackedKernel
     public abstract void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run);
 
+    /// <summary>In which order <see cref="Multiply"/> wants the numbers of an input with so many tokens; null where it makes them itself.</summary>
+    internal abstract InputGroups? NumbersOf(int tokens);
+
     /// <summary>Makes of an input with codes what all workers read of it: once before <see cref="Multiply"/>, by one thread.</summary>
-    public abstract void Prepare(Activation x, WorkerPool pool);
+    public void Prepare(Activation x, WorkerPool pool)
+    {
+        if (NumbersOf(x.Tokens) is { } groups) x.MakeNumbers(pool, groups);
+    }
 
     /// <summary>Writes columns [16 fromTile, 16 toTile) of y = x Wᵀ, y being [tokens, rows].</summary>
     public abstract void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile);

@@ -115,7 +115,7 @@ public sealed unsafe class Weight : IWeightSource
     }
 
     /// <summary>What a product reads of it: the packed tiles, or floats as they are stored; none where it is neither, or not yet packed.</summary>
-    internal MemoryRange Range => AsStored._packed?.Range ?? FloatTiles?.Range ?? (Format is FloatFormat ? new((nint)Data, RowBytes, Rows) : default);
+    public MemoryRange Range => AsStored._packed?.Range ?? FloatTiles?.Range ?? (Format is FloatFormat ? new((nint)Data, RowBytes, Rows) : default);
 
     /// <summary>Some of the rows, as a weight that shares the memory (one expert of many, one part of a fused tensor).</summary>
     public Weight Slice(string name, int firstRow, int rows)

@@ -19,25 +19,28 @@ internal sealed unsafe class ReadAhead(int workers)
     /// <summary>What a worker asks for at most: half of a second cache, for what the job in between needs must stay there too.</summary>
     private const nint Most = 512 << 10;
 
+    /// <summary>Ranges that are read side by side at most.</summary>
+    public const int MostRanges = 3;
+
     /// <summary>Bytes that are asked for at once; whoever waits must see soon that the wait is over.</summary>
     private const int Step = 4 * CacheLines.Line;
 
-    /// <summary>What a worker has left to ask for, and of which expectation; a cache line apart.</summary>
+    /// <summary>What a worker has left to ask for, of which range and expectation; a cache line apart.</summary>
     [StructLayout(LayoutKind.Sequential, Size = CacheLines.Line)]
     private struct Rest
     {
-        public nint At, End;
-        public int Version;
+        public nint At, End, Left;
+        public int Range, Version;
     }
 
     private readonly Rest[] _rests = new Rest[workers];
-    private MemoryRange _expected;
+    private readonly MemoryRange[] _expected = new MemoryRange[MostRanges];
     private int _version;
 
-    /// <summary>Says what comes next. A worker that looks at the same time may take it for half the old: it is a hint.</summary>
-    public void Expect(MemoryRange range)
+    /// <summary>Says what comes next, some ranges side by side. A worker that looks at the same time may take it for half the old: it is a hint.</summary>
+    public void Expect(ReadOnlySpan<MemoryRange> ranges)
     {
-        _expected = range;
+        for (int i = 0; i < _expected.Length; i++) _expected[i] = i < ranges.Length ? ranges[i] : default;
         Volatile.Write(ref _version, _version + 1);
     }
 
@@ -47,18 +50,25 @@ internal sealed unsafe class ReadAhead(int workers)
     {
         ref Rest rest = ref _rests[worker];
         int version = Volatile.Read(ref _version);
-        if (rest.Version != version) rest = Begin(worker, version);
-        if (rest.At >= rest.End || !Sse.IsSupported) return false;
+        if (rest.Version != version) rest = new Rest { Version = version, Left = Most };
+        while (rest.At >= rest.End)
+        {
+            if (rest.Range == _expected.Length || !Sse.IsSupported) return false;
+            Begin(ref rest, worker);
+        }
         CacheLines.Ask((byte*)rest.At, Step);
         rest.At += Step;
         return true;
     }
 
-    private Rest Begin(int worker, int version)
+    /// <summary>Takes the next range.</summary>
+    private void Begin(ref Rest rest, int worker)
     {
-        MemoryRange range = _expected;
+        MemoryRange range = _expected[rest.Range++];
         (int from, int to) = ParallelRows.Share(range.Units, worker, workers);
-        nint start = range.Start + from * range.UnitBytes;
-        return new Rest { At = start, End = start + Math.Min((to - from) * range.UnitBytes, Most), Version = version };
+        nint bytes = Math.Min((to - from) * range.UnitBytes, rest.Left);
+        rest.At = range.Start + from * range.UnitBytes;
+        rest.End = rest.At + bytes;
+        rest.Left -= bytes;
     }
 }

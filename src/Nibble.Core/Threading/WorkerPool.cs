@@ -84,7 +84,8 @@ public sealed unsafe partial class WorkerPool : IDisposable
     }
 
     /// <summary>Says what the job after the next will read, for workers that wait to ask memory for; none where it is not known.</summary>
-    internal void Expect(MemoryRange range) => _ahead.Expect(range);
+    /// <param name="ranges">Of all of which workers read their shares, three at most.</param>
+    internal void Expect(ReadOnlySpan<MemoryRange> ranges) => _ahead.Expect(ranges);
 
     private static void Invoke<TJob>(void* job, int worker, int workers) where TJob : struct, IParallelJob =>
         Unsafe.AsRef<TJob>(job).Run(worker, workers);

@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using Nibble.Core.Kernels;
 
 namespace Nibble.Models.Decoder;
@@ -40,32 +39,50 @@ internal sealed unsafe class DecoderLayer
         nint count = (nint)work.Tokens * _config.Hidden;
         float* added = work.Added.Of(count);
         Load(work, x, _attentionNorm);
-        if (_attention is not null) _attention.Run(work, work.Input, added);
-        else _latentAttention!.Run(work, work.Input, added);
-        _attentionPostNorm?.Apply(added, work.Tokens, added, work.Pool);
         if (_config.ParallelResidual)
         {
             float* addedToo = work.AddedToo.Of(count);
+            RunAttention(work, added, default);
             if (_feedForwardNorm is not null) Load(work, x, _feedForwardNorm);
-            RunFeedForward(work, addedToo);
-            Add(x, added, count);
-            Add(x, addedToo, count);
+            RunFeedForward(work, addedToo, default);
+            Add(work, Sum(work, x, added));
+            Add(work, Sum(work, x, addedToo));
             return;
         }
-        Add(x, added, count);
+        RunAttention(work, added, Sum(work, x, added));
         _attentionSumNorm?.Apply(x, work.Tokens, x, work.Pool);
         Load(work, x, _feedForwardNorm);
-        RunFeedForward(work, added);
-        Add(x, added, count);
+        RunFeedForward(work, added, Sum(work, x, added));
         _feedForwardSumNorm?.Apply(x, work.Tokens, x, work.Pool);
     }
 
-    private void RunFeedForward(Workspace work, float* added)
+    private void RunAttention(Workspace work, float* added, Residual sum)
     {
-        if (_feedForward is not null) _feedForward.Run(work, work.Input, added);
+        Residual atOnce = _attentionPostNorm is null ? sum : default;
+        if (_attention is not null) _attention.Run(work, work.Input, added, atOnce);
+        else _latentAttention!.Run(work, work.Input, added, atOnce);
+        if (_attentionPostNorm is null) return;
+        _attentionPostNorm.Apply(added, work.Tokens, added, work.Pool);
+        Add(work, sum);
+    }
+
+    private void RunFeedForward(Workspace work, float* added, Residual sum)
+    {
+        if (_feedForward is not null && _feedForwardPostNorm is null)
+        {
+            _feedForward.Run(work, work.Input, added, sum);
+            return;
+        }
+        if (_feedForward is not null) _feedForward.Run(work, work.Input, added, default);
         else _experts!.Run(work, work.Input, added);
         _feedForwardPostNorm?.Apply(added, work.Tokens, added, work.Pool);
+        Add(work, sum);
     }
+
+    private Residual Sum(Workspace work, float* x, float* added) =>
+        new() { Stream = x, Added = added, Tokens = work.Tokens, Width = _config.Hidden, Scale = _config.ResidualScale };
+
+    private static void Add(Workspace work, Residual sum) => LinearGroup.Run(sum, (long)sum.Tokens * sum.Width, work.Pool);
 
     /// <summary>The input of a block: the stream, normalized where there is a norm before the block.</summary>
     private void Load(Workspace work, float* x, Norm? norm)
@@ -74,18 +91,5 @@ internal sealed unsafe class DecoderLayer
         if (norm is not null) norm.Apply(x, work.Tokens, work.Input.Floats, work.Pool);
         else Buffer.MemoryCopy(x, work.Input.Floats, (long)work.Tokens * _config.Hidden * sizeof(float), (long)work.Tokens * _config.Hidden * sizeof(float));
         work.Input.Changed();
-    }
-
-    private void Add(float* x, float* added, nint count)
-    {
-        const int Piece = 1 << 20;
-        for (nint at = 0; at < count; at += Piece)
-        {
-            int n = (int)Math.Min(Piece, count - at);
-            var sum = new Span<float>(x + at, n);
-            var term = new ReadOnlySpan<float>(added + at, n);
-            if (_config.ResidualScale == 1) TensorPrimitives.Add(sum, term, sum);
-            else TensorPrimitives.MultiplyAdd(term, _config.ResidualScale, sum, sum);
-        }
     }
 }

@@ -6,8 +6,9 @@ namespace Nibble.Models.Decoder;
 internal sealed unsafe class FeedForward
 {
     private readonly Nonlinearity _f;
-    private readonly Linear? _gate, _up, _gateUp;
+    private readonly Linear? _gate, _gateUp;
     private readonly Linear _down;
+    private readonly LinearGroup _first, _last;
 
     /// <param name="suffix"><c>_shexp</c> for the block that all tokens pass beside the experts.</param>
     public FeedForward(LayerParts parts, int layer, string suffix = "")
@@ -15,33 +16,35 @@ internal sealed unsafe class FeedForward
         _f = parts.Config.Nonlinearity;
         _gate = parts.LinearOrNull($"blk.{layer}.ffn_gate{suffix}");
         _gateUp = parts.LinearOrNull($"blk.{layer}.ffn_gate_up{suffix}");
-        _up = parts.LinearOrNull($"blk.{layer}.ffn_up{suffix}");
+        _first = new LinearGroup(_gate, _gateUp, parts.LinearOrNull($"blk.{layer}.ffn_up{suffix}"));
         _down = parts.Linear($"blk.{layer}.ffn_down{suffix}");
+        _last = new LinearGroup(_down);
     }
 
     /// <param name="output">[tokens, hidden], overwritten.</param>
-    public void Run(Workspace work, Activation x, float* output)
+    /// <param name="sum">What follows of it.</param>
+    public void Run(Workspace work, Activation x, float* output, Residual sum)
     {
         int width = _down.Weight.Columns, tokens = x.Tokens;
         work.Middle.Resize(tokens, width);
+        var unit = new GatedUnit { F = _f, Y = work.Middle, MakesCodes = work.Middle.ExpectCodes(_down.Weight, work.Pool, _down.InputRounding) };
         if (_gateUp is not null)
         {
             float* both = work.Gate.Of((nint)tokens * 2 * width);
-            work.Tell(_gateUp, x);
-            _gateUp.Apply(x, both, work.Pool);
-            GatedUnit.Rows(_f, both, both + width, 2 * width, tokens, width, work.Middle.Floats, work.Pool);
+            unit.Gate = both;
+            unit.Up = both + width;
+            unit.Stride = 2 * width;
+            _first.Apply(work, x, [(nint)both], default(NothingMore));
+            LinearGroup.Run(unit, (long)tokens * width, work.Pool);
         }
         else
         {
             float* up = work.Up.Of((nint)tokens * width), gate = _gate is null ? up : work.Gate.Of((nint)tokens * width);
-            work.Tell(_gate, x);
-            _gate?.Apply(x, gate, work.Pool);
-            work.Tell(_up, x);
-            _up!.Apply(x, up, work.Pool);
-            GatedUnit.Rows(_f, gate, _gate is null ? null : up, width, tokens, width, work.Middle.Floats, work.Pool);
+            unit.Gate = gate;
+            unit.Up = _gate is null ? null : up;
+            unit.Stride = width;
+            _first.Apply(work, x, _gate is null ? [(nint)up] : [(nint)gate, (nint)up], unit);
         }
-        work.Middle.Changed();
-        work.Tell(_down, work.Middle);
-        _down.Apply(work.Middle, output, work.Pool);
+        _last.Apply(work, work.Middle, [(nint)output], sum);
     }
 }

@@ -16,7 +16,8 @@ internal sealed unsafe class LatentAttention
     private readonly RotaryTable _rotary;
     private readonly Linear? _query, _queryDown, _queryUp;
     private readonly Norm? _queryNorm;
-    private readonly Linear _keyValueDown, _output;
+    private readonly Linear _keyValueDown;
+    private readonly LinearGroup _output;
     private readonly Norm _keyValueNorm;
     private readonly Linear[] _keyUp, _valueUp;
 
@@ -32,13 +33,14 @@ internal sealed unsafe class LatentAttention
         _keyValueNorm = parts.Norm($"{block}attn_kv_a_norm")!;
         _keyUp = parts.Experts($"{block}attn_k_b");
         _valueUp = parts.Experts($"{block}attn_v_b");
-        _output = parts.Linear($"{block}attn_output");
+        _output = new LinearGroup(parts.Linear($"{block}attn_output"));
     }
 
     private int QuerySize => _latent.PlainSize + _latent.RotarySize;
 
     /// <param name="output">[tokens, hidden], overwritten.</param>
-    public void Run(Workspace work, Activation x, float* output)
+    /// <param name="sum">What follows of it.</param>
+    public void Run(Workspace work, Activation x, float* output, Residual sum)
     {
         float* queries = ProjectQueries(work, x);
         Store(work, x);
@@ -47,8 +49,7 @@ internal sealed unsafe class LatentAttention
         for (int s = 0; s < work.Segments.Length; s++) work.AttentionInputs.Span[s] = Input(absorbed, work.Segments[s], sums);
         Attention.Run(work.AttentionInputs, work.Pool);
         ProjectValues(work, sums);
-        work.Tell(_output, work.Middle);
-        _output.Apply(work.Middle, output, work.Pool);
+        _output.Apply(work, work.Middle, [(nint)output], sum);
     }
 
     private AttentionInput Input(float* absorbed, Segment segment, float* sums) => new()

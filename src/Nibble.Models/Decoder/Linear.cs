@@ -9,6 +9,7 @@ namespace Nibble.Models.Decoder;
 public sealed unsafe class Linear
 {
     private readonly float[] _bias;
+    private Linear? _next;
 
     internal Linear(string name, Weight weight, float[] bias)
     {
@@ -27,7 +28,10 @@ public sealed unsafe class Linear
     public InputRounding? InputRounding { get; internal set; }
 
     /// <summary>The layer that runs after this one; null where that is not known.</summary>
-    internal Linear? Next { get; set; }
+    internal Linear? Next { get => _next; set => _next = value; }
+
+    /// <summary>Those that it runs together with.</summary>
+    internal LinearGroup? Group { get; set; }
 
     /// <summary>Whether what it makes is not wanted: then it gives zeros, and takes no time.</summary>
     public bool IsIdle { get; set; }
@@ -52,12 +56,21 @@ public sealed unsafe class Linear
             for (int t = 0; t < x.Tokens; t++) new Span<float>(y + (nint)t * Weight.Rows, Weight.Rows).Clear();
             return;
         }
-        MatrixProduct.Multiply(Weight, x, y, pool, InputRounding, Next?.Weight);
+        MatrixProduct.Multiply(Weight, x, y, pool, InputRounding, ReadNext(stackalloc MemoryRange[MatrixProduct.MostTogether]));
         if (_bias.Length == 0) return;
         for (int t = 0; t < x.Tokens; t++)
         {
             var row = new Span<float>(y + (nint)t * _bias.Length, _bias.Length);
             TensorPrimitives.Add(row, _bias, row);
         }
+    }
+
+    /// <summary>What is read after this layer: the weights of the next, and of those that it runs together with.</summary>
+    internal ReadOnlySpan<MemoryRange> ReadNext(Span<MemoryRange> ranges)
+    {
+        if (Next is null) return default;
+        ReadOnlySpan<Linear> next = Next.Group is { } group && group != Group ? group.Linears : new ReadOnlySpan<Linear>(ref _next!);
+        for (int i = 0; i < next.Length; i++) ranges[i] = next[i].Weight.Range;
+        return ranges[..next.Length];
     }
 }

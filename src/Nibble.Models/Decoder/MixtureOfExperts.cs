@@ -13,7 +13,8 @@ internal sealed unsafe class MixtureOfExperts
     private readonly ModelConfig _config;
     private readonly ExpertsConfig _experts;
     private readonly Linear _router;
-    private readonly Linear[] _gate, _up, _down;
+    private readonly Linear[] _down;
+    private readonly LinearGroup[] _gateUp;
     private readonly FeedForward? _shared;
     private readonly float[] _correction;
 
@@ -24,8 +25,7 @@ internal sealed unsafe class MixtureOfExperts
         _router = parts.Linear($"{block}ffn_gate_inp");
         _correction = parts.Vector($"{block}exp_probs_b.bias");
         if (parts.Has($"{block}ffn_down_shexp")) _shared = new FeedForward(parts, layer, "_shexp");
-        _gate = parts.Experts($"{block}ffn_gate_exps");
-        _up = parts.Experts($"{block}ffn_up_exps");
+        _gateUp = [.. parts.Experts($"{block}ffn_gate_exps").Zip(parts.Experts($"{block}ffn_up_exps"), (gate, up) => new LinearGroup(gate, up))];
         _down = parts.Experts($"{block}ffn_down_exps");
     }
 
@@ -38,7 +38,7 @@ internal sealed unsafe class MixtureOfExperts
         _router.Apply(x, scores, work.Pool);
         work.Routing.Choose(new Span<float>(scores, tokens * _experts.Count), _correction, _experts);
         work.Probe?.Routed(_layer, work.Routing.Experts);
-        if (_shared is not null) _shared.Run(work, x, output);
+        if (_shared is not null) _shared.Run(work, x, output, default);
         else new Span<float>(output, checked(tokens * _config.Hidden)).Clear();
         for (int e = 0; e < _experts.Count; e++)
         {
@@ -55,13 +55,17 @@ internal sealed unsafe class MixtureOfExperts
         for (int i = 0; i < count; i++) x.Row(places[i] / _experts.Used).CopyTo(rows.Row(i));
         rows.Changed();
         float* gate = work.Gate.Of((nint)count * width), up = work.Up.Of((nint)count * width);
-        work.Tell(_gate[e], rows);
-        _gate[e].Apply(rows, gate, work.Pool);
-        work.Tell(_up[e], rows);
-        _up[e].Apply(rows, up, work.Pool);
         work.Middle.Resize(count, width);
-        GatedUnit.Rows(_config.Nonlinearity, gate, up, width, count, width, work.Middle.Floats, work.Pool);
-        work.Middle.Changed();
+        var unit = new GatedUnit
+        {
+            F = _config.Nonlinearity,
+            Gate = gate,
+            Up = up,
+            Stride = width,
+            Y = work.Middle,
+            MakesCodes = work.Middle.ExpectCodes(_down[e].Weight, work.Pool, _down[e].InputRounding),
+        };
+        _gateUp[e].Apply(work, rows, [(nint)gate, (nint)up], unit);
         work.Tell(_down[e], work.Middle);
         float* part = work.Part.Of((nint)count * hidden);
         _down[e].Apply(work.Middle, part, work.Pool);

@@ -10,8 +10,8 @@ internal sealed unsafe class SelfAttention
     private readonly ModelConfig _config;
     private readonly LayerConfig _layer;
     private readonly RotaryTable? _rotary;
-    private readonly Linear? _query, _key, _value, _fused;
-    private readonly Linear _output;
+    private readonly bool _isFused;
+    private readonly LinearGroup _projections, _output;
     private readonly Norm[] _queryNorms, _keyNorms;
     private readonly float[] _sinks;
 
@@ -19,18 +19,18 @@ internal sealed unsafe class SelfAttention
     {
         (_index, _config, _layer, _rotary) = (layer, parts.Config, parts.Config.Layers[layer], rotary);
         string block = $"blk.{layer}.";
-        _fused = parts.LinearOrNull($"{block}attn_qkv");
-        _query = parts.LinearOrNull($"{block}attn_q");
-        _key = parts.LinearOrNull($"{block}attn_k");
-        _value = parts.LinearOrNull($"{block}attn_v");
-        _output = parts.Linear($"{block}attn_output");
+        _isFused = parts.Has($"{block}attn_qkv");
+        _projections = _isFused ? new LinearGroup(parts.Linear($"{block}attn_qkv"))
+            : new LinearGroup(parts.Linear($"{block}attn_q"), parts.Linear($"{block}attn_k"), parts.Linear($"{block}attn_v"));
+        _output = new LinearGroup(parts.Linear($"{block}attn_output"));
         _queryNorms = Norms(parts.Norm($"{block}attn_q_norm"), _config.Heads);
         _keyNorms = Norms(parts.Norm($"{block}attn_k_norm"), _config.KvHeads);
         _sinks = parts.Vector($"{block}attn_sinks.weight");
     }
 
     /// <param name="output">[tokens, hidden], overwritten.</param>
-    public void Run(Workspace work, Activation x, float* output)
+    /// <param name="sum">What follows of it.</param>
+    public void Run(Workspace work, Activation x, float* output, Residual sum)
     {
         Projected projected = Project(work, x);
         var prepare = new PrepareJob { Attention = this, In = projected, Work = work };
@@ -43,8 +43,7 @@ internal sealed unsafe class SelfAttention
             Attention.Run(work.AttentionInputs, work.Pool);
         }
         work.Middle.Changed();
-        work.Tell(_output, work.Middle);
-        _output.Apply(work.Middle, output, work.Pool);
+        _output.Apply(work, work.Middle, [(nint)output], sum);
     }
 
     private AttentionInput Input(in Projected projected, Segment segment, float* output, float* sinks) => new()
@@ -74,12 +73,11 @@ internal sealed unsafe class SelfAttention
     private Projected Project(Workspace work, Activation x)
     {
         int queries = _config.Heads * _config.HeadSize, keys = _config.KvHeads * _config.HeadSize, tokens = work.Tokens;
-        if (_fused is not null)
+        if (_isFused)
         {
             int width = queries + 2 * keys;
             float* all = work.Queries.Of((nint)tokens * width);
-            work.Tell(_fused, x);
-            _fused.Apply(x, all, work.Pool);
+            _projections.Apply(work, x, [(nint)all], default(NothingMore));
             return new Projected { Queries = all, Keys = all + queries, Values = all + queries + keys, QueryStride = width, KeyStride = width };
         }
         var projected = new Projected
@@ -90,12 +88,7 @@ internal sealed unsafe class SelfAttention
             QueryStride = queries,
             KeyStride = keys,
         };
-        work.Tell(_query, x);
-        _query!.Apply(x, projected.Queries, work.Pool);
-        work.Tell(_key, x);
-        _key!.Apply(x, projected.Keys, work.Pool);
-        work.Tell(_value, x);
-        _value!.Apply(x, projected.Values, work.Pool);
+        _projections.Apply(work, x, [(nint)projected.Queries, (nint)projected.Keys, (nint)projected.Values], default(NothingMore));
         return projected;
     }
 

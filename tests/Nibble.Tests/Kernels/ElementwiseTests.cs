@@ -12,19 +12,21 @@ public unsafe class ElementwiseTests
     public void A_nonlinearity_is_what_its_formula_says(Nonlinearity f)
     {
         float[] gate = [.. AttentionTests.Gaussian(1999, 1).Select(g => 4 * g), 0, -0f, 30, -30, 100, -100, 1e-8f, 1e4f, -1e4f], up = AttentionTests.Gaussian(gate.Length, 2);
-        var gated = new float[gate.Length];
-        var alone = new float[gate.Length];
+        using Activation gated = new(), alone = new();
+        gated.Resize(1, gate.Length);
+        alone.Resize(gate.Length / 8, 8);
         using var pool = new WorkerPool(2);
-        fixed (float* g = gate, u = up, y = gated, z = alone)
+        fixed (float* g = gate, u = up)
         {
-            GatedUnit.Rows(f, g, u, gate.Length, 1, gate.Length, y, pool);
-            GatedUnit.Rows(f, g, null, 8, gate.Length / 8, 8, z, pool);
+            var both = new GatedUnit { F = f, Gate = g, Up = u, Stride = gate.Length, Y = gated };
+            pool.Run(ref both, both.Units, least: 1);
+            new GatedUnit { F = f, Gate = g, Stride = 8, Y = alone }.Run(0, 1);
         }
         for (int i = 0; i < gate.Length; i++)
         {
             double expected = Defined(f, gate[i]), factor = f == Nonlinearity.ClampedSwiGlu ? Math.Clamp(up[i], -7, 7) + 1 : up[i];
-            Assert.Equal(expected * factor, gated[i], 3e-6 * Math.Max(1, Math.Abs(expected * factor)));
-            Assert.Equal(expected, alone[i], 3e-6 * Math.Max(1, Math.Abs(expected)));
+            Assert.Equal(expected * factor, gated.Floats[i], 3e-6 * Math.Max(1, Math.Abs(expected * factor)));
+            Assert.Equal(expected, alone.Floats[i], 3e-6 * Math.Max(1, Math.Abs(expected)));
         }
     }
 
