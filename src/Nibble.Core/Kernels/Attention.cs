@@ -45,6 +45,16 @@ public unsafe struct AttentionInput
     }
 }
 
+/// <summary>What belongs to a head of keys and to the queries and outputs of the heads that share it, around attention.</summary>
+public interface IKeyHeadWork
+{
+    /// <summary>Makes queries, and stores the key and the value.</summary>
+    void Before(int sequence, int keyHead);
+
+    /// <summary>Takes the output.</summary>
+    void After(int sequence, int keyHead);
+}
+
 /// <summary>
 /// softmax(Q Kᵀ) V with the softmax kept as running maximum and sum over blocks of keys (Milakov and Gimelshein,
 /// arXiv:1805.02867; Dao et al., arXiv:2205.14135), so that no matrix of all scores exists. Heads that share keys, and
@@ -69,6 +79,36 @@ public static unsafe partial class Attention
     {
         var job = new Job { Inputs = inputs };
         pool.Run(ref job);
+    }
+
+    /// <summary>Computes attention of sequences of one token each, and what else there is to do for each head of keys, in one parallel region.</summary>
+    /// <param name="inputs">One a sequence, at least one; their rows have equally many heads.</param>
+    /// <param name="pool">The workers that share the heads.</param>
+    /// <param name="beside">What is done before and after each head.</param>
+    public static void Run<TBeside>(ReadOnlyMemory<AttentionInput> inputs, WorkerPool pool, TBeside beside) where TBeside : struct, IKeyHeadWork
+    {
+        var job = new KeyHeadJob<TBeside> { Inputs = inputs, Beside = beside };
+        pool.Run(ref job);
+    }
+
+    private struct KeyHeadJob<TBeside> : IParallelJob where TBeside : struct, IKeyHeadWork
+    {
+        public ReadOnlyMemory<AttentionInput> Inputs;
+        public TBeside Beside;
+        private int _taken;
+
+        public void Run(int worker, int workers)
+        {
+            ReadOnlySpan<AttentionInput> inputs = Inputs.Span;
+            int heads = inputs[0].Stored.Heads;
+            for (int item; (item = Interlocked.Increment(ref _taken) - 1) < heads * inputs.Length;)
+            {
+                (int sequence, int head) = (item / heads, item % heads);
+                Beside.Before(sequence, head);
+                new Tiles(inputs[sequence]).RunKeyHead(head);
+                Beside.After(sequence, head);
+            }
+        }
     }
 
     private struct Job : IParallelJob
@@ -117,6 +157,12 @@ public static unsafe partial class Attention
 
         /// <summary>Keys that are taken at once; those that are decoded first must stay in the first cache.</summary>
         private int BlockKeys => InPlace ? KeyBlock : Math.Clamp((1 << 14) / _in.Stored.KeySize, 4, KeyBlock);
+
+        /// <summary>All of a head of keys, of one token.</summary>
+        public void RunKeyHead(int keyHead)
+        {
+            for (int i = 0; i < _across; i++) Run(keyHead * _across + i);
+        }
 
         public void Run(int tile)
         {

@@ -33,18 +33,35 @@ internal sealed unsafe class SelfAttention
     public void Run(Workspace work, Activation x, float* output, Residual sum)
     {
         Projected projected = Project(work, x);
-        var prepare = new PrepareJob { Attention = this, In = projected, Work = work };
-        if (work.Tokens == 1) prepare.Run(0, 1);
-        else work.Pool.Run(ref prepare);
         work.Middle.Resize(work.Tokens, _config.Heads * _config.HeadSize);
         fixed (float* sinks = _sinks)
         {
             for (int s = 0; s < work.Segments.Length; s++) work.AttentionInputs.Span[s] = Input(projected, work.Segments[s], work.Middle.Floats, sinks);
-            Attention.Run(work.AttentionInputs, work.Pool);
+            if (work.Segments.Length == work.Tokens && HeadsAreApart) Attention.Run(work.AttentionInputs, work.Pool, Beside(work, projected));
+            else
+            {
+                var prepare = new PrepareJob { Attention = this, In = projected, Work = work };
+                if (work.Tokens == 1) prepare.Run(0, 1);
+                else work.Pool.Run(ref prepare);
+                Attention.Run(work.AttentionInputs, work.Pool);
+            }
         }
-        work.Middle.Changed();
         _output.Apply(work, work.Middle, [(nint)output], sum);
     }
+
+    /// <summary>False if one norm is of all heads.</summary>
+    private bool HeadsAreApart => (_queryNorms.Length == 0 || _queryNorms[0].Width == _config.HeadSize) && (_keyNorms.Length == 0 || _keyNorms[0].Width == _config.HeadSize);
+
+    private int Group => _config.Heads / _config.KvHeads;
+
+    private PrepareHeads Beside(Workspace work, in Projected projected) => new()
+    {
+        Attention = this,
+        In = projected,
+        Work = work,
+        MakesCodes = Group * _config.HeadSize % Activation.Chunk == 0
+            && work.Middle.ExpectCodes(_output.Linears[0].Weight, work.Pool, _output.Linears[0].InputRounding),
+    };
 
     private AttentionInput Input(in Projected projected, Segment segment, float* output, float* sinks) => new()
     {
@@ -92,7 +109,7 @@ internal sealed unsafe class SelfAttention
         return projected;
     }
 
-    /// <summary>Normalizes and rotates queries and keys in place, and stores keys and values; each worker takes some tokens.</summary>
+    /// <summary>Prepares heads, each worker those of some tokens.</summary>
     private struct PrepareJob : IParallelJob
     {
         public SelfAttention Attention;
@@ -104,31 +121,51 @@ internal sealed unsafe class SelfAttention
             (int from, int to) = ParallelRows.Share(Work.Tokens, worker, workers);
             foreach (Segment segment in Work.Segments)
                 for (int t = Math.Max(from, segment.First); t < Math.Min(to, segment.First + segment.Count); t++)
-                    Attention.Prepare(In, segment.Stored[Attention._index], t, segment.Position + t - segment.First);
+                {
+                    if (!Attention.HeadsAreApart) Attention.NormalizeAll(In, t);
+                    for (int h = 0; h < Attention._config.KvHeads; h++) Attention.Prepare(In, segment, t, h);
+                }
         }
     }
 
-    private void Prepare(in Projected projected, KeyValueRows stored, int t, int position)
+    /// <summary>With one token a sequence, whoever computes the attention of a head prepares it, and makes the codes of its output.</summary>
+    private struct PrepareHeads : IKeyHeadWork
+    {
+        public SelfAttention Attention;
+        public Projected In;
+        public Workspace Work;
+        public bool MakesCodes;
+
+        public readonly void Before(int sequence, int keyHead) => Attention.Prepare(In, Work.Segments[sequence], sequence, keyHead);
+
+        public readonly void After(int sequence, int keyHead)
+        {
+            int chunks = Attention.Group * Attention._config.HeadSize / Activation.Chunk;
+            if (MakesCodes) Work.Middle.MakeCodes(keyHead * chunks, (keyHead + 1) * chunks);
+        }
+    }
+
+    private void NormalizeAll(in Projected projected, int t)
+    {
+        if (_queryNorms.Length > 0) _queryNorms[0].Row(projected.Queries + (nint)t * projected.QueryStride);
+        if (_keyNorms.Length > 0) _keyNorms[0].Row(projected.Keys + (nint)t * projected.KeyStride);
+    }
+
+    /// <summary>Normalizes and rotates a key and the queries that meet it in place, and stores key and value.</summary>
+    private void Prepare(in Projected projected, Segment segment, int t, int keyHead)
     {
         int size = _config.HeadSize;
-        float* queries = projected.Queries + (nint)t * projected.QueryStride, keys = projected.Keys + (nint)t * projected.KeyStride;
-        float* values = projected.Values + (nint)t * projected.KeyStride;
-        Normalize(_queryNorms, queries, _config.Heads);
-        Normalize(_keyNorms, keys, _config.KvHeads);
-        if (_rotary is not null)
-        {
-            for (int h = 0; h < _config.Heads; h++) _rotary.Rotate(queries + h * size, t);
-            for (int h = 0; h < _config.KvHeads; h++) _rotary.Rotate(keys + h * size, t);
-        }
-        for (int h = 0; h < _config.KvHeads; h++)
-            stored.Store(h, position, new(keys + h * size, size), new(values + h * size, size));
+        float* queries = projected.Queries + (nint)t * projected.QueryStride;
+        float* key = projected.Keys + (nint)t * projected.KeyStride + keyHead * size, value = projected.Values + (nint)t * projected.KeyStride + keyHead * size;
+        for (int h = keyHead * Group; h < (keyHead + 1) * Group; h++) Prepare(_queryNorms, h, queries + h * size, t);
+        Prepare(_keyNorms, keyHead, key, t);
+        segment.Stored[_index].Store(keyHead, segment.Position + t - segment.First, new(key, size), new(value, size));
     }
 
-    private void Normalize(Norm[] norms, float* heads, int count)
+    private void Prepare(Norm[] norms, int head, float* x, int t)
     {
-        if (norms.Length == 0) return;
-        if (norms[0].Width != _config.HeadSize) norms[0].Row(heads);
-        else for (int h = 0; h < count; h++) norms[h % norms.Length].Row(heads + h * _config.HeadSize);
+        if (norms.Length > 0 && HeadsAreApart) norms[head % norms.Length].Row(x);
+        _rotary?.Rotate(x, t);
     }
 
     /// <summary>One norm for all heads, or for all as one vector; or one for each.</summary>
