@@ -1,4 +1,5 @@
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
@@ -23,7 +24,8 @@ public sealed unsafe class KeyValueRows : IDisposable
     {
         KeyFormat = format.ForColumns(keySize);
         KeyBytes = (nint)KeyFormat.RowBytes(keySize);
-        _keys = new NativeBuffer(KeyBytes * heads * slots, clear: false);
+        // Generated code reads keys in groups, of which the last may end beyond the last slot.
+        _keys = new NativeBuffer(KeyBytes * ((nint)heads * slots + WideAttention.KeysOf(1)), clear: false);
         if (valueSize > 0)
         {
             ValueFormat = format.ForColumns(valueSize);
@@ -41,7 +43,7 @@ public sealed unsafe class KeyValueRows : IDisposable
     /// <summary>The block of the rotation that rows are stored in; 0 is none.</summary>
     public int Rotation { get; }
 
-    public long Bytes => _keys.Length + (_values?.Length ?? 0);
+    public long Bytes => (long)Heads * Slots * (KeyBytes + ValueBytes);
 
     internal Format KeyFormat { get; }
     internal Format? ValueFormat { get; }
@@ -56,12 +58,17 @@ public sealed unsafe class KeyValueRows : IDisposable
         if (ValueFormat is not null) Store(ValueFormat, _values!.Pointer + row * ValueBytes, ValueBytes, value);
     }
 
+    /// <summary>Where a key is stored.</summary>
+    internal byte* Key(int head, int slot) => _keys.Pointer + ((nint)head * Slots + slot) * KeyBytes;
+
+    internal byte* Value(int head, int slot) => _values!.Pointer + ((nint)head * Slots + slot) * ValueBytes;
+
     /// <summary>Rows of keys from a slot on: in place where they are float32, else decoded into the scratch.</summary>
     internal float* Keys(int head, int slot, int count, float* scratch) =>
-        Read(KeyFormat, _keys.Pointer + ((nint)head * Slots + slot) * KeyBytes, KeyBytes, count, KeySize, scratch);
+        Read(KeyFormat, Key(head, slot), KeyBytes, count, KeySize, scratch);
 
     internal float* Values(int head, int slot, int count, float* scratch) =>
-        Read(ValueFormat!, _values!.Pointer + ((nint)head * Slots + slot) * ValueBytes, ValueBytes, count, ValueSize, scratch);
+        Read(ValueFormat!, Value(head, slot), ValueBytes, count, ValueSize, scratch);
 
     /// <summary>Asks memory for rows: a head's are few, and too far from those of the next for the processor to read ahead.</summary>
     internal void Ask(int head, int slot, int count)

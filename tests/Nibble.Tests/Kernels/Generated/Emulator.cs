@@ -200,8 +200,7 @@ internal sealed unsafe partial class Emulator
     {
         if (i.Op0Kind == OpKind.Memory)
         {
-            if (i.Mnemonic != Mnemonic.Vmovups) throw new NotSupportedException($"{i}");
-            Vector(i.Op1Register)[..(i.Op1Register.GetSize() / 4)].CopyTo(new Span<uint>((void*)Address(i), Lanes));
+            Stored(i).CopyTo(new Span<uint>((void*)Address(i), Lanes));
             return;
         }
         if (i.Op0Register.IsK())
@@ -226,6 +225,11 @@ internal sealed unsafe partial class Emulator
         if (i.Mnemonic is Mnemonic.Vpermt2w or Mnemonic.Vpermw or Mnemonic.Vpmovzxbw or Mnemonic.Vpmovsxbw or Mnemonic.Vpaddw or Mnemonic.Vpsubw or Mnemonic.Vpackusdw or Mnemonic.Vpunpcklwd or Mnemonic.Vpunpckhwd)
         {
             StepWords(i.Mnemonic, MemoryMarshal.Cast<uint, ushort>(target), MemoryMarshal.Cast<uint, ushort>(a), MemoryMarshal.Cast<uint, ushort>(b));
+            return;
+        }
+        if (i.Mnemonic is Mnemonic.Vunpcklps or Mnemonic.Vunpckhps or Mnemonic.Vunpcklpd or Mnemonic.Vunpckhpd or Mnemonic.Vshuff32x4)
+        {
+            Interleave(i, target, a, b);
             return;
         }
         for (int lane = 0; lane < i.Op0Register.GetSize() / 4; lane++)
