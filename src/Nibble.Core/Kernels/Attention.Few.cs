@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using System.Runtime.Intrinsics;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels;
@@ -14,21 +15,18 @@ public static unsafe partial class Attention
         private void RunFew(int keyHead, int firstHead, int heads, int firstToken, int tokens)
         {
             FewRows rows = LoadQueries(firstHead, heads, firstToken, tokens);
-            (int from, int to) = _in.InSight(firstToken, firstToken + tokens - 1);
+            int lastToken = firstToken + tokens - 1;
+            (int from, int to) = _in.InSight(firstToken, lastToken);
             for (int count; from < to; from += count)
             {
                 int slot = from % _in.Stored.Slots;
                 count = Math.Min(Math.Min(FewBlockKeys, to - from), _in.Stored.Slots - slot);
                 int next = from + count == to ? slot : (from + count) % _in.Stored.Slots;
                 float* keys = Score(rows, keyHead, slot, count, next);
-                for (int r = 0; r < rows.Count; r++)
-                {
-                    (int low, int high) = _in.InSight(firstToken + r / heads, firstToken + r / heads);
-                    float* row = rows.Scores + r * KeyBlock;
-                    Cap(new(row, count));
-                    HideOutside(row, Math.Clamp(low - from, 0, count), Math.Clamp(high - from, 0, count));
-                    Weigh(row, ref rows.Largest[r], ref rows.Total[r], new(rows.Sums + r * _in.ValueSize, _in.ValueSize));
-                }
+                Cap(new Span<float>(rows.Scores, rows.Count * KeyBlock));
+                if (from < _in.InSight(lastToken, lastToken).From || from + KeyBlock > _in.InSight(firstToken, firstToken).To || count < KeyBlock)
+                    Hide(rows, heads, firstToken, from, count);
+                Weigh(WideSoftmax.Instance, new WideSoftmax.Arguments { Scores = rows.Scores, Largest = rows.Largest, Total = rows.Total, Shrink = rows.Shrink, Rows = rows.Count });
                 AddValues(rows, keyHead, slot, count, next, keys);
             }
             for (int r = 0; r < rows.Count; r++)
@@ -73,6 +71,19 @@ public static unsafe partial class Attention
             return keys;
         }
 
+        /// <summary>Scores of keys that a row does not see become minus infinity, and so do those behind the block.</summary>
+        private void Hide(FewRows rows, int heads, int firstToken, int from, int count)
+        {
+            for (int r = 0; r < rows.Count; r++)
+            {
+                (int low, int high) = _in.InSight(firstToken + r / heads, firstToken + r / heads);
+                (low, high) = (Math.Clamp(low - from, 0, count), Math.Clamp(high - from, 0, count));
+                var scores = new Span<float>(rows.Scores + r * KeyBlock, KeyBlock);
+                scores[..low].Fill(float.NegativeInfinity);
+                scores[Math.Max(low, high)..].Fill(float.NegativeInfinity);
+            }
+        }
+
         /// <param name="keys">What <see cref="Score"/> returned.</param>
         private void AddValues(FewRows rows, int keyHead, int slot, int count, int next, float* keys)
         {
@@ -80,8 +91,13 @@ public static unsafe partial class Attention
             if (_wide is not null)
             {
                 byte* from = inKeys ? _in.Stored.Key(keyHead, slot) : _in.Stored.Value(keyHead, slot);
-                _wide.AddValues(rows.Scores, from, inKeys ? from : _in.Stored.Value(keyHead, next), count, rows.Sums, rows.Count);
+                _wide.AddValues(rows.Scores, from, inKeys ? from : _in.Stored.Value(keyHead, next), count, rows.Shrink, rows.Sums, rows.Count);
                 return;
+            }
+            for (int r = 0; r < rows.Count; r++)
+            {
+                var sums = new Span<float>(rows.Sums + r * _in.ValueSize, _in.ValueSize);
+                if (rows.Shrink[r] != 1) TensorPrimitives.Multiply(sums, rows.Shrink[r], sums);
             }
             float* values = inKeys ? keys : _in.Stored.Values(keyHead, slot, count, rows.Scratch + BlockKeys * _in.Stored.KeySize);
             AddWeighted(rows.Scores, rows.Count, values, inKeys ? _in.Stored.KeySize : _in.ValueSize, _in.ValueSize, count, rows.Sums);
@@ -106,41 +122,43 @@ public static unsafe partial class Attention
 
         public float* Total => Largest + count;
 
+        /// <summary>What sums must be multiplied with before more is added.</summary>
+        public float* Shrink => Total + count;
+
         /// <summary>Room for a block of keys and values, where they are decoded.</summary>
-        public float* Scratch => Total + count;
+        public float* Scratch => Shrink + count;
 
-        public static nint Numbers(int count, int size, int width) => (nint)count * (KeyBlock + size + width + 2);
-    }
-
-    /// <summary>Scores of a block of keys beside those in sight become minus infinity.</summary>
-    private static void HideOutside(float* scores, int low, int high)
-    {
-        new Span<float>(scores, low).Fill(float.NegativeInfinity);
-        new Span<float>(scores + Math.Max(low, high), KeyBlock - Math.Max(low, high)).Fill(float.NegativeInfinity);
+        public static nint Numbers(int count, int size, int width) => (nint)count * (KeyBlock + size + width + 3);
     }
 
     /// <summary>
-    /// Turns a row's scores of a block of keys into weights relative to its largest so far. If a larger one has come, what
-    /// was summed before shrinks accordingly.
+    /// Turns scores of a block of keys into weights relative to each row's largest so far. If a larger one has come, what was summed
+    /// before must shrink accordingly.
     /// </summary>
-    private static void Weigh(float* scores, ref float largest, ref float total, Span<float> sums)
+    /// <param name="wide">The generated code, if there is any.</param>
+    internal static void Weigh(WideSoftmax? wide, WideSoftmax.Arguments rows)
+    {
+        if (wide is not null)
+        {
+            wide.Weigh(ref rows);
+            return;
+        }
+        for (int r = 0; r < rows.Rows; r++) WeighRow(rows.Scores + r * KeyBlock, ref rows.Largest[r], ref rows.Total[r], out rows.Shrink[r]);
+    }
+
+    private static void WeighRow(float* scores, ref float largest, ref float total, out float shrink)
     {
         Vector256<float> lanes = Vector256.Create(largest), sum = default;
         for (int j = 0; j < KeyBlock; j += Vector256<float>.Count) lanes = Vector256.Max(lanes, Vector256.Load(scores + j));
-        float most = Formats.Lanes.Largest(lanes);
-        if (most > largest)
-        {
-            float shrink = MathF.Exp(largest - most);
-            total *= shrink;
-            TensorPrimitives.Multiply(sums, shrink, sums);
-            largest = most;
-        }
+        var most = Vector256.Create(Formats.Lanes.Largest(lanes));
         for (int j = 0; j < KeyBlock; j += Vector256<float>.Count)
         {
-            Vector256<float> weights = Exp(Vector256.Load(scores + j) - Vector256.Create(most));
+            Vector256<float> weights = Exp(Vector256.Load(scores + j) - most);
             weights.Store(scores + j);
             sum += weights;
         }
-        total += Vector256.Sum(sum);
+        shrink = Exp(Vector256.Create(largest) - most).ToScalar();
+        largest = most.ToScalar();
+        total = total * shrink + Vector256.Sum(sum);
     }
 }

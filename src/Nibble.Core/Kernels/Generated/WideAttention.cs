@@ -43,7 +43,7 @@ public sealed unsafe class WideAttention
         /// <summary>What is asked of memory meanwhile, as many bytes; may be what is read.</summary>
         public byte* Next;
 
-        /// <summary>Scores, [rows, <see cref="Attention.KeyBlock"/>], overwritten; or sums, [rows, value size], added to.</summary>
+        /// <summary>Scores, [rows, <see cref="Attention.KeyBlock"/>], overwritten; or sums, [rows, value size], shrunk and added to.</summary>
         public float* Results;
 
         /// <summary>Keys, as many groups of <see cref="KeysOf"/>; or values. At least 1.</summary>
@@ -51,6 +51,9 @@ public sealed unsafe class WideAttention
 
         /// <summary>1 to <see cref="MostRows"/>.</summary>
         public nint RowCount;
+
+        /// <summary>For each row, what its sums are multiplied with before. Scores need none.</summary>
+        public float* Shrink;
     }
 
     private static readonly ConcurrentDictionary<StoredShape, Lazy<WideAttention?>> s_shapes = new();
@@ -99,10 +102,11 @@ public sealed unsafe class WideAttention
         }
     }
 
-    /// <summary>sums[r] += Σ weights[r, j] values[j].</summary>
+    /// <summary>sums[r] = shrink[r] sums[r] + Σ weights[r, j] values[j].</summary>
     /// <param name="weights">[rows, <see cref="Attention.KeyBlock"/>].</param>
+    /// <param name="shrink">[rows].</param>
     /// <param name="sums">[rows, value size].</param>
-    public void AddValues(float* weights, byte* values, byte* next, int count, float* sums, int rows)
+    public void AddValues(float* weights, byte* values, byte* next, int count, float* shrink, float* sums, int rows)
     {
         for (int r = 0; r < rows; r += MostRows)
         {
@@ -114,6 +118,7 @@ public sealed unsafe class WideAttention
                 Results = sums + r * _shape.ValueSize,
                 Count = count,
                 RowCount = Math.Min(MostRows, rows - r),
+                Shrink = shrink + r,
             };
             _sums(&arguments);
         }

@@ -211,7 +211,9 @@ internal sealed class WideAttentionCode
     private void AddVectors(int first, int count)
     {
         int stride = _shape.ValueStride / WideAttention.Lanes * VectorBytes;
-        for (int i = 0; i < _rowCount * count; i++) _.vmovups(s_added[i], Sums(i));
+        Take(s_vectors, nameof(WideAttention.Arguments.Shrink));
+        for (int r = 0; r < _rowCount; r++) _.vbroadcastss(s_held[r], __dword_ptr[s_vectors + r * sizeof(float)]);
+        for (int i = 0; i < _rowCount * count; i++) _.vmulps(s_added[i], s_held[i / count], Sums(i));
         Label value = _.CreateLabel();
         _.Label(ref value);
         for (int r = 0; r < _rowCount; r++) _.vbroadcastss(s_held[r], __dword_ptr[s_rows + r * ScoreStride]);

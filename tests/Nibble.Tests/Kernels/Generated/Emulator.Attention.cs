@@ -7,7 +7,7 @@ namespace Nibble.Tests.Kernels.Generated;
 /// <summary>Attention over few rows, and the instructions that only it uses.</summary>
 internal sealed unsafe partial class Emulator
 {
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax;
 
     /// <summary>The generated products of attention over few rows, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideAttention Attention(StoredShape shape, bool windows)
@@ -24,13 +24,24 @@ internal sealed unsafe partial class Emulator
     [UnmanagedCallersOnly]
     private static void CallSums(WideAttention.Arguments* arguments) => Call(t_sums, arguments);
 
-    /// <summary>What an instruction writes to memory: a register, or a quarter or half of it.</summary>
+    /// <summary>The generated softmax, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static WideSoftmax Softmax(bool windows)
+    {
+        t_softmax = (Decode(WideSoftmaxCode.Assemble(windows)), windows);
+        return new WideSoftmax((nint)(delegate* unmanaged<WideSoftmax.Arguments*, void>)&CallSoftmax);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallSoftmax(WideSoftmax.Arguments* arguments) => Call(t_softmax, arguments);
+
+    /// <summary>What an instruction writes to memory: a register, or a part of it.</summary>
     private Span<uint> Stored(in Instruction i)
     {
         Span<uint> from = Vector(i.Op1Register);
         return i.Mnemonic switch
         {
             Mnemonic.Vmovups => from[..(i.Op1Register.GetSize() / 4)],
+            Mnemonic.Vmovss => from[..1],
             Mnemonic.Vextractf32x4 => from.Slice(i.Immediate8 * 4, 4),
             Mnemonic.Vextractf64x4 => from.Slice(i.Immediate8 * 8, 8),
             _ => throw new NotSupportedException($"{i}"),

@@ -235,7 +235,7 @@ internal sealed unsafe partial class Emulator
         for (int lane = 0; lane < i.Op0Register.GetSize() / 4; lane++)
             target[lane] = i.Mnemonic switch
             {
-                Mnemonic.Vmovups or Mnemonic.Vpbroadcastd or Mnemonic.Vbroadcastss => b[lane],
+                Mnemonic.Vmovups or Mnemonic.Vmovaps or Mnemonic.Vpbroadcastd or Mnemonic.Vbroadcastss => b[lane],
                 Mnemonic.Vbroadcasti32x4 => b[lane % 4],
                 Mnemonic.Vbroadcastsd => b[lane % 2],
                 Mnemonic.Vbroadcastf64x4 => b[lane % 8],
@@ -254,6 +254,10 @@ internal sealed unsafe partial class Emulator
                 Mnemonic.Vpmovzxbd => MemoryMarshal.Cast<uint, byte>(b)[lane],
                 Mnemonic.Vpmovsxbd => (uint)MemoryMarshal.Cast<uint, sbyte>(b)[lane],
                 Mnemonic.Vcvtph2ps => Bits((float)MemoryMarshal.Cast<uint, Half>(b)[lane]),
+                Mnemonic.Vpermilps => b[lane / 4 * 4 + (i.Immediate8 >> lane % 4 * 2 & 3)],
+                Mnemonic.Vmaxps => Float(a[lane]) > Float(b[lane]) ? a[lane] : b[lane],
+                Mnemonic.Vrndscaleps when i.Immediate8 == 0 => Bits(MathF.Round(Float(b[lane]))),
+                Mnemonic.Vscalefps => Bits(MathF.ScaleB(Float(a[lane]), (int)Float(b[lane]))),
                 Mnemonic.Vmulps => Bits(Float(a[lane]) * Float(b[lane])),
                 Mnemonic.Vaddps => Bits(Float(a[lane]) + Float(b[lane])),
                 Mnemonic.Vsubps => Bits(Float(a[lane]) - Float(b[lane])),

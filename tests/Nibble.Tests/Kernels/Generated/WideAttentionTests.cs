@@ -49,7 +49,7 @@ public sealed unsafe class WideAttentionTests
     {
         private readonly StoredShape _shape;
         private readonly int _rows, _count;
-        private readonly float[] _queries, _weights, _before, _keys, _values;
+        private readonly float[] _queries, _weights, _shrink, _before, _keys, _values;
         private readonly byte[] _storedKeys, _storedValues;
 
         public Numbers(StoredShape shape, int rows, int count)
@@ -57,6 +57,7 @@ public sealed unsafe class WideAttentionTests
             (_shape, _rows, _count) = (shape, rows, count);
             _queries = AttentionTests.Gaussian(rows * shape.KeySize, count);
             _weights = AttentionTests.Gaussian(rows * Attention.KeyBlock, count + 1);
+            _shrink = AttentionTests.Gaussian(rows, count + 5);
             _before = AttentionTests.Gaussian(rows * shape.ValueSize, count + 2);
             (_keys, _storedKeys) = Stored(shape.KeySize, 3);
             (_values, _storedValues) = Stored(shape.ValueStride, 4);
@@ -77,10 +78,10 @@ public sealed unsafe class WideAttentionTests
             float[] scores = new float[_rows * Attention.KeyBlock + 1], sums = [.. _before];
             scores[^1] = 77;
             fixed (byte* keys = _storedKeys, values = _storedValues)
-            fixed (float* queries = _queries, weights = _weights, toScores = scores, toSums = sums)
+            fixed (float* queries = _queries, weights = _weights, shrink = _shrink, toScores = scores, toSums = sums)
             {
                 wide.Score(queries, keys, keys, _count, toScores, _rows);
-                wide.AddValues(weights, values, values, _count, toSums, _rows);
+                wide.AddValues(weights, values, values, _count, shrink, toSums, _rows);
             }
             Assert.Equal(77, scores[^1]);
             for (int r = 0; r < _rows; r++)
@@ -88,7 +89,7 @@ public sealed unsafe class WideAttentionTests
                 for (int j = 0; j < _count; j++)
                     AssertSum(0, scores[r * Attention.KeyBlock + j], _shape.KeySize, i => (double)_queries[r * _shape.KeySize + i] * _keys[j * _shape.KeySize + i]);
                 for (int i = 0; i < _shape.ValueSize; i++)
-                    AssertSum(_before[r * _shape.ValueSize + i], sums[r * _shape.ValueSize + i], _count, j => (double)_weights[r * Attention.KeyBlock + j] * _values[j * _shape.ValueStride + i]);
+                    AssertSum((double)_shrink[r] * _before[r * _shape.ValueSize + i], sums[r * _shape.ValueSize + i], _count, j => (double)_weights[r * Attention.KeyBlock + j] * _values[j * _shape.ValueStride + i]);
             }
         }
 
