@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
@@ -50,7 +51,7 @@ public sealed unsafe class KeyValueRows : IDisposable
     internal nint KeyBytes { get; }
     internal nint ValueBytes { get; }
 
-    /// <summary>Stores a head's key and value of one position.</summary>
+    /// <summary>Stores a head's key and value of one position; numbers beyond what F16 can hold become its largest, 65,504.</summary>
     public void Store(int head, int position, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
     {
         nint row = (nint)head * Slots + position % Slots;
@@ -96,13 +97,23 @@ public sealed unsafe class KeyValueRows : IDisposable
     private static void Encode(Format format, byte* to, nint bytes, ReadOnlySpan<float> row)
     {
         if (format == FloatFormat.F32) row.CopyTo(new Span<float>(to, row.Length));
+        else if (format == FloatFormat.F16) EncodeHalves(to, row);
         else format.Encode(row, default, new Span<byte>(to, (int)bytes));
+    }
+
+    /// <summary>What F16 cannot hold becomes the largest that it can: an infinite key would leave no number of a row's scores.</summary>
+    private static void EncodeHalves(byte* to, ReadOnlySpan<float> row)
+    {
+        Span<float> bounded = stackalloc float[row.Length];
+        TensorPrimitives.Clamp(row, (float)Half.MinValue, (float)Half.MaxValue, bounded);
+        TensorPrimitives.ConvertToHalf(bounded, new Span<Half>(to, row.Length));
     }
 
     private static float* Read(Format format, byte* from, nint bytes, int count, int size, float* scratch)
     {
         if (format == FloatFormat.F32) return (float*)from;
-        format.Decode(new ReadOnlySpan<byte>(from, checked((int)(bytes * count))), new Span<float>(scratch, count * size));
+        if (format == FloatFormat.F16 && HalfNumbers.Instance is { } halves) halves.Widen((Half*)from, scratch, count * size);
+        else format.Decode(new ReadOnlySpan<byte>(from, checked((int)(bytes * count))), new Span<float>(scratch, count * size));
         return scratch;
     }
 

@@ -140,6 +140,25 @@ public unsafe class AttentionTests
         Assert.All(output, y => Assert.Equal(0f, y));
     }
 
+    [Theory]
+    [InlineData(1), InlineData(20)]
+    public void What_F16_cannot_hold_is_stored_as_its_largest(int tokens)
+    {
+        using var stored = new KeyValueRows(FloatFormat.F16, 1, 40 + tokens, 16, 16);
+        float[] queries = Gaussian(tokens * 16, 1), output = new float[tokens * 16], value = new float[16];
+        for (int p = 0; p < 40 + tokens; p++)
+        {
+            Array.Fill(value, p % 2 == 0 ? 1e30f : float.PositiveInfinity);
+            stored.Store(0, p, p == 7 ? value : Gaussian(16, p), value);
+        }
+        using var pool = new WorkerPool(1);
+        fixed (float* q = queries, o = output)
+            Attention.Run(
+                new[] { new AttentionInput { Queries = q, QueryStride = 16, Output = o, Stored = stored, Tokens = tokens, Heads = 1, ValueSize = 16, Position = 40, Causal = true, Scale = 1 } },
+                pool);
+        Assert.All(output, y => Assert.Equal(65504f, y, 0.1f));
+    }
+
     internal static float[] Gaussian(int count, int seed)
     {
         var random = new Random(seed);

@@ -7,7 +7,7 @@ namespace Nibble.Tests.Kernels.Generated;
 /// <summary>Attention over few rows, and the instructions that only it uses.</summary>
 internal sealed unsafe partial class Emulator
 {
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax, t_halves;
 
     /// <summary>The generated products of attention over few rows, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideAttention Attention(StoredShape shape, bool windows)
@@ -33,6 +33,16 @@ internal sealed unsafe partial class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallSoftmax(WideSoftmax.Arguments* arguments) => Call(t_softmax, arguments);
+
+    /// <summary>The generated widening, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static HalfNumbers Halves(bool wide, bool windows)
+    {
+        t_halves = (Decode(HalfNumbersCode.Assemble(wide, windows)), windows);
+        return new HalfNumbers((nint)(delegate* unmanaged<HalfNumbers.Arguments*, void>)&CallHalves, HalfNumbersCode.Lanes(wide));
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallHalves(HalfNumbers.Arguments* arguments) => Call(t_halves, arguments);
 
     /// <summary>What an instruction writes to memory: a register, or a part of it.</summary>
     private Span<uint> Stored(in Instruction i)
