@@ -29,7 +29,7 @@ internal sealed class DecoderSettings
     private readonly Option<string?> _calibration = new("--calibration") { Description = "The text that static scales are found on.", HelpName = "TEXT" };
     private readonly Option<string?> _cache = new("--kv")
     {
-        Description = $"The format of cached keys and values: {string.Join(", ", CacheFormats).ToLowerInvariant()}; with {Rotated} after it they are stored rotated. [default: f32]",
+        Description = $"The format of cached keys and values: {string.Join(", ", CacheFormats).ToLowerInvariant()}; with {Rotated} after it they are stored rotated. [default: f32; run and bench take f16 where the processor has AVX-512]",
         HelpName = "FORMAT",
     };
 
@@ -42,7 +42,7 @@ internal sealed class DecoderSettings
         InputRounding? rounding = run.Get(_activations) is { } kind ? InputRounding.Parse(kind) : null;
         if (rounding is not { IsStatic: true } && run.Get(_calibration) is not null)
             throw new UnusableInputException("--calibration: only --activations int8-tensor, int8-channel and their int4 kin look at a text; leave it out");
-        (Format format, bool rotate) = Cache(run.Get(_cache) ?? FloatFormat.F32.Name);
+        (Format? format, bool rotate) = run.Get(_cache) is { } cache ? Cache(cache) : default;
         return new DecoderOptions { Warn = run.Terminal.Warn, InputRounding = rounding, Fast = fast, CacheFormat = format, RotateCache = rotate };
     }
 
@@ -90,5 +90,5 @@ internal sealed class DecoderSettings
     public static string? NameOfActivations(DecoderOptions options, DecoderModel model) =>
         NameOfActivations(options) ?? model.LinearsAndHead.FirstOrDefault(l => l.InputRounding is not null)?.InputRounding!.Name;
 
-    public static string NameOfCache(DecoderOptions options) => options.CacheFormat.Name + (options.RotateCache ? Rotated : "");
+    public static string NameOfCache(DecoderOptions options) => options.FormatOfCache.Name + (options.RotateCache ? Rotated : "");
 }

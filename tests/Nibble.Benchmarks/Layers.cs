@@ -13,16 +13,21 @@ public unsafe class Layers : IDisposable
 
     private readonly AttentionInput[] _input = new AttentionInput[1];
     private readonly WorkerPool _pool = new();
-    private readonly KeyValueRows _stored = new(FloatFormat.F32, StoredHeads, Context, HeadSize, HeadSize);
+    private KeyValueRows _stored = null!;
     private readonly NativeBuffer _x = new(MostTokens * Width * sizeof(float)), _y = new(MostTokens * Width * sizeof(float));
     private readonly float[] _weight = new float[Width];
 
     [Params(1, MostTokens)]
     public int Tokens { get; set; }
 
+    /// <summary>Of keys and values.</summary>
+    [Params("F32", "F16")]
+    public string Cache { get; set; } = "";
+
     [GlobalSetup]
     public void Setup()
     {
+        _stored = new KeyValueRows(Format.Parse(Cache), StoredHeads, Context, HeadSize, HeadSize);
         var random = new Random(1);
         var key = new float[HeadSize];
         var value = new float[HeadSize];
@@ -61,7 +66,7 @@ public unsafe class Layers : IDisposable
     public void Dispose()
     {
         _pool.Dispose();
-        _stored.Dispose();
+        _stored?.Dispose();
         _x.Dispose();
         _y.Dispose();
         GC.SuppressFinalize(this);

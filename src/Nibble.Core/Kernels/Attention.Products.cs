@@ -7,13 +7,13 @@ public static unsafe partial class Attention
 {
     private static int Lanes => Vector<float>.Count;
 
-    /// <summary>scores[r * KeyBlock + j] = queries[r] · keys[j].</summary>
-    private static void Scores(float** queries, int rows, float* keys, int size, int count, float* scores)
+    /// <summary>scores[r * KeyBlock + j] = queries[r * size] · keys[j * size].</summary>
+    private static void Scores(float* queries, int rows, float* keys, int size, int count, float* scores)
     {
         for (int r = 0; r < rows; r += 2)
         {
             // An odd last row is computed with itself.
-            float* a = queries[r], b = queries[Math.Min(r + 1, rows - 1)];
+            float* a = queries + r * size, b = queries + Math.Min(r + 1, rows - 1) * size;
             float* sa = scores + r * KeyBlock, sb = scores + Math.Min(r + 1, rows - 1) * KeyBlock;
             int j = 0;
             for (; j <= count - 4; j += 4) FourKeys(a, b, keys + (nint)j * size, size, sa + j, sb + j);

@@ -1,9 +1,7 @@
 using System.Numerics.Tensors;
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Threading;
-using static Nibble.Core.Kernels.Exponential;
 
 namespace Nibble.Core.Kernels;
 
@@ -63,11 +61,13 @@ public interface IKeyHeadWork
 /// </summary>
 public static unsafe partial class Attention
 {
-    private const int KeyBlock = 64;
+    /// <summary>Keys that are taken at once.</summary>
+    internal const int KeyBlock = 64;
+
     private const int TileRows = 64;
 
     /// <summary>Rows up to which the lanes of a vector are numbers of a key; above, they are rows.</summary>
-    private const int FewRows = 8;
+    private const int MostFewRows = 8;
 
     /// <summary>The widest key or value; a tile lies on the stack.</summary>
     public const int WidestHead = 4096;
@@ -140,6 +140,9 @@ public static unsafe partial class Attention
         private readonly AttentionInput _in;
         private readonly int _group, _heads, _tokens, _across, _down;
 
+        /// <summary>The generated code for few rows, if there is any.</summary>
+        private readonly WideAttention? _wide;
+
         public Tiles(in AttentionInput input)
         {
             _in = input;
@@ -148,6 +151,7 @@ public static unsafe partial class Attention
             _tokens = TileRows / _heads;
             _across = (_group + _heads - 1) / _heads;
             _down = (input.Tokens + _tokens - 1) / _tokens;
+            _wide = WideAttention.For(input.Stored, input.ValueSize);
         }
 
         public int Count => _in.Stored.Heads * _across * _down;
@@ -170,57 +174,8 @@ public static unsafe partial class Attention
             int width = _in.Stored.Heads * _across, token = (_down - 1 - tile / width) * _tokens;
             int keyHead = tile % width / _across, head = tile % _across * _heads;
             int heads = Math.Min(_heads, _group - head), tokens = Math.Min(_tokens, _in.Tokens - token);
-            if (heads * tokens <= FewRows) RunFew(keyHead, keyHead * _group + head, heads, token, tokens);
+            if (heads * tokens <= MostFewRows) RunFew(keyHead, keyHead * _group + head, heads, token, tokens);
             else RunMany(keyHead, keyHead * _group + head, heads, token, tokens);
-        }
-
-        [SkipLocalsInit]
-        private void RunFew(int keyHead, int firstHead, int heads, int firstToken, int tokens)
-        {
-            int rows = tokens * heads;
-            float** queries = stackalloc float*[rows];
-            float* largest = stackalloc float[rows], total = stackalloc float[rows];
-            float* scores = stackalloc float[rows * KeyBlock], sums = stackalloc float[rows * _in.ValueSize];
-            bool inPlace = InPlace, valuesInKeys = _in.Stored.ValueSize == 0;
-            int block = BlockKeys;
-            float* keyScratch = stackalloc float[inPlace ? 1 : block * _in.Stored.KeySize];
-            float* valueScratch = stackalloc float[inPlace ? 1 : block * _in.Stored.ValueSize];
-            new Span<float>(sums, rows * _in.ValueSize).Clear();
-            for (int r = 0; r < rows; r++)
-            {
-                (int token, int head) = (firstToken + r / heads, firstHead + r % heads);
-                queries[r] = _in.Queries + (nint)token * _in.QueryStride + head * _in.Stored.KeySize;
-                var query = new Span<float>(queries[r], _in.Stored.KeySize);
-                if (_in.Stored.Rotation > 0) Hadamard.Rotate(query, _in.Stored.Rotation);
-                TensorPrimitives.Multiply(query, _in.Scale, query);
-                largest[r] = _in.Sinks is null ? float.MinValue : _in.Sinks[head];
-                total[r] = _in.Sinks is null ? 0 : 1;
-            }
-            (int from, int to) = _in.InSight(firstToken, firstToken + tokens - 1);
-            while (from < to)
-            {
-                int slot = from % _in.Stored.Slots, count = Math.Min(Math.Min(block, to - from), _in.Stored.Slots - slot);
-                _in.Stored.Ask(keyHead, slot, count);
-                float* keys = _in.Stored.Keys(keyHead, slot, count, keyScratch);
-                float* values = valuesInKeys ? keys : _in.Stored.Values(keyHead, slot, count, valueScratch);
-                Scores(queries, rows, keys, _in.Stored.KeySize, count, scores);
-                for (int r = 0; r < rows; r++)
-                {
-                    (int low, int high) = _in.InSight(firstToken + r / heads, firstToken + r / heads);
-                    float* row = scores + r * KeyBlock;
-                    Cap(new(row, count));
-                    HideOutside(row, Math.Clamp(low - from, 0, count), Math.Clamp(high - from, 0, count));
-                    Weigh(row, ref largest[r], ref total[r], new(sums + r * _in.ValueSize, _in.ValueSize));
-                }
-                AddWeighted(scores, rows, values, valuesInKeys ? _in.Stored.KeySize : _in.ValueSize, _in.ValueSize, count, sums);
-                from += count;
-            }
-            for (int r = 0; r < rows; r++)
-            {
-                float* output = _in.Output + ((nint)(firstToken + r / heads) * _in.Heads + firstHead + r % heads) * _in.ValueSize;
-                TensorPrimitives.Multiply(new ReadOnlySpan<float>(sums + r * _in.ValueSize, _in.ValueSize), 1 / total[r], new(output, _in.ValueSize));
-                if (_in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(output, _in.ValueSize), _in.Stored.Rotation);
-            }
         }
 
         private void Cap(Span<float> scores)
@@ -230,38 +185,5 @@ public static unsafe partial class Attention
             TensorPrimitives.Tanh(scores, scores);
             TensorPrimitives.Multiply(scores, _in.SoftCap, scores);
         }
-
-    }
-
-    /// <summary>Scores of a block of keys beside those in sight become minus infinity.</summary>
-    private static void HideOutside(float* scores, int low, int high)
-    {
-        new Span<float>(scores, low).Fill(float.NegativeInfinity);
-        new Span<float>(scores + Math.Max(low, high), KeyBlock - Math.Max(low, high)).Fill(float.NegativeInfinity);
-    }
-
-    /// <summary>
-    /// Turns a row's scores of a block of keys into weights relative to its largest so far. If a larger one has come, what
-    /// was summed before shrinks accordingly.
-    /// </summary>
-    private static void Weigh(float* scores, ref float largest, ref float total, Span<float> sums)
-    {
-        Vector256<float> lanes = Vector256.Create(largest), sum = default;
-        for (int j = 0; j < KeyBlock; j += Vector256<float>.Count) lanes = Vector256.Max(lanes, Vector256.Load(scores + j));
-        float most = Formats.Lanes.Largest(lanes);
-        if (most > largest)
-        {
-            float shrink = MathF.Exp(largest - most);
-            total *= shrink;
-            TensorPrimitives.Multiply(sums, shrink, sums);
-            largest = most;
-        }
-        for (int j = 0; j < KeyBlock; j += Vector256<float>.Count)
-        {
-            Vector256<float> weights = Exp(Vector256.Load(scores + j) - Vector256.Create(most));
-            weights.Store(scores + j);
-            sum += weights;
-        }
-        total += Vector256.Sum(sum);
     }
 }

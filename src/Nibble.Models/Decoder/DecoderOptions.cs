@@ -9,8 +9,14 @@ public sealed record DecoderOptions
     /// <summary>Tokens that go through the layers together; working memory grows with it.</summary>
     public int BatchSize { get; init; } = 512;
 
-    /// <summary>The format of cached keys and values; its block must divide the width of a head.</summary>
-    public Format CacheFormat { get; init; } = FloatFormat.F32;
+    /// <summary>
+    /// The format of cached keys and values; its block must divide the width of a head. Null is F32, or what is read fastest if
+    /// <see cref="Fast"/> is set (<see cref="KeyValueRows.Fastest"/>).
+    /// </summary>
+    public Format? CacheFormat { get; init; }
+
+    /// <summary>What <see cref="CacheFormat"/> comes to.</summary>
+    public Format FormatOfCache => CacheFormat ?? (Fast ? KeyValueRows.Fastest : FloatFormat.F32);
 
     /// <summary>
     /// Stores keys and values rotated by a Hadamard matrix, so that an outlier among their columns does not take the range
@@ -26,7 +32,8 @@ public sealed record DecoderOptions
 
     /// <summary>
     /// Rounds inputs to bfloat16 where that makes products of many tokens faster
-    /// (<see cref="InputRounding.Fastest"/>). For answers; not where something is measured. A given rounding goes before it.
+    /// (<see cref="InputRounding.Fastest"/>), and keys and values to F16 where those are read faster. For answers; not where something
+    /// is measured. A given rounding goes before it, and a given format.
     /// </summary>
     public bool Fast { get; init; }
 

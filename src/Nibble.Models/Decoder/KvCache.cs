@@ -30,7 +30,7 @@ public sealed class KvCache : IDisposable
 
     private static KeyValueRows NewRows(DecoderOptions options, int heads, int slots, int keySize, int valueSize, bool valuesInKeys)
     {
-        Format format = options.CacheFormat;
+        Format format = options.FormatOfCache;
         if (format.BlockSize > 0 && (keySize % format.BlockSize != 0 || (!valuesInKeys && valueSize % format.BlockSize != 0)))
             throw new UnusableInputException(
                 $"the cache cannot be {format}: its blocks of {format.BlockSize} do not divide this model's keys of {keySize} numbers; F16 fits every model");

@@ -200,8 +200,7 @@ internal sealed unsafe partial class Emulator
     {
         if (i.Op0Kind == OpKind.Memory)
         {
-            if (i.Mnemonic != Mnemonic.Vmovups) throw new NotSupportedException($"{i}");
-            Vector(i.Op1Register)[..(i.Op1Register.GetSize() / 4)].CopyTo(new Span<uint>((void*)Address(i), Lanes));
+            Stored(i).CopyTo(new Span<uint>((void*)Address(i), Lanes));
             return;
         }
         if (i.Op0Register.IsK())
@@ -228,10 +227,15 @@ internal sealed unsafe partial class Emulator
             StepWords(i.Mnemonic, MemoryMarshal.Cast<uint, ushort>(target), MemoryMarshal.Cast<uint, ushort>(a), MemoryMarshal.Cast<uint, ushort>(b));
             return;
         }
+        if (i.Mnemonic is Mnemonic.Vunpcklps or Mnemonic.Vunpckhps or Mnemonic.Vunpcklpd or Mnemonic.Vunpckhpd or Mnemonic.Vshuff32x4)
+        {
+            Interleave(i, target, a, b);
+            return;
+        }
         for (int lane = 0; lane < i.Op0Register.GetSize() / 4; lane++)
             target[lane] = i.Mnemonic switch
             {
-                Mnemonic.Vmovups or Mnemonic.Vpbroadcastd or Mnemonic.Vbroadcastss => b[lane],
+                Mnemonic.Vmovups or Mnemonic.Vmovaps or Mnemonic.Vpbroadcastd or Mnemonic.Vbroadcastss => b[lane],
                 Mnemonic.Vbroadcasti32x4 => b[lane % 4],
                 Mnemonic.Vbroadcastsd => b[lane % 2],
                 Mnemonic.Vbroadcastf64x4 => b[lane % 8],
@@ -250,6 +254,10 @@ internal sealed unsafe partial class Emulator
                 Mnemonic.Vpmovzxbd => MemoryMarshal.Cast<uint, byte>(b)[lane],
                 Mnemonic.Vpmovsxbd => (uint)MemoryMarshal.Cast<uint, sbyte>(b)[lane],
                 Mnemonic.Vcvtph2ps => Bits((float)MemoryMarshal.Cast<uint, Half>(b)[lane]),
+                Mnemonic.Vpermilps => b[lane / 4 * 4 + (i.Immediate8 >> lane % 4 * 2 & 3)],
+                Mnemonic.Vmaxps => Float(a[lane]) > Float(b[lane]) ? a[lane] : b[lane],
+                Mnemonic.Vrndscaleps when i.Immediate8 == 0 => Bits(MathF.Round(Float(b[lane]))),
+                Mnemonic.Vscalefps => Bits(MathF.ScaleB(Float(a[lane]), (int)Float(b[lane]))),
                 Mnemonic.Vmulps => Bits(Float(a[lane]) * Float(b[lane])),
                 Mnemonic.Vaddps => Bits(Float(a[lane]) + Float(b[lane])),
                 Mnemonic.Vsubps => Bits(Float(a[lane]) - Float(b[lane])),
