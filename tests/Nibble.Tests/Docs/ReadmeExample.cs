@@ -21,7 +21,7 @@ internal static class ReadmeExample
             quantizer.Write(small, plan, new QuantizeOptions { Force = true }, CancellationToken.None);
         }
         using var source = ModelSource.Open(small);
-        using var model = new DecoderModel(source, pool);
+        using var model = new DecoderModel(source, pool, new DecoderOptions { Fast = true });
         var tokenizer = Tokenizer.Of(source);
         int[] prompt = tokenizer.Encode("The old man looked out over the sea and");
         new TextGenerator(model, tokenizer).Generate(prompt, new GenerationOptions(64, SamplingOptions.Greedy, []), write, CancellationToken.None);
