@@ -6,7 +6,7 @@ using Nibble.Core.Threading;
 
 namespace Nibble.Benchmarks;
 
-/// <summary>What a layer computes beside its products: attention over stored keys and values, and a norm.</summary>
+/// <summary>Attention over stored keys and values.</summary>
 public unsafe class Layers : IDisposable
 {
     private const int Heads = 32, StoredHeads = 8, HeadSize = 64, Context = 4096, Width = Heads * HeadSize, MostTokens = 64;
@@ -15,7 +15,6 @@ public unsafe class Layers : IDisposable
     private readonly WorkerPool _pool = new();
     private KeyValueRows _stored = null!;
     private readonly NativeBuffer _x = new(MostTokens * Width * sizeof(float)), _y = new(MostTokens * Width * sizeof(float));
-    private readonly float[] _weight = new float[Width];
 
     [Params(1, MostTokens)]
     public int Tokens { get; set; }
@@ -39,7 +38,6 @@ public unsafe class Layers : IDisposable
                 _stored.Store(head, position, key, value);
             }
         for (int i = 0; i < MostTokens * Width; i++) ((float*)_x.Pointer)[i] = random.NextSingle() - 0.5f;
-        Array.Fill(_weight, 1);
         _input[0] = new AttentionInput
         {
             Queries = (float*)_x.Pointer,
@@ -58,10 +56,6 @@ public unsafe class Layers : IDisposable
     /// <summary>The last tokens of 4,096 look back on all of them.</summary>
     [Benchmark]
     public void Attend() => Attention.Run(_input, _pool);
-
-    [Benchmark]
-    public void Norm() =>
-        Norms.Rows(NormKind.Rms, (float*)_x.Pointer, Tokens, Width, _weight, [], 1e-5f, (float*)_y.Pointer, _pool);
 
     public void Dispose()
     {

@@ -1,5 +1,6 @@
 using Nibble.Core;
 using Nibble.Core.Formats;
+using Nibble.Core.Kernels;
 using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
@@ -105,6 +106,15 @@ public class CacheTests
             // 6 layers, keys and values, 4 heads of 32 numbers.
             Assert.Equal(100L * model.Config.Layers.Count * 2 * model.Config.KvHeads * (model.Config.HeadSize / 32) * bytesOfAHead, cache.Bytes);
         }
+    }
+
+    [Fact]
+    public void Without_a_format_it_is_F32_and_for_answers_what_is_read_fastest()
+    {
+        Assert.Equal(FloatFormat.F32, new DecoderOptions().FormatOfCache);
+        Assert.Equal(KeyValueRows.Fastest, new DecoderOptions { Fast = true }.FormatOfCache);
+        Assert.Equal(FloatFormat.F32, new DecoderOptions { Fast = true, CacheFormat = FloatFormat.F32 }.FormatOfCache);
+        Assert.Equal(KeyValueRows.Fastest.Name, Cli.CommandRun.Of("run", "-p", "a", "-n", "1", "--json").Json.GetProperty("kv").GetString());
     }
 
     [Fact]

@@ -16,16 +16,19 @@ public class TogetherTests
     public void Logits_are_the_same_to_the_bit_on_any_number_of_workers_and_one_product_after_the_other(string name)
     {
         string folder = GoldenCheckpoint.Folder(name);
-        float[] expected = Logits(folder, workers: 1, oneByOne: true);
-        foreach (int workers in (int[])[1, 2, 3, 5]) Assert.Equal(expected, Logits(folder, workers, oneByOne: false));
+        foreach (FloatFormat cache in (FloatFormat[])[FloatFormat.F32, FloatFormat.F16])
+        {
+            float[] expected = Logits(folder, cache, workers: 1, oneByOne: true);
+            foreach (int workers in (int[])[1, 2, 3, 5]) Assert.Equal(expected, Logits(folder, cache, workers, oneByOne: false));
+        }
     }
 
     /// <summary>A prompt, ten tokens one at a time, and two of two sequences, with weights of 8 bits.</summary>
-    private static float[] Logits(string folder, int workers, bool oneByOne)
+    private static float[] Logits(string folder, FloatFormat cache, int workers, bool oneByOne)
     {
         using ModelSource source = ModelSource.Open(folder);
         using var pool = new WorkerPool(workers);
-        using var model = new DecoderModel(source, pool);
+        using var model = new DecoderModel(source, pool, new DecoderOptions { CacheFormat = cache });
         foreach (Linear linear in model.Linears)
             if (linear.Weight.Columns % 32 == 0) linear.Replace(EightBits(linear.Weight, oneByOne));
         using KvCache first = model.NewCache(40), second = model.NewCache(40);
