@@ -48,11 +48,21 @@ public static unsafe partial class MatrixProduct
     {
         foreach (Product product in products)
             if (!ReadsCodes(product.Weight, x.Tokens, rounding) || product.Weight.Columns != x.Columns) return false;
-        int tiles = (products[0].Weight.Rows + PackedMatrix.TileRows - 1) / PackedMatrix.TileRows, units = after.Units > 0 ? after.Units : tiles;
+        int tiles = TilesOf(products[0].Weight), units = after.Units > 0 ? after.Units : tiles;
         if (tiles % units != 0) return false;
         pool.Expect(next);
+        MultiplyPacked(products, x, pool, rounding, units, after);
+        return true;
+    }
+
+    private static int TilesOf(Weight weight) => (weight.Rows + PackedMatrix.TileRows - 1) / PackedMatrix.TileRows;
+
+    /// <summary>One parallel region over so many units of each matrix.</summary>
+    private static void MultiplyPacked<TAfter>(ReadOnlySpan<Product> products, Activation x, WorkerPool pool, InputRounding? rounding, int units, TAfter after)
+        where TAfter : struct, IRowsJob
+    {
         x.MakeCodes(pool, rounding);
-        var job = new TogetherJob<TAfter> { Count = products.Length, X = x, Units = units, After = after };
+        var job = new PackedJob<TAfter> { Count = products.Length, X = x, Units = units, After = after };
         nint bytes = 0;
         for (int i = 0; i < products.Length; i++)
         {
@@ -62,7 +72,6 @@ public static unsafe partial class MatrixProduct
             bytes += (nint)matrix.Bytes;
         }
         pool.Run(ref job, units, Least(Math.Max(1, bytes / units), x.Tokens));
-        return true;
     }
 
     /// <summary>Whether such a product is one of codes with a <see cref="PackedMatrix"/> that lies in memory, its columns in the order of the input's.</summary>
@@ -82,7 +91,7 @@ public static unsafe partial class MatrixProduct
         private Part _first;
     }
 
-    private struct TogetherJob<TAfter> : IRangeJob where TAfter : struct, IRowsJob
+    private struct PackedJob<TAfter> : IRangeJob where TAfter : struct, IRowsJob
     {
         public Parts Parts;
         public int Count, Units;

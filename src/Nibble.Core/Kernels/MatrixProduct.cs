@@ -65,10 +65,7 @@ public static unsafe partial class MatrixProduct
         }
         else if (PackedMatrix.CanPack(weight.Format))
         {
-            x.MakeCodes(pool, rounding);
-            var packed = new PackedJob { Matrix = weight.Packed(pool), X = x, Y = y };
-            packed.Matrix.Kernel.Prepare(x, pool);
-            pool.Run(ref packed, packed.Matrix.Tiles, Least(packed.Matrix.TileBytes, x.Tokens));
+            MultiplyPacked([new Product(weight, y)], x, pool, rounding, TilesOf(weight), default(NothingMore));
         }
         else if (x.Tokens == 1 && LevelTiles.CanPack(weight))
         {
@@ -104,15 +101,6 @@ public static unsafe partial class MatrixProduct
         }
         ordered.Changed();
         return ordered;
-    }
-
-    private struct PackedJob : IRangeJob
-    {
-        public PackedMatrix Matrix;
-        public Activation X;
-        public float* Y;
-
-        public readonly void Run(int from, int to) => Matrix.Kernel.Multiply(Matrix, X, Y, from, to);
     }
 
     private struct LevelJob : IParallelJob
