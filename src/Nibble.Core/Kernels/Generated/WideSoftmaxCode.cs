@@ -6,7 +6,7 @@ namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>The machine code of <see cref="WideSoftmax"/>.</summary>
 /// <remarks>
-/// e to numbers that are at most 0 as <see cref="Attention"/> computes it, after Cephes (Moshier): 2 to a whole number, times a
+/// e to numbers that are at most 0 as <see cref="Exponential"/> computes it, after Cephes (Moshier): 2 to a whole number, times a
 /// polynomial of the rest. What is no number stays none: of two operands the instruction for the larger one takes the second then.
 /// </remarks>
 internal sealed class WideSoftmaxCode
@@ -16,11 +16,7 @@ internal sealed class WideSoftmaxCode
     /// <summary>2 to its power is 0, in singles.</summary>
     private const float Lowest = -200;
 
-    // Of ln 2 the first part has few bits, so that a whole number times it is exact.
-    private const float BitsOfE = 1.44269504f, FirstLn2 = 0.693359375f, SecondLn2 = -2.12194440e-4f;
-
-    private static readonly float[] s_polynomial =
-        [1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f];
+    private static readonly float[] s_polynomial = [Exponential.P5, Exponential.P4, Exponential.P3, Exponential.P2, Exponential.P1, Exponential.P0];
 
     // rcx or rdi brings the arguments; rcx counts rows then.
     private static readonly AssemblerRegister64 s_scores = rax, s_largest = rdx, s_total = r8, s_shrink = r9;
@@ -77,9 +73,9 @@ internal sealed class WideSoftmaxCode
     private void HoldConstants()
     {
         Hold(_lowest, Lowest);
-        Hold(_bitsOfE, BitsOfE);
-        Hold(_firstLn2, FirstLn2);
-        Hold(_secondLn2, SecondLn2);
+        Hold(_bitsOfE, Exponential.BitsOfE);
+        Hold(_firstLn2, Exponential.FirstLn2);
+        Hold(_secondLn2, Exponential.SecondLn2);
         Hold(_one, 1);
         for (int i = 0; i < _polynomial.Length; i++) Hold(_polynomial[i], s_polynomial[i]);
 
