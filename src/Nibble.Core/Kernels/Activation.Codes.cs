@@ -60,7 +60,7 @@ public sealed unsafe partial class Activation
     {
         MakeCodesOf(0, fromChunk, toChunk, _codesOf!);
         for (int i = 0; i < _numbersMade; i++)
-            InputNumbers.ArrangeGroup(this, 0, fromChunk, toChunk, _numbers[i].Groups, (float*)_numbers[i].Buffer.Pointer);
+            InputNumbers.ArrangeGroup(this, _numbers[i].Groups, 0, fromChunk, toChunk, (float*)_numbers[i].Buffer.Pointer);
     }
 
     /// <summary>What the generated kernels need beside the codes: [groups, chunks, parts, kinds, tokens of the group]. Valid after <see cref="MakeNumbers"/>.</summary>
@@ -89,7 +89,7 @@ public sealed unsafe partial class Activation
         GrowingBuffer buffer = _numbersMade < _numbers.Count ? _numbers[_numbersMade].Buffer : new GrowingBuffer();
         if (_numbersMade == _numbers.Count) _numbers.Add(default);
         _numbers[_numbersMade++] = (groups, buffer);
-        buffer.Reserve(groups.Count * groups.Numbers(Chunks) * sizeof(float));
+        buffer.Reserve(groups.Tokens * groups.Numbers(Chunks) * sizeof(float));
         return (float*)buffer.Pointer;
     }
 
@@ -102,8 +102,7 @@ public sealed unsafe partial class Activation
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Groups.Count, worker, workers);
-            for (int g = from; g < to; g++)
-                InputNumbers.ArrangeGroup(X, Groups.First(g), 0, X.Chunks, Groups, Numbers + g * Groups.Numbers(X.Chunks));
+            for (int g = from; g < to; g++) InputNumbers.ArrangeGroup(X, Groups, g, 0, X.Chunks, Numbers);
         }
     }
 

@@ -18,16 +18,22 @@ internal static unsafe class InputNumbers
     /// <param name="target">Room for all of it.</param>
     public static void Arrange(Activation x, int group, int parts, int bias, bool scaled, float* target)
     {
-        var groups = new InputGroups(x.Tokens, group, parts, bias, scaled);
-        for (int first = 0; first < x.Tokens; first += group, target += groups.Numbers(x.Chunks)) ArrangeGroup(x, first, 0, x.Chunks, groups, target);
+        for (int first = 0; first < x.Tokens; first += group, target += (nint)x.Chunks * parts * Kinds * group)
+            ArrangeGroup(x, first, group, 0, x.Chunks, parts, bias, scaled, target);
     }
 
-    /// <summary>Some chunks of one group, from its first token on.</summary>
-    /// <param name="target">Of the group: [chunks, parts, kinds, tokens of the group].</param>
-    public static void ArrangeGroup(Activation x, int first, int fromChunk, int toChunk, InputGroups groups, float* target)
+    /// <summary>The same of an input for generated code.</summary>
+    /// <param name="group">The group to arrange.</param>
+    /// <param name="target">Of all groups: [groups, chunks, parts, kinds, tokens of the group].</param>
+    public static void ArrangeGroup(Activation x, InputGroups groups, int group, int fromChunk, int toChunk, float* target)
     {
-        int group = groups.Size, parts = groups.Parts;
-        target += groups.Numbers(fromChunk);
+        int first = groups.First(group), size = groups.Size(group);
+        target += first * groups.Numbers(x.Chunks) + size * groups.Numbers(fromChunk);
+        ArrangeGroup(x, first, size, fromChunk, toChunk, groups.Parts, groups.Bias, groups.Scaled, target);
+    }
+
+    private static void ArrangeGroup(Activation x, int first, int group, int fromChunk, int toChunk, int parts, int bias, bool scaled, float* target)
+    {
         for (int token = 0; token < group; token++)
         {
             int source = Math.Min(first + token, x.Tokens - 1) * x.Chunks;
@@ -38,8 +44,8 @@ internal static unsafe class InputNumbers
                 {
                     int sum = parts == 1 ? sums[2 * c] + sums[2 * c + 1] : sums[2 * c + part];
                     at[0] = scales[c];
-                    *(int*)(at + group) = groups.Bias * sum;
-                    at[2 * group] = groups.Scaled ? scales[c] * sum : sum;
+                    *(int*)(at + group) = bias * sum;
+                    at[2 * group] = scaled ? scales[c] * sum : sum;
                 }
         }
     }

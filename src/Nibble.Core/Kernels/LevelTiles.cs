@@ -20,7 +20,7 @@ public sealed unsafe class LevelTiles
 
     private static readonly LevelDigits s_digits = new(IsSmall: true);
 
-    private static readonly InputGroups s_groups = new(Tokens: 1, Size: 1, Parts: 1, -s_digits.Bias, Scaled: false);
+    private static readonly InputGroups s_groups = new(Tokens: 1, Count: 1, Parts: 1, -s_digits.Bias, Scaled: false);
 
     private readonly NativeBuffer _tiles, _table;
     private readonly float _unit;

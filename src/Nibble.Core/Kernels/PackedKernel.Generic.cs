@@ -151,7 +151,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     public override void Multiply(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {
         GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        if (WideTile(1) is not null)
+        if (WideTile(1, 1) is not null)
         {
             MultiplyWide(w, x, y, fromTile, toTile);
             return;

@@ -13,64 +13,80 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     private const int TileRows = PackedMatrix.TileRows;
 
-    internal override InputGroups? NumbersOf(int tokens) => WideTile(1) is null ? null : WideGroups(tokens);
+    internal override InputGroups? NumbersOf(int tokens) => WideTile(1, 1) is null ? null : WideGroups(tokens);
 
-    /// <summary>Groups of equal size, as large as the registers allow.</summary>
+    /// <summary>
+    /// Tiles that share what is loaded of so many tokens. One group of tokens waits for memory, which gives one stream faster than
+    /// two; and with two scales a chunk registers are left for so few tokens that unpacking takes what loads save.
+    /// </summary>
+    private static int Together(int tokens) => tokens <= WideTileCode.MostTokens || TShape.Parts > 1 ? 1 : 2;
+
+    /// <summary>Groups as large as the registers allow.</summary>
     private InputGroups WideGroups(int tokens)
     {
-        int most = WideTileCode.MaxTokens(Shape), groups = (tokens + most - 1) / most;
-        return new(tokens, (tokens + groups - 1) / groups, TShape.Parts, _zero, Scaled: !TShape.HasZeroPoints);
+        int most = WideTileCode.MaxTokens(Shape, Together(tokens));
+        return new(tokens, (tokens + most - 1) / most, TShape.Parts, _zero, Scaled: !TShape.HasZeroPoints);
     }
 
     private void MultiplyWide(PackedMatrix w, Activation x, float* y, int fromTile, int toTile)
     {
         InputGroups groups = WideGroups(x.Tokens);
-        WideTile wide = WideTile(groups.Size) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not");
         Vector128<byte> table = _table.GetLower();
-        float* numbers = x.Numbers(groups);
-        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table, X = x.Codes, Inputs = numbers };
-        if (x.Tokens == 1 && !w.IsStreamed)
-        {
-            // Sums of one token are rows of y as they are, but for those of a last tile that is not full.
-            int full = Math.Min(toTile, w.Rows / TileRows);
-            if (full > fromTile) Multiply(wide, ref arguments, w.Tile(fromTile), full - fromTile, y + fromTile * TileRows);
-            fromTile = Math.Max(fromTile, full);
-        }
-        int block = w.IsStreamed ? 1 : (int)Math.Max(1, BlockBytes / w.TileBytes);
-        for (int from = fromTile; from < toTile; from += block)
-        {
-            byte* tiles = w.Tile(from);
-            int count = Math.Min(block, toTile - from);
-            for (int g = 0; g < groups.Count; g++)
-            {
-                int first = groups.First(g);
-                arguments.X = x.Codes + first * arguments.Stride;
-                arguments.Inputs = numbers + g * groups.Numbers(w.Chunks);
-                MultiplyBlock(wide, ref arguments, w, tiles, from, count, groups.Size, y + first * (nint)w.Rows);
-            }
-        }
+        var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table };
+        int together = Together(x.Tokens);
+        int block = w.IsStreamed ? together : x.Tokens == 1 ? toTile - fromTile : (int)Math.Max(2, BlockBytes / w.TileBytes) & ~1;
+        int full = Math.Min(toTile, w.Rows / TileRows);
+        arguments.SumStride = w.Rows * (nint)sizeof(float);
+        bool isNear = false;
+        for (int from = fromTile; from < full; from += block)
+            isNear = MultiplyBlock(w, from, Math.Min(block, full - from), isNear, x, groups, ref arguments, y + from * TileRows);
+        if (full < toTile) MultiplyLast(w, Math.Max(full, fromTile), x, groups, ref arguments, y);
     }
 
-    /// <summary>The products of a block of tiles with one group of tokens, a few tiles at a time: their sums stay in the first cache.</summary>
-    private static void MultiplyBlock(WideTile wide, ref WideTile.Arguments arguments, PackedMatrix w, byte* tiles, int firstTile, int count, int tokens, float* y)
+    /// <summary>A tile that has less rows than others, for which y has no room.</summary>
+    private void MultiplyLast(PackedMatrix w, int tile, Activation x, InputGroups groups, ref WideTile.Arguments arguments, float* y)
     {
-        const int CallTiles = 4;
         GrowingBuffer scratch = t_scratch!;
-        scratch.Reserve(CallTiles * tokens * TileRows * sizeof(float));
-        float* sums = (float*)scratch.Pointer;
-        for (int done = 0; done < count; done += CallTiles)
-        {
-            int next = Math.Min(CallTiles, count - done);
-            Multiply(wide, ref arguments, tiles + done * w.TileBytes, next, sums);
-            for (int i = 0; i < next; i++) Store(sums + i * tokens * TileRows, TileRows, tokens, w, y, firstTile + done + i);
-        }
+        scratch.Reserve(x.Tokens * TileRows * sizeof(float));
+        arguments.SumStride = TileRows * sizeof(float);
+        MultiplyBlock(w, tile, 1, isNear: false, x, groups, ref arguments, (float*)scratch.Pointer);
+        Store((float*)scratch.Pointer, TileRows, x.Tokens, w, y, tile);
     }
 
-    private static void Multiply(WideTile wide, ref WideTile.Arguments arguments, byte* tiles, int count, float* sums)
+    /// <summary>The products of a block of tiles with all groups of tokens.</summary>
+    /// <param name="isNear">Whether the block is in a cache; else the first group brings it from memory, tile by tile.</param>
+    /// <param name="y">The first token's sums of the first tile.</param>
+    /// <returns>Whether the next block is in a cache now.</returns>
+    private bool MultiplyBlock(PackedMatrix w, int from, int count, bool isNear, Activation x, InputGroups groups, ref WideTile.Arguments arguments, float* y)
     {
-        arguments.Tile = tiles;
-        arguments.Tiles = count;
-        arguments.Sums = sums;
+        int together = Math.Min(count, Together(x.Tokens)), even = count / together * together;
+        byte* tiles = w.Tile(from), second = together > 1 ? w.Tile(from + 1) : tiles;
+        arguments.Apart = (nint)(second - tiles);
+        arguments.Next = tiles + count * w.TileBytes;
+        byte* end = w.IsStreamed ? arguments.Next : arguments.Next + Math.Min(count, w.Tiles - from - count) * w.TileBytes;
+        float* numbers = x.Numbers(groups);
+        for (int g = 0; g < groups.Count; g++)
+        {
+            int first = groups.First(g), size = groups.Size(g), paired = g > 0 || isNear || w.IsStreamed ? even : 0;
+            arguments.X = x.Codes + first * arguments.Stride;
+            arguments.Inputs = numbers + first * groups.Numbers(w.Chunks);
+            arguments.Tile = tiles;
+            arguments.Sums = y + first * (arguments.SumStride / sizeof(float));
+            arguments.NextStep = arguments.Next < end ? Generated.WideTile.NextBytes : 0;
+            if (paired > 0) Multiply(w, size, together, paired, ref arguments);
+            if (paired < count) Multiply(w, size, 1, count - paired, ref arguments);
+            arguments.Next += paired / together * w.Chunks * arguments.NextStep;
+        }
+        return together > 1 && arguments.Next >= end;
+    }
+
+    /// <summary>The products of tiles with a group of tokens; moves on behind them.</summary>
+    private void Multiply(PackedMatrix w, int tokens, int together, int tiles, ref WideTile.Arguments arguments)
+    {
+        WideTile wide = WideTile(tokens, together) ?? throw new InvalidOperationException("code of other sizes could be made executable, this one not");
+        arguments.Tiles = tiles;
         wide.Multiply(ref arguments);
+        arguments.Tile += tiles * w.TileBytes;
+        arguments.Sums += tiles * TileRows;
     }
 }

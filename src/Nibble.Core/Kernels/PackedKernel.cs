@@ -25,8 +25,8 @@ public abstract unsafe class PackedKernel
     /// <summary>Scales a row has in a chunk: 1 or 2.</summary>
     public abstract int Parts { get; }
 
-    /// <summary>The generated code that takes the products with so many tokens; null where there is none.</summary>
-    internal Func<int, WideTile?> WideTile { get; set; } = static _ => null;
+    /// <summary>The generated code that takes the products of so many tokens with so many tiles side by side; null where there is none.</summary>
+    internal Func<int, int, WideTile?> WideTile { get; set; } = static (_, _) => null;
 
     /// <summary>How a chunk lies in memory.</summary>
     internal abstract PackedShape Shape { get; }
@@ -65,9 +65,9 @@ public abstract unsafe class PackedKernel
             VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
         if (Generated.WideTile.IsInUse)
         {
-            var tiles = new WideTile?[WideTileCode.MostTokens + 1];
+            var known = new WideTile?[WideTileCode.MostTokens + 1, 3];
             PackedShape shape = kernel.Shape;
-            kernel.WideTile = tokens => tiles[tokens] ??= Generated.WideTile.For(shape, tokens);
+            kernel.WideTile = (tokens, tiles) => known[tokens, tiles] ??= Generated.WideTile.For(shape, tokens, tiles);
         }
         return kernel;
     }

@@ -70,15 +70,15 @@ public sealed unsafe class MatrixProductTests
         using var pool = new WorkerPool(1);
         foreach (int tokens in (int[])[2, 3, 4, 5, 6, 8, 9, 11, 19])
         {
-            using Problem problem = new(new Case(Format.Parse(name), 17, 768, tokens));
+            using Problem problem = new(new Case(Format.Parse(name), 49, 768, tokens));
             problem.X.MakeCodes(pool);
             PackedKernel kernel = PackedKernel.WithDot<PortableDot>(problem.Weight.Format);
             if (WideTile.IsInUse)
             {
-                kernel.WideTile = size => WideTile.For(kernel.Shape, size);
+                kernel.WideTile = (size, tiles) => WideTile.For(kernel.Shape, size, tiles);
                 Run(problem, pool, kernel, "generated");
             }
-            kernel.WideTile = size => Emulator.Tile(kernel.Shape, size, windows: tokens % 2 == 0);
+            kernel.WideTile = (size, tiles) => Emulator.Tile(kernel.Shape, size, tiles, windows: tokens % 2 == 0);
             Run(problem, pool, kernel, "emulated");
         }
     }
@@ -147,7 +147,7 @@ public sealed unsafe class MatrixProductTests
     private static void RunGenerated(Problem problem, WorkerPool pool)
     {
         PackedKernel kernel = PackedKernel.For(problem.Weight.Format);
-        kernel.WideTile = tokens => WideTile.For(kernel.Shape, tokens) ?? Emulator.Tile(kernel.Shape, tokens, windows: problem.Case.Columns > 1024);
+        kernel.WideTile = (tokens, tiles) => WideTile.For(kernel.Shape, tokens, tiles) ?? Emulator.Tile(kernel.Shape, tokens, tiles, windows: problem.Case.Columns > 1024);
         float[] y = Run(problem, pool, kernel, "generated code");
         if (problem.Case.Tokens == 1 && kernel.Parts == 1) Assert.Equal(Run<PortableDot>(problem, pool), y);
     }

@@ -20,8 +20,17 @@ public sealed unsafe class WideTile
         /// <summary>The runs of the first tile; those of the others follow.</summary>
         public byte* Tile;
 
-        /// <summary>Tiles, at least 1.</summary>
+        /// <summary>Tiles, a multiple of those that are taken together and not 0.</summary>
         public nint Tiles;
+
+        /// <summary>Bytes from a tile to the next, where two are taken together.</summary>
+        public nint Apart;
+
+        /// <summary>What will be read later, and is asked for meanwhile where two tiles are taken together: <see cref="NextBytes"/> with each of their chunks.</summary>
+        public byte* Next;
+
+        /// <summary>How far <see cref="Next"/> moves on with each chunk: <see cref="NextBytes"/>, or 0 if it lies in the caches already.</summary>
+        public nint NextStep;
 
         /// <summary>Chunks of the tile, at least 1.</summary>
         public nint Chunks;
@@ -38,11 +47,17 @@ public sealed unsafe class WideTile
         /// <summary>16 bytes, the level of each code plus 128; read where codes stand for entries of a table.</summary>
         public byte* Table;
 
-        /// <summary>[tiles, tokens, 16 rows], overwritten.</summary>
+        /// <summary>[tokens, tiles, 16 rows], overwritten.</summary>
         public float* Sums;
+
+        /// <summary>Bytes from a token's sums to the next one's.</summary>
+        public nint SumStride;
     }
 
-    private static readonly ConcurrentDictionary<(PackedShape, int), Lazy<WideTile?>> s_tiles = new();
+    /// <summary>Bytes that are asked for with a chunk.</summary>
+    public const int NextBytes = 256;
+
+    private static readonly ConcurrentDictionary<(PackedShape, int, int), Lazy<WideTile?>> s_tiles = new();
 
     private readonly delegate* unmanaged<Arguments*, void> _code;
 
@@ -50,21 +65,21 @@ public sealed unsafe class WideTile
     internal WideTile(nint code) => _code = (delegate* unmanaged<Arguments*, void>)code;
 
     /// <summary>True if such code runs here.</summary>
-    public static bool IsInUse => For(new PackedShape(CodeBits: 4, IsTable: false, NumberBytes: 2, Parts: 1, HasOffsets: false, HasZeroPoints: false), 1) is not null;
+    public static bool IsInUse => For(new PackedShape(CodeBits: 4, IsTable: false, NumberBytes: 2, Parts: 1, HasOffsets: false, HasZeroPoints: false), 1, 1) is not null;
 
-    /// <summary>The code for a layout and a number of tokens, or null where it cannot run.</summary>
-    public static WideTile? For(PackedShape shape, int tokens) =>
-        s_tiles.GetOrAdd((shape, tokens), static key => new Lazy<WideTile?>(() => Load(key.Item1, key.Item2))).Value;
+    /// <summary>The code for a layout and a number of tokens and of tiles that are taken together, or null where it cannot run.</summary>
+    public static WideTile? For(PackedShape shape, int tokens, int tiles) =>
+        s_tiles.GetOrAdd((shape, tokens, tiles), static key => new Lazy<WideTile?>(() => Load(key.Item1, key.Item2, key.Item3))).Value;
 
     public void Multiply(ref Arguments arguments)
     {
         fixed (Arguments* a = &arguments) _code(a);
     }
 
-    private static WideTile? Load(PackedShape shape, int tokens)
+    private static WideTile? Load(PackedShape shape, int tokens, int tiles)
     {
         if (!Avx512Vnni.IsSupported) return null;
-        nint code = ExecutableMemory.Load(WideTileCode.Assemble(shape, tokens, OperatingSystem.IsWindows()));
+        nint code = ExecutableMemory.Load(WideTileCode.Assemble(shape, tokens, tiles, OperatingSystem.IsWindows()));
         return code == 0 ? null : new WideTile(code);
     }
 }

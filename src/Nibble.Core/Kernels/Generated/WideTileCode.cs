@@ -13,40 +13,60 @@ internal sealed class WideTileCode
     // vpternlogd's truth tables of a or (b and c), and of (a and b) or c.
     private const byte OrMasked = 0xF8, MaskedOr = 0xEA;
 
-    // rcx or rdi brings the arguments; rcx counts chunks then, s_left those of the stretch.
-    private static readonly AssemblerRegister64 s_tile = rax, s_x = rdx, s_inputs = r8, s_sums = r9, s_left = r10, s_units = r11;
+    // rcx or rdi brings the arguments; rcx counts chunks then, s_left those of the stretch. Between stretches s_sum walks over the sums.
+    private static readonly AssemblerRegister64 s_tile = rax, s_x = rdx, s_inputs = r8, s_sums = r9, s_left = r10, s_sum = r10, s_units = r11;
 
     // A callee gives these registers back. The fourth and the seventh row's address take those in which arguments come.
-    private static readonly AssemblerRegister64 s_stride = rbx, s_arguments = r12, s_tiles = r13, s_x3 = rsi, s_x6 = rdi;
-    private static readonly AssemblerRegister64[] s_kept = [s_stride, s_arguments, s_tiles, s_x3, s_x6];
+    private static readonly AssemblerRegister64 s_stride = rbx, s_arguments = r12, s_tiles = r13, s_apart = r14, s_sumStride = r15, s_x3 = rsi, s_x6 = rdi, s_next = rbp;
+    private static readonly AssemblerRegister64[] s_kept = [s_stride, s_arguments, s_tiles, s_apart, s_sumStride, s_x3, s_x6, s_next];
     private static readonly NineRows s_rows = new(s_x, s_x3, s_x6, s_stride);
-
-    private static readonly AssemblerRegisterZMM[] s_zmm = VectorRegisters.All;
-    private static readonly AssemblerRegisterZMM s_codes = s_zmm[0], s_high = s_zmm[1], s_number = s_zmm[2];
-    private static readonly AssemblerRegisterZMM s_lowMask = s_zmm[3], s_highMask = s_zmm[4], s_table = s_zmm[5];
-    /// <summary>The lower half of a byte, in lanes of 32 bits.</summary>
-    private static readonly AssemblerRegisterZMM s_nibble = s_zmm[6];
-    private const int FirstSum = 7;
-
-    // Where scales are folded into codes, the table is that of four rows by four codes in each 128 bits.
-    private static readonly AssemblerRegisterZMM s_rowPlaces = s_highMask, s_multiples = s_high;
 
     /// <summary>Tokens from which folding scales into codes pays.</summary>
     private const int FoldTokens = 4;
 
     private readonly Assembler _ = new(64);
     private readonly PackedShape _shape;
-    private readonly int _tokens;
+    private readonly int _tokens, _tiles, _firstSum;
     private readonly bool _windows;
 
-    private WideTileCode(PackedShape shape, int tokens, bool windows) => (_shape, _tokens, _windows) = (shape, tokens, windows);
+    /// <summary>A step's codes of each tile.</summary>
+    private readonly AssemblerRegisterZMM[] _codes;
+    private readonly AssemblerRegisterZMM _number;
+
+    /// <summary>Four bytes of a token for every lane, where two tiles share them.</summary>
+    private readonly AssemblerRegisterZMM _input;
+    private readonly AssemblerRegisterZMM _lowMask, _highMask, _shifted, _table;
+
+    /// <summary>The lower half of a byte, in lanes of 32 bits.</summary>
+    private readonly AssemblerRegisterZMM _nibble;
+
+    /// <summary>Where scales are folded into codes: where each of four rows begins in a table, and 0 to 3.</summary>
+    private readonly AssemblerRegisterZMM _rowPlaces, _multiples;
+
+    private WideTileCode(PackedShape shape, int tokens, int tiles, bool windows)
+    {
+        (_shape, _tokens, _tiles, _windows) = (shape, tokens, tiles, windows);
+        int used = 0;
+        _codes = [.. Enumerable.Range(0, tiles).Select(_ => Next())];
+        _number = Next();
+        if (tiles > 1) _input = Next();
+        if (LowBits < 8) _lowMask = Next();
+        if (HighBits > 0) (_highMask, _shifted) = (Next(), Next());
+        if (shape.IsTable || shape.FoldsScales) _table = Next();
+        if (shape.SharesBytes) _nibble = Next();
+        if (shape.FoldsScales) (_rowPlaces, _multiples) = (Next(), Next());
+        _firstSum = used;
+
+        AssemblerRegisterZMM Next() => VectorRegisters.All[used++];
+    }
 
     /// <param name="shape">How the chunks lie in memory.</param>
     /// <param name="tokens">1 to <see cref="MaxTokens"/>.</param>
+    /// <param name="tiles">That share the inputs, side by side: 1 or 2.</param>
     /// <param name="windows">Whether it is called as Windows calls functions, else as other systems do.</param>
-    public static byte[] Assemble(PackedShape shape, int tokens, bool windows)
+    public static byte[] Assemble(PackedShape shape, int tokens, int tiles, bool windows)
     {
-        var code = new WideTileCode(shape, tokens, windows);
+        var code = new WideTileCode(shape, tokens, tiles, windows);
         code.Write();
         return code._.ToBytes();
     }
@@ -55,7 +75,12 @@ internal sealed class WideTileCode
     public const int MostTokens = 8;
 
     /// <summary>The most tokens of a layout whose sums fit the registers.</summary>
-    public static int MaxTokens(PackedShape shape) => Math.Min(MostTokens, (s_zmm.Length - FirstSum) / TokenRegisters(shape, shape.FoldsScales));
+    /// <param name="tiles">Side by side.</param>
+    public static int MaxTokens(PackedShape shape, int tiles)
+    {
+        int free = VectorRegisters.All.Length - new WideTileCode(shape, 1, tiles, windows: false)._firstSum;
+        return Math.Min(MostTokens, free / (tiles * TokenRegisters(shape, shape.FoldsScales)));
+    }
 
     /// <summary>Bits a code in the lower of its two pieces, or all of them.</summary>
     private int LowBits => _shape.CodeBits switch { 2 or 3 => 2, 8 => 8, _ => 4 };
@@ -67,7 +92,7 @@ internal sealed class WideTileCode
 
     private bool FoldsScales => _shape.FoldsScales && _tokens >= FoldTokens;
 
-    /// <summary>Vector registers of a token: a sum, dot products of each part, perhaps a sum of offsets.</summary>
+    /// <summary>Vector registers of a tile and token: a sum, dot products of each part, perhaps a sum of offsets.</summary>
     private static int TokenRegisters(PackedShape shape, bool foldsScales) => 1 + DotPartsOf(shape, foldsScales) + (shape.SumsOffsets ? 1 : 0);
 
     /// <summary>Dot products of a row in a chunk: as many as it has scales, but where these are in the codes already.</summary>
@@ -76,7 +101,7 @@ internal sealed class WideTileCode
     private int DotParts => DotPartsOf(_shape, FoldsScales);
 
     /// <summary>Vector registers that are used.</summary>
-    private int Used => FirstSum + TokenRegisters(_shape, FoldsScales) * _tokens;
+    private int Used => _firstSum + TokenRegisters(_shape, FoldsScales) * _tokens * _tiles;
 
     private void Write()
     {
@@ -91,7 +116,7 @@ internal sealed class WideTileCode
         for (int part = 0; part < _shape.Parts; part++)
         {
             SumProducts(part);
-            AddToSums(part);
+            for (int i = 0; i < _tiles; i++) AddToSums(i, part);
         }
         _.add(s_tile, _shape.ChunkBytes);
         s_rows.Add(_, _tokens, Activation.Chunk);
@@ -101,8 +126,9 @@ internal sealed class WideTileCode
         EndStretch();
         _.cmp(rcx, 0);
         _.jne(stretch);
-        _.add(s_sums, _tokens * Line);
-        _.dec(s_tiles);
+        if (_tiles > 1) _.add(s_tile, s_apart);
+        _.add(s_sums, _tiles * Line);
+        _.sub(s_tiles, _tiles);
         _.jne(tile);
         Leave();
     }
@@ -117,12 +143,19 @@ internal sealed class WideTileCode
         if (_shape.IsTable)
         {
             _.mov(rax, Argument(nameof(WideTile.Arguments.Table)));
-            _.vbroadcasti32x4(s_table, __xmmword_ptr[rax]);
+            _.vbroadcasti32x4(_table, __xmmword_ptr[rax]);
         }
         _.mov(s_tile, Argument(nameof(WideTile.Arguments.Tile)));
         _.mov(s_tiles, Argument(nameof(WideTile.Arguments.Tiles)));
         _.mov(s_sums, Argument(nameof(WideTile.Arguments.Sums)));
-        if (_tokens > 1) _.mov(s_stride, Argument(nameof(WideTile.Arguments.Stride)));
+        if (_tiles > 1)
+        {
+            _.mov(s_apart, Argument(nameof(WideTile.Arguments.Apart)));
+            _.mov(s_next, Argument(nameof(WideTile.Arguments.Next)));
+        }
+        if (_tokens == 1) return;
+        _.mov(s_stride, Argument(nameof(WideTile.Arguments.Stride)));
+        _.mov(s_sumStride, Argument(nameof(WideTile.Arguments.SumStride)));
     }
 
     private void Leave()
@@ -140,15 +173,26 @@ internal sealed class WideTileCode
         _.mov(s_inputs, Argument(nameof(WideTile.Arguments.Inputs)));
         _.mov(rcx, Argument(nameof(WideTile.Arguments.Chunks)));
         s_rows.Enter(_, _tokens);
-        Clear(s_number);
-        for (int token = 0; token < _tokens; token++) _.vmovups(__[s_sums + token * Line], s_number);
+        Clear(_number);
+        ForEachSum((at, _, _) => _.vmovups(at, _number));
+    }
+
+    /// <summary>Walks over the sums in memory.</summary>
+    private void ForEachSum(Action<AssemblerMemoryOperand, int, int> write)
+    {
+        _.mov(s_sum, s_sums);
+        for (int token = 0; token < _tokens; token++)
+        {
+            for (int i = 0; i < _tiles; i++) write(__[s_sum + i * Line], i, token);
+            if (token < _tokens - 1) _.add(s_sum, s_sumStride);
+        }
     }
 
     private void FillMasks()
     {
-        if (LowBits < 8) Fill(s_lowMask, (1 << LowBits) - 1);
-        if (HighBits > 0) Fill(s_highMask, ((1 << HighBits) - 1) << LowBits);
-        if (_shape.SharesBytes) Broadcast(s_nibble, 15);
+        if (LowBits < 8) Fill(_lowMask, (1 << LowBits) - 1);
+        if (HighBits > 0) Fill(_highMask, ((1 << HighBits) - 1) << LowBits);
+        if (_shape.SharesBytes) Broadcast(_nibble, 15);
 
         void Fill(AssemblerRegisterZMM mask, int value) => Broadcast(mask, value * 0x01010101);
     }
@@ -159,7 +203,6 @@ internal sealed class WideTileCode
         _.vpbroadcastd(target, eax);
     }
 
-    /// <summary>Where the products of each of four rows begin in a table, and what makes 0 to 3 times a scale of it.</summary>
     private void LoadPlaces()
     {
         foreach (ulong two in (ulong[])[0x0C0C0C0C_08080808, 0x04040404_00000000])
@@ -167,9 +210,9 @@ internal sealed class WideTileCode
             _.mov(rax, two);
             _.push(rax);
         }
-        _.vbroadcasti32x4(s_rowPlaces, __xmmword_ptr[rsp]);
+        _.vbroadcasti32x4(_rowPlaces, __xmmword_ptr[rsp]);
         _.add(rsp, 16);
-        Broadcast(s_multiples, 0x03020100);
+        Broadcast(_multiples, 0x03020100);
     }
 
     private void BeginStretch()
@@ -183,156 +226,188 @@ internal sealed class WideTileCode
             _.mov(s_units, s_tile);
             _.add(s_tile, _shape.UnitsBytes);
         }
-        for (int token = 0; token < _tokens; token++)
-        {
-            Clear(Sum(token));
-            if (SumsOffsets) Clear(OffsetSum(token));
-        }
+        for (int i = 0; i < _tiles; i++)
+            for (int token = 0; token < _tokens; token++)
+            {
+                Clear(Sum(i, token));
+                if (SumsOffsets) Clear(OffsetSum(i, token));
+            }
     }
 
     private void EndStretch()
     {
-        AssemblerRegisterZMM unit = s_number, offsetUnit = s_codes;
-        if (_shape.HasUnits) _.vcvtph2ps(unit, __ymmword_ptr[s_units]);
-        if (_shape.HasUnits && SumsOffsets) _.vcvtph2ps(offsetUnit, __ymmword_ptr[s_units + PackedMatrix.TileRows * Half16.Size]);
-        for (int token = 0; token < _tokens; token++)
+        for (int i = 0; i < _tiles; i++)
         {
-            AssemblerRegisterZMM sum = Sum(token);
-            if (_shape.HasUnits) _.vmulps(sum, sum, unit);
-            if (_shape.HasUnits && SumsOffsets) _.vmulps(OffsetSum(token), OffsetSum(token), offsetUnit);
-            if (SumsOffsets) _.vaddps(sum, sum, OffsetSum(token));
-            _.vaddps(sum, sum, __[s_sums + token * Line]);
-            _.vmovups(__[s_sums + token * Line], sum);
+            AssemblerRegisterZMM unit = _number, offsetUnit = _codes[i];
+            if (_shape.HasUnits) _.vcvtph2ps(unit, __ymmword_ptr[At(s_units, i, 0)]);
+            if (_shape.HasUnits && SumsOffsets) _.vcvtph2ps(offsetUnit, __ymmword_ptr[At(s_units, i, PackedMatrix.TileRows * Half16.Size)]);
+            for (int token = 0; token < _tokens; token++)
+            {
+                AssemblerRegisterZMM sum = Sum(i, token);
+                if (_shape.HasUnits) _.vmulps(sum, sum, unit);
+                if (_shape.HasUnits && SumsOffsets) _.vmulps(OffsetSum(i, token), OffsetSum(i, token), offsetUnit);
+                if (SumsOffsets) _.vaddps(sum, sum, OffsetSum(i, token));
+            }
         }
+        ForEachSum((at, i, token) =>
+        {
+            _.vaddps(Sum(i, token), Sum(i, token), at);
+            _.vmovups(at, Sum(i, token));
+        });
     }
 
     /// <summary>
     /// One token is so fast that the processor itself reads far enough ahead. While it computes on several it does not, and too few
-    /// lines can be on their way to the first cache: what comes later is asked for into the second.
+    /// lines can be on their way to the first cache: what comes later is asked for into the second. Tiles that are taken together
+    /// are there already, so what follows all of them is asked for, a few lines with each chunk.
     /// </summary>
     private void AskForCodes()
     {
-        for (int at = 0; at < _shape.ChunkBytes; at += Line)
-        {
-            _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
-            if (_tokens > 1) _.prefetcht1(__[s_tile + FarAhead + at]);
-        }
+        for (int i = 0; i < _tiles; i++)
+            for (int at = 0; at < _shape.ChunkBytes; at += Line)
+            {
+                _.prefetcht0(__[At(s_tile, i, PackedKernel.Ahead + at)]);
+                if (_tokens > 1 && _tiles == 1) _.prefetcht1(__[s_tile + FarAhead + at]);
+            }
+        if (_tiles == 1) return;
+        for (int at = 0; at < WideTile.NextBytes; at += Line) _.prefetcht1(__[s_next + at]);
+        _.add(s_next, Argument(nameof(WideTile.Arguments.NextStep)));
     }
 
     private void SumProducts(int part)
     {
         if (part < DotParts)
-            for (int token = 0; token < _tokens; token++) _.vpbroadcastd(Dot(part, token), __dword_ptr[s_inputs + Input(part, 1, token)]);
+            for (int token = 0; token < _tokens; token++) Begin(part, token);
         if (FoldsScales)
         {
-            LoadNibbles(s_table, part * PackedMatrix.TileRows, areOffsets: false);
-            _.vpmulld(s_table, s_table, s_multiples);
+            LoadNibbles(_table, 0, part * PackedMatrix.TileRows, areOffsets: false);
+            _.vpmulld(_table, _table, _multiples);
         }
-        int steps = 8 / _shape.Parts;
+        int steps = 8 / _shape.Parts, dot = Math.Min(part, DotParts - 1);
         for (int step = part * steps; step < (part + 1) * steps; step++)
         {
-            Unpack(step);
-            for (int token = 0; token < _tokens; token++) _.vpdpbusd(Dot(Math.Min(part, DotParts - 1), token), s_codes, s_rows.Broadcast(token, step * 4));
+            for (int i = 0; i < _tiles; i++) Unpack(i, step);
+            for (int token = 0; token < _tokens; token++)
+                if (_tiles == 1) _.vpdpbusd(Dot(0, dot, token), _codes[0], s_rows.Broadcast(token, step * 4));
+                else
+                {
+                    _.vpbroadcastd(_input, __dword_ptr[s_rows.At(token, step * 4)]);
+                    for (int i = 0; i < _tiles; i++) _.vpdpbusd(Dot(i, dot, token), _codes[i], _input);
+                }
         }
     }
 
-    /// <summary>The codes of a step, a byte each, to <see cref="s_codes"/>: as the step of the layout in <see cref="ICodeLayout"/>.</summary>
-    private void Unpack(int step)
+    /// <summary>Sums start with what makes levels of codes.</summary>
+    private void Begin(int part, int token)
     {
+        _.vpbroadcastd(Dot(0, part, token), __dword_ptr[s_inputs + Input(part, 1, token)]);
+        for (int i = 1; i < _tiles; i++) _.vmovaps(Dot(i, part, token), Dot(0, part, token));
+    }
+
+    /// <summary>The codes of a step, a byte each, to <see cref="_codes"/>: as the step of the layout in <see cref="ICodeLayout"/>.</summary>
+    private void Unpack(int i, int step)
+    {
+        AssemblerRegisterZMM codes = _codes[i];
         if (LowBits == 8)
         {
-            _.vmovups(s_codes, Codes(step));
+            _.vmovups(codes, Codes(i, step));
             return;
         }
         (int piece, int from) = LowBits == 4 ? (step & 3, step < 4 ? 0 : 4) : (step >> 2, 2 * (step & 3));
         if (FoldsScales)
         {
-            if (from == 0) _.vmovups(s_codes, Codes(piece));
-            else _.vpsrlw(s_codes, Codes(piece), (byte)from);
-            _.vpternlogd(s_codes, s_lowMask, s_rowPlaces, MaskedOr);
+            if (from == 0) _.vmovups(codes, Codes(i, piece));
+            else _.vpsrlw(codes, Codes(i, piece), (byte)from);
+            _.vpternlogd(codes, _lowMask, _rowPlaces, MaskedOr);
         }
-        else if (from == 0) _.vpandd(s_codes, s_lowMask, Codes(piece));
+        else if (from == 0) _.vpandd(codes, _lowMask, Codes(i, piece));
         else
         {
-            _.vpsrlw(s_codes, Codes(piece), (byte)from);
-            _.vpandd(s_codes, s_codes, s_lowMask);
+            _.vpsrlw(codes, Codes(i, piece), (byte)from);
+            _.vpandd(codes, codes, _lowMask);
         }
         if (HighBits > 0)
         {
             // One plane of 8 single bits, or two of 4 times two bits. Lanes have 16 bits: what crosses a byte is masked away.
             (int plane, int at) = HighBits == 1 ? (0, step) : (step >> 2, 2 * (step & 3));
-            AssemblerMemoryOperand bits = Codes(LowBits + plane);
-            if (at > LowBits) _.vpsrlw(s_high, bits, (byte)(at - LowBits));
-            else if (at < LowBits) _.vpsllw(s_high, bits, (byte)(LowBits - at));
-            if (at == LowBits) _.vpternlogd(s_codes, s_highMask, bits, OrMasked);
-            else _.vpternlogd(s_codes, s_highMask, s_high, OrMasked);
+            AssemblerMemoryOperand bits = Codes(i, LowBits + plane);
+            if (at > LowBits) _.vpsrlw(_shifted, bits, (byte)(at - LowBits));
+            else if (at < LowBits) _.vpsllw(_shifted, bits, (byte)(LowBits - at));
+            if (at == LowBits) _.vpternlogd(codes, _highMask, bits, OrMasked);
+            else _.vpternlogd(codes, _highMask, _shifted, OrMasked);
         }
-        if (_shape.IsTable || FoldsScales) _.vpshufb(s_codes, s_table, s_codes);
+        if (_shape.IsTable || FoldsScales) _.vpshufb(codes, _table, codes);
     }
 
     /// <summary>
     /// The part's dot products times its scales, to the first part's; at the chunk's end sum += xScale dot. Offsets are multiplied by
     /// the input's sum, zero points taken from the dot products.
     /// </summary>
-    private void AddToSums(int part)
+    private void AddToSums(int i, int part)
     {
-        AssemblerRegisterZMM offset = s_codes;
-        if (!FoldsScales) LoadNumber(s_number, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
-        if (_shape.HasZeroPoints) LoadNumber(offset, _shape.NumbersBytes + part * PackedMatrix.TileRows, 1);
-        else if (SumsOffsets) LoadNumber(offset, _shape.OffsetsAt + part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes, areOffsets: true);
+        AssemblerRegisterZMM offset = _codes[i];
+        if (!FoldsScales) LoadNumber(_number, i, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
+        if (_shape.HasZeroPoints) LoadNumber(offset, i, _shape.NumbersBytes + part * PackedMatrix.TileRows, 1);
+        else if (SumsOffsets) LoadNumber(offset, i, _shape.OffsetsAt + part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes, areOffsets: true);
         bool last = part == _shape.Parts - 1;
         for (int token = 0; token < _tokens; token++)
         {
-            if (SumsOffsets) _.vfmadd231ps(OffsetSum(token), offset, __dword_bcst[s_inputs + Input(part, 2, token)]);
-            if (!FoldsScales) Scale(part, token, offset);
-            else if (last) _.vcvtdq2ps(Dot(0, token), Dot(0, token));
-            if (last) _.vfmadd231ps(Sum(token), Dot(0, token), __dword_bcst[s_inputs + Input(part, 0, token)]);
+            if (SumsOffsets) _.vfmadd231ps(OffsetSum(i, token), offset, __dword_bcst[s_inputs + Input(part, 2, token)]);
+            if (!FoldsScales) Scale(i, part, token, offset);
+            else if (last) _.vcvtdq2ps(Dot(i, 0, token), Dot(i, 0, token));
+            if (last) _.vfmadd231ps(Sum(i, token), Dot(i, 0, token), __dword_bcst[s_inputs + Input(part, 0, token)]);
         }
     }
 
-    private void Scale(int part, int token, AssemblerRegisterZMM zeroPoint)
+    private void Scale(int i, int part, int token, AssemblerRegisterZMM zeroPoint)
     {
-        AssemblerRegisterZMM dot = Dot(part, token);
+        AssemblerRegisterZMM dot = Dot(i, part, token);
         _.vcvtdq2ps(dot, dot);
         if (_shape.HasZeroPoints) _.vfnmadd231ps(dot, zeroPoint, __dword_bcst[s_inputs + Input(part, 2, token)]);
-        if (part == 0) _.vmulps(dot, dot, s_number);
-        else _.vfmadd231ps(Dot(0, token), dot, s_number);
+        if (part == 0) _.vmulps(dot, dot, _number);
+        else _.vfmadd231ps(Dot(i, 0, token), dot, _number);
     }
 
     /// <summary>16 scales, offsets or zero points of so many bytes as floats.</summary>
-    private void LoadNumber(AssemblerRegisterZMM target, int at, int bytes, bool areOffsets = false)
+    private void LoadNumber(AssemblerRegisterZMM target, int i, int at, int bytes, bool areOffsets = false)
     {
         switch (bytes)
         {
-            case 4: _.vmovups(target, __[s_tile + at]); break;
-            case 2: _.vcvtph2ps(target, __ymmword_ptr[s_tile + at]); break;
+            case 4: _.vmovups(target, __[At(s_tile, i, at)]); break;
+            case 2: _.vcvtph2ps(target, __ymmword_ptr[At(s_tile, i, at)]); break;
             default:
-                if (_shape.SharesBytes) LoadNibbles(target, at, areOffsets);
-                else _.vpmovsxbd(target, __xmmword_ptr[s_tile + at]);
+                if (_shape.SharesBytes) LoadNibbles(target, i, at, areOffsets);
+                else _.vpmovsxbd(target, __xmmword_ptr[At(s_tile, i, at)]);
                 _.vcvtdq2ps(target, target);
                 break;
         }
     }
 
     /// <summary>16 scales, or the offsets above them, as integers.</summary>
-    private void LoadNibbles(AssemblerRegisterZMM target, int at, bool areOffsets)
+    private void LoadNibbles(AssemblerRegisterZMM target, int i, int at, bool areOffsets)
     {
-        _.vpmovzxbd(target, __xmmword_ptr[s_tile + at]);
+        _.vpmovzxbd(target, __xmmword_ptr[At(s_tile, i, at)]);
         if (areOffsets) _.vpsrld(target, target, 4);
-        else _.vpandd(target, target, s_nibble);
+        else _.vpandd(target, target, _nibble);
     }
 
-    private static AssemblerRegisterZMM Sum(int token) => s_zmm[FirstSum + token];
+    private AssemblerRegisterZMM Sum(int i, int token) => OfToken(i, 0, token);
 
-    private AssemblerRegisterZMM Dot(int part, int token) => s_zmm[FirstSum + (1 + part) * _tokens + token];
+    private AssemblerRegisterZMM Dot(int i, int part, int token) => OfToken(i, 1 + part, token);
 
-    private AssemblerRegisterZMM OffsetSum(int token) => s_zmm[FirstSum + (1 + DotParts) * _tokens + token];
+    private AssemblerRegisterZMM OffsetSum(int i, int token) => OfToken(i, 1 + DotParts, token);
+
+    /// <summary>One of the registers of a tile and a token.</summary>
+    private AssemblerRegisterZMM OfToken(int i, int which, int token) => VectorRegisters.All[_firstSum + (which * _tiles + i) * _tokens + token];
 
     /// <summary>Where a number of a token is.</summary>
     private int Input(int part, int kind, int token) => ((part * InputNumbers.Kinds + kind) * _tokens + token) * sizeof(float);
 
     /// <summary>64 bytes of the chunk's codes.</summary>
-    private AssemblerMemoryOperand Codes(int piece) => __[s_tile + _shape.CodesAt + piece * Line];
+    private AssemblerMemoryOperand Codes(int i, int piece) => __[At(s_tile, i, _shape.CodesAt + piece * Line)];
+
+    /// <summary>A place in the first tile, or the same in the one beside it.</summary>
+    private static AssemblerMemoryOperand At(AssemblerRegister64 from, int i, int at) => i == 0 ? from + at : from + s_apart + at;
 
     private void Clear(AssemblerRegisterZMM register) => _.vpxord(register, register, register);
 

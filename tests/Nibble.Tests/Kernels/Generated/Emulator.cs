@@ -23,18 +23,23 @@ internal sealed unsafe partial class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_pairs, t_rows, t_floatTile, t_levels, t_levelTile, t_trellis, t_entryProducts, t_vectorTile, t_vectorTiles, t_products;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_twoTiles, t_pairs, t_rows, t_floatTile, t_levels, t_levelTile, t_trellis, t_entryProducts, t_vectorTile, t_vectorTiles, t_products;
 
-    /// <summary>The generated product with few tokens, emulated: good for calls from this thread, until the next is asked for.</summary>
+    /// <summary>The generated product of tiles, emulated: good for calls from this thread, until the next with as many tiles together is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
-    public static WideTile Tile(PackedShape shape, int tokens, bool windows = false)
+    public static WideTile Tile(PackedShape shape, int tokens, int tiles, bool windows = false)
     {
-        t_tile = (Decode(WideTileCode.Assemble(shape, tokens, windows)), windows);
-        return new WideTile((nint)(delegate* unmanaged<WideTile.Arguments*, void>)&CallTile);
+        (Instruction[], bool) code = (Decode(WideTileCode.Assemble(shape, tokens, tiles, windows)), windows);
+        if (tiles == 1) t_tile = code;
+        else t_twoTiles = code;
+        return new WideTile(tiles == 1 ? (nint)(delegate* unmanaged<WideTile.Arguments*, void>)&CallTile : (nint)(delegate* unmanaged<WideTile.Arguments*, void>)&CallTwoTiles);
     }
 
     [UnmanagedCallersOnly]
     private static void CallTile(WideTile.Arguments* arguments) => Call(t_tile, arguments);
+
+    [UnmanagedCallersOnly]
+    private static void CallTwoTiles(WideTile.Arguments* arguments) => Call(t_twoTiles, arguments);
 
     /// <summary>The generated product of pairs, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static PairPanel Pairs(bool windows = false)
@@ -183,7 +188,7 @@ internal sealed unsafe partial class Emulator
             case Mnemonic.Shl: Set(i.Op0Register, Get(i.Op0Register) << i.Immediate8); break;
             case Mnemonic.Lea: Set(i.Op0Register, Address(i)); break;
             case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + (i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Second(i))); break;
-            case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); break;
+            case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); _zero = Get(i.Op0Register) == 0; break;
             case Mnemonic.Dec: Set(i.Op0Register, Get(i.Op0Register) - 1); _zero = Get(i.Op0Register) == 0; break;
             case Mnemonic.Je: return _zero ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Jne: return _zero ? i.NextIP : i.NearBranchTarget;
