@@ -25,8 +25,9 @@ public static unsafe partial class Attention
             bool valuesInKeys = _in.Stored.ValueSize == 0;
             int block = BlockKeys, scratchSize = InPlace ? 0 : block * (size + _in.Stored.ValueSize);
             GrowingBuffer memory = t_memory ??= new GrowingBuffer();
-            memory.Reserve((groups * RowGroup.Numbers(size, width) + KeyBlock * GroupRows + scratchSize) * sizeof(float));
-            float* scores = (float*)memory.Pointer, firstGroup = scores + KeyBlock * GroupRows, keyScratch = firstGroup + groups * RowGroup.Numbers(size, width);
+            nint groupNumbers = RowGroup.Numbers(size, width), blockNumbers = KeyBlock * GroupRows;
+            memory.Reserve((groups * groupNumbers + WideProducts.MostLines * blockNumbers + scratchSize) * sizeof(float));
+            float* scores = (float*)memory.Pointer, firstGroup = scores + WideProducts.MostLines * blockNumbers, keyScratch = firstGroup + groups * groupNumbers;
             for (int g = 0; g < groups; g++) LoadQueries(firstHead, heads, firstToken, tokens, g, new RowGroup(firstGroup, g, size, width));
             (int from, int to) = _in.InSight(firstToken, firstToken + tokens - 1);
             for (int count; from < to; from += count)
@@ -36,18 +37,23 @@ public static unsafe partial class Attention
                 float* keys = _in.Stored.Keys(keyHead, slot, count, keyScratch);
                 float* values = valuesInKeys ? keys : _in.Stored.Values(keyHead, slot, count, keyScratch + block * size);
                 bool partial = from < _in.InSight(firstToken + tokens - 1, firstToken + tokens - 1).From || from + count > _in.InSight(firstToken, firstToken).To;
-                for (int g = 0; g < groups; g++)
+                for (int g = 0, lines; g < groups; g += lines)
                 {
+                    lines = Math.Min(WideProducts.MostLines, groups - g);
                     var rows = new RowGroup(firstGroup, g, size, width);
-                    new Span<float>(scores, count * GroupRows).Clear();
-                    AddProducts(WideProducts.Instance, keys, size, 1, count, rows.Queries, size, scores);
-                    Cap(new Span<float>(scores, count * GroupRows));
-                    if (partial) Hide(scores, heads, firstToken, tokens, g, from, count);
-                    WeighRows(scores, count, rows, width);
-                    AddProducts(WideProducts.Instance, values, 1, valuesInKeys ? size : width, width, scores, count, rows.Sums);
+                    Lines queries = new(rows.Queries, groupNumbers, lines), weights = new(scores, blockNumbers, lines), sums = new(rows.Sums, groupNumbers, lines);
+                    for (int i = 0; i < lines; i++) new Span<float>(weights[i], count * GroupRows).Clear();
+                    AddProducts(WideProducts.For(lines), keys, size, 1, count, queries, size, weights);
+                    for (int i = 0; i < lines; i++)
+                    {
+                        Cap(new Span<float>(weights[i], count * GroupRows));
+                        if (partial) Hide(weights[i], heads, firstToken, tokens, g + i, from, count);
+                        Weigh(WideWeights.Instance, new RowGroup(firstGroup, g + i, size, width).Weighing(weights[i], count, width));
+                    }
+                    AddProducts(WideProducts.For(lines), values, 1, valuesInKeys ? size : width, width, weights, count, sums);
                 }
             }
-            for (int r = 0; r < heads * tokens; r++) StoreSums(firstHead + r % heads, firstToken + r / heads, r % GroupRows, new RowGroup(firstGroup, r / GroupRows, size, width));
+            for (int g = 0; g < groups; g++) StoreSums(firstHead, heads, firstToken, tokens, g, new RowGroup(firstGroup, g, size, width));
         }
 
         /// <summary>Queries with their scale, a lane a row; lanes beyond the rows are zero. Sums begin with nothing.</summary>
@@ -55,17 +61,31 @@ public static unsafe partial class Attention
         {
             int size = _in.Stored.KeySize;
             new Span<float>(rows.Sums, _in.ValueSize * GroupRows).Clear();
+            if ((group + 1) * GroupRows > heads * tokens) new Span<float>(rows.Queries, size * GroupRows).Clear();
+            float** queries = stackalloc float*[GroupRows];
             for (int lane = 0; lane < GroupRows; lane++)
             {
                 int r = group * GroupRows + lane, head = firstHead + r % heads;
                 bool isRow = r < heads * tokens;
                 rows.Largest[lane] = isRow && _in.Sinks is not null ? _in.Sinks[head] : float.MinValue;
                 rows.Total[lane] = _in.Sinks is null ? 0 : 1;
-                float* query = isRow ? _in.Queries + (nint)(firstToken + r / heads) * _in.QueryStride + head * size : null;
-                if (isRow && _in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(query, size), _in.Stored.Rotation);
-                for (int i = 0; i < size; i++) rows.Queries[i * GroupRows + lane] = isRow ? query[i] * _in.Scale : 0;
+                queries[lane] = isRow ? _in.Queries + (nint)(firstToken + r / heads) * _in.QueryStride + head * size : null;
+                if (isRow && _in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(queries[lane], size), _in.Stored.Rotation);
             }
+            for (int lane = 0; lane < GroupRows; lane += 4) LoadFour(queries + lane, size, rows.Queries + lane);
         }
+
+        /// <summary>Four queries with their scale as lanes of lines; those that are null are left alone.</summary>
+        private void LoadFour(float** queries, int size, float* lines)
+        {
+            int i = 0;
+            for (; i <= size - 4 && queries[3] is not null; i += 4)
+                Square.Turn(Scaled(queries[0] + i), Scaled(queries[1] + i), Scaled(queries[2] + i), Scaled(queries[3] + i), (byte*)(lines + i * GroupRows), GroupRows * sizeof(float));
+            for (; i < size; i++)
+                for (int lane = 0; lane < 4 && queries[lane] is not null; lane++) lines[i * GroupRows + lane] = queries[lane][i] * _in.Scale;
+        }
+
+        private Vector128<uint> Scaled(float* four) => (Vector128.Load(four) * _in.Scale).AsUInt32();
 
         /// <summary>Scores of keys that a row does not see become minus infinity.</summary>
         private void Hide(float* scores, int heads, int firstToken, int tokens, int group, int from, int count)
@@ -79,13 +99,53 @@ public static unsafe partial class Attention
             }
         }
 
-        private void StoreSums(int head, int token, int lane, RowGroup rows)
+        /// <summary>Divides the sums of rows by their weights' sums, and writes them where they belong.</summary>
+        private void StoreSums(int firstHead, int heads, int firstToken, int tokens, int group, RowGroup rows)
         {
-            float* output = _in.Output + ((nint)token * _in.Heads + head) * _in.ValueSize;
-            float inverse = 1 / rows.Total[lane];
-            for (int i = 0; i < _in.ValueSize; i++) output[i] = rows.Sums[i * GroupRows + lane] * inverse;
-            if (_in.Stored.Rotation > 0) Hadamard.Rotate(new Span<float>(output, _in.ValueSize), _in.Stored.Rotation);
+            int width = _in.ValueSize, count = Math.Min(GroupRows, heads * tokens - group * GroupRows);
+            float** outputs = stackalloc float*[GroupRows];
+            for (int lane = 0, r = group * GroupRows; lane < count; lane++, r++)
+            {
+                rows.Total[lane] = 1 / rows.Total[lane];
+                outputs[lane] = _in.Output + ((nint)(firstToken + r / heads) * _in.Heads + firstHead + r % heads) * width;
+            }
+            for (int lane = 0; lane < count; lane += 4) StoreFour(rows.Sums + lane, rows.Total + lane, Math.Min(4, count - lane), width, outputs + lane);
+            for (int lane = 0; lane < count && _in.Stored.Rotation > 0; lane++) Hadamard.Rotate(new Span<float>(outputs[lane], width), _in.Stored.Rotation);
         }
+
+        /// <summary>Lanes of lines as rows, up to four, each times its number.</summary>
+        private static void StoreFour(float* lines, float* inverse, int count, int width, float** outputs)
+        {
+            float* square = stackalloc float[4 * 4];
+            int i = 0;
+            for (; i <= width - 4; i += 4)
+            {
+                float* from = lines + i * GroupRows;
+                Square.Turn(Load(from), Load(from + GroupRows), Load(from + 2 * GroupRows), Load(from + 3 * GroupRows), (byte*)square, 4 * sizeof(float));
+                for (int lane = 0; lane < count; lane++) (Vector128.Load(square + 4 * lane) * inverse[lane]).Store(outputs[lane] + i);
+            }
+            for (; i < width; i++)
+                for (int lane = 0; lane < count; lane++) outputs[lane][i] = lines[i * GroupRows + lane] * inverse[lane];
+
+            static Vector128<uint> Load(float* four) => Vector128.Load(four).AsUInt32();
+        }
+    }
+
+    /// <summary>Lines of 16 rows each, side by side.</summary>
+    /// <param name="first">The first row's.</param>
+    /// <param name="apart">Numbers from there to the same of the rows beside.</param>
+    /// <param name="count">1 or 2.</param>
+    internal readonly struct Lines(float* first, nint apart, int count)
+    {
+        public int Count => count;
+
+        /// <summary>Bytes from a line to the one beside it.</summary>
+        public nint ApartBytes => apart * sizeof(float);
+
+        public float* this[int line] => first + line * apart;
+
+        /// <summary>So many lines further along.</summary>
+        public Lines Skip(int lines) => new(first + lines * GroupRows, apart, count);
     }
 
     /// <summary>Where the numbers of 16 rows lie, a line of the cache for each: one number of all rows.</summary>
@@ -102,26 +162,36 @@ public static unsafe partial class Attention
         public float* Total => Largest + GroupRows;
 
         public static nint Numbers(int size, int width) => (nint)(size + width + 2) * GroupRows;
+
+        /// <summary>What <see cref="Weigh(WideWeights?, WideWeights.Arguments)"/> does with scores of some keys.</summary>
+        public WideWeights.Arguments Weighing(float* scores, int keys, int width) =>
+            new() { Scores = scores, Keys = keys, Largest = Largest, Total = Total, Sums = Sums, SumLines = width };
     }
 
     /// <summary>
     /// Turns scores into weights relative to each row's largest so far. If a larger one has come, what was summed before
     /// shrinks accordingly.
     /// </summary>
-    private static void WeighRows(float* scores, int count, RowGroup rows, int width)
+    /// <param name="wide">The generated code, if there is any.</param>
+    internal static void Weigh(WideWeights? wide, WideWeights.Arguments rows)
     {
+        if (wide is not null)
+        {
+            wide.Weigh(ref rows);
+            return;
+        }
         for (int half = 0; half < GroupRows; half += Vector256<float>.Count)
         {
             Vector256<float> before = Vector256.Load(rows.Largest + half), most = before, sum = Vector256.Load(rows.Total + half);
-            for (float* s = scores + half; s < scores + count * GroupRows; s += GroupRows) most = Vector256.Max(most, Vector256.Load(s));
+            for (float* s = rows.Scores + half; s < rows.Scores + rows.Keys * GroupRows; s += GroupRows) most = Vector256.Max(most, Vector256.Load(s));
             if (most != before)
             {
                 Vector256<float> shrink = Exp(before - most);
-                for (float* s = rows.Sums + half; s < rows.Sums + width * GroupRows; s += GroupRows) (Vector256.Load(s) * shrink).Store(s);
+                for (float* s = rows.Sums + half; s < rows.Sums + rows.SumLines * GroupRows; s += GroupRows) (Vector256.Load(s) * shrink).Store(s);
                 sum *= shrink;
                 most.Store(rows.Largest + half);
             }
-            for (float* s = scores + half; s < scores + count * GroupRows; s += GroupRows)
+            for (float* s = rows.Scores + half; s < rows.Scores + rows.Keys * GroupRows; s += GroupRows)
             {
                 Vector256<float> weight = Exp(Vector256.Load(s) - most);
                 weight.Store(s);
@@ -132,15 +202,16 @@ public static unsafe partial class Attention
     }
 
     /// <summary>sums[m, rows] += Σ over k of a[m * apart + k * along] b[k, rows].</summary>
-    /// <param name="wide">The generated code that takes eight numbers at a time, if there is any.</param>
-    internal static void AddProducts(WideProducts? wide, float* a, nint apart, nint along, int numbers, float* b, int count, float* sums)
+    /// <param name="wide">The generated code that takes eight numbers and as many lines of rows at a time, if there is any.</param>
+    internal static void AddProducts(WideProducts? wide, float* a, nint apart, nint along, int numbers, Lines b, int count, Lines sums)
     {
         // A sum of thousands of numbers would lose digits; it is made of shorter ones.
         const int Longest = 256;
         for (int done = 0; done < count; done += Longest)
         {
             int next = Math.Min(Longest, count - done), m = 0;
-            float* from = a + done * along, rows = b + done * GroupRows;
+            float* from = a + done * along;
+            Lines rows = b.Skip(done);
             if (wide is not null && numbers >= WideProducts.Numbers)
             {
                 var arguments = new WideProducts.Arguments
@@ -148,17 +219,25 @@ public static unsafe partial class Attention
                     A = from,
                     Apart = apart * sizeof(float),
                     Along = along * sizeof(float),
-                    B = rows,
+                    B = rows[0],
+                    BApart = rows.ApartBytes,
                     Count = next,
-                    Sums = sums,
+                    Sums = sums[0],
+                    SumsApart = sums.ApartBytes,
                     Groups = numbers / WideProducts.Numbers,
                 };
                 wide.Add(ref arguments);
                 m = numbers / WideProducts.Numbers * WideProducts.Numbers;
             }
-            for (; m <= numbers - 4; m += 4) AddFour(from + m * apart, apart, along, rows, next, sums + m * GroupRows);
-            for (; m < numbers; m++) AddOne(from + m * apart, along, rows, next, sums + m * GroupRows);
+            for (int line = 0; line < b.Count; line++) AddRest(from, apart, along, m, numbers, rows[line], next, sums[line]);
         }
+    }
+
+    /// <summary>The products of the numbers from one on.</summary>
+    private static void AddRest(float* a, nint apart, nint along, int m, int numbers, float* rows, int count, float* sums)
+    {
+        for (; m <= numbers - 4; m += 4) AddFour(a + m * apart, apart, along, rows, count, sums + m * GroupRows);
+        for (; m < numbers; m++) AddOne(a + m * apart, along, rows, count, sums + m * GroupRows);
     }
 
     /// <summary>Four times two vectors of sums stay in registers: eight products for six loads.</summary>

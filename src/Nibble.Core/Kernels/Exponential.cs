@@ -33,7 +33,7 @@ internal static class Exponential
         p = Vector256.MultiplyAddEstimate(p, r, Vector256.Create(P1));
         p = Vector256.MultiplyAddEstimate(p, r, Vector256.Create(P0));
         p = Vector256.MultiplyAddEstimate(p, r * r, r + Vector256<float>.One);
-        Vector256<int> power = (Vector256.ConvertToInt32(n) + Vector256.Create(127)) << 23;
+        Vector256<int> power = (Vector256.ConvertToInt32Native(n) + Vector256.Create(127)) << 23;
         return Vector256.AndNot(p * power.AsSingle(), hidden);
     }
 

@@ -15,6 +15,9 @@ internal static class VectorRegisters
         zmm29, zmm30, zmm31, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13, zmm14, zmm15,
     ];
 
+    /// <summary>zmm0 to zmm31.</summary>
+    public static AssemblerRegisterZMM Number(int number) => new(Register.ZMM0 + number);
+
     private static readonly AssemblerRegisterXMM[] s_saved = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
 
     /// <param name="used">How many of <see cref="All"/> the code takes.</param>

@@ -7,7 +7,7 @@ namespace Nibble.Tests.Kernels.Generated;
 /// <summary>Attention over few rows, and the instructions that only it uses.</summary>
 internal sealed unsafe partial class Emulator
 {
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax, t_halves;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax, t_weights, t_halves;
 
     /// <summary>The generated products of attention over few rows, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideAttention Attention(StoredShape shape, bool windows)
@@ -33,6 +33,16 @@ internal sealed unsafe partial class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallSoftmax(WideSoftmax.Arguments* arguments) => Call(t_softmax, arguments);
+
+    /// <summary>The generated softmax of many rows, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static WideWeights Weights(bool windows)
+    {
+        t_weights = (Decode(WideWeightsCode.Assemble(windows)), windows);
+        return new WideWeights((nint)(delegate* unmanaged<WideWeights.Arguments*, void>)&CallWeights);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallWeights(WideWeights.Arguments* arguments) => Call(t_weights, arguments);
 
     /// <summary>The generated widening, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static HalfNumbers Halves(bool wide, bool windows)

@@ -132,9 +132,10 @@ internal sealed unsafe partial class Emulator
     private static void CallVectorTiles(VectorTile.Arguments* arguments) => Call(t_vectorTiles, arguments);
 
     /// <summary>The generated products of attention, emulated: good for calls from this thread, until the next is asked for.</summary>
-    public static WideProducts Products(bool windows = false)
+    /// <param name="lines">Of rows, side by side.</param>
+    public static WideProducts Products(int lines, bool windows = false)
     {
-        t_products = (Decode(WideProductsCode.Assemble(windows)), windows);
+        t_products = (Decode(WideProductsCode.Assemble(lines, windows)), windows);
         return new WideProducts((nint)(delegate* unmanaged<WideProducts.Arguments*, void>)&CallProducts);
     }
 

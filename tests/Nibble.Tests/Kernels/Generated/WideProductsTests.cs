@@ -14,26 +14,33 @@ public sealed unsafe class WideProductsTests
         const int rows = 16;
         var random = new Random(numbers + count);
         float[] Floats(int length) => [.. Enumerable.Range(0, length).Select(_ => random.NextSingle() - 0.5f)];
-        float[] a = Floats((numbers - 1) * apart + (count - 1) * along + 1), b = Floats(count * rows), before = Floats(numbers * rows);
-        foreach (WideProducts? wide in (WideProducts?[])[null, WideProducts.Instance]) Check(wide);
-        foreach (bool windows in (bool[])[false, true]) Check(Emulator.Products(windows));
+        float[] a = Floats((numbers - 1) * apart + (count - 1) * along + 1), b = Floats(2 * count * rows), before = Floats(2 * numbers * rows);
+        for (int lines = 1; lines <= WideProducts.MostLines; lines++)
+        {
+            foreach (WideProducts? wide in (WideProducts?[])[null, WideProducts.For(lines)]) Check(wide, lines);
+            foreach (bool windows in (bool[])[false, true]) Check(Emulator.Products(lines, windows), lines);
+        }
 
-        void Check(WideProducts? wide)
+        void Check(WideProducts? wide, int lines)
         {
             float[] sums = [.. before];
-            fixed (float* pa = a, pb = b, ps = sums) Attention.AddProducts(wide, pa, apart, along, numbers, pb, count, ps);
-            for (int m = 0; m < numbers; m++)
-                for (int row = 0; row < rows; row++)
-                {
-                    double sum = before[m * rows + row], size = Math.Abs(sum);
-                    for (int k = 0; k < count; k++)
-                    {
-                        double product = a[m * apart + k * along] * (double)b[k * rows + row];
-                        sum += product;
-                        size += Math.Abs(product);
-                    }
-                    Assert.Equal(sum, sums[m * rows + row], 1e-6 * size);
-                }
+            fixed (float* pa = a, pb = b, ps = sums)
+                Attention.AddProducts(wide, pa, apart, along, numbers, new Attention.Lines(pb, count * rows, lines), count, new Attention.Lines(ps, numbers * rows, lines));
+            for (int line = 0; line < 2; line++)
+                for (int m = 0; m < numbers; m++)
+                    for (int row = 0; row < rows; row++) CheckSum(line, m, row, sums[(line * numbers + m) * rows + row], isMade: line < lines);
+        }
+
+        void CheckSum(int line, int m, int row, float actual, bool isMade)
+        {
+            double sum = before[(line * numbers + m) * rows + row], size = Math.Abs(sum);
+            for (int k = 0; k < count && isMade; k++)
+            {
+                double product = a[m * apart + k * along] * (double)b[(line * count + k) * rows + row];
+                sum += product;
+                size += Math.Abs(product);
+            }
+            Assert.Equal(sum, actual, 1e-6 * size);
         }
     }
 }
