@@ -10,7 +10,8 @@ namespace Nibble.Core.Kernels.Generated;
 /// <remarks>
 /// All 16 rows of a step are one register. A chunk of Q4_0 is 12 operations and 8 loads for its codes, and for each token 8 dot
 /// products that take the input from memory and 3 operations for its scales: with one token 24 operations of the two vector
-/// ports for 288 bytes, 72 GB/s of a core at 3 GHz, more than its memory gives; with eight the products are 64 of 101.
+/// ports for 288 bytes, 72 GB/s of a core at 3 GHz, more than its memory gives; with eight the products are 64 of 101. Each of
+/// these is a load as well, so where loads have no more places than products two tiles are taken together, which share them.
 /// </remarks>
 public sealed unsafe class WideTile
 {
