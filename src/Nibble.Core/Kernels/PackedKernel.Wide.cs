@@ -13,6 +13,9 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     private const int TileRows = PackedMatrix.TileRows;
 
+    /// <summary>Tokens whose sums fit the registers, by tiles that are taken together.</summary>
+    private readonly int[] _mostTokens = new int[3];
+
     internal override InputGroups? NumbersOf(int tokens) => WideTile(1, 1) is null ? null : WideGroups(tokens);
 
     /// <summary>
@@ -24,7 +27,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>Groups as large as the registers allow.</summary>
     private InputGroups WideGroups(int tokens)
     {
-        int most = WideTileCode.MaxTokens(Shape, Together(tokens));
+        int most = _mostTokens[Together(tokens)];
         return new(tokens, (tokens + most - 1) / most, TShape.Parts, _zero, Scaled: !TShape.HasZeroPoints);
     }
 

@@ -83,6 +83,34 @@ public sealed unsafe class MatrixProductTests
         }
     }
 
+    /// <summary>Nor does the code that is generated for it, once there is some for such a number of tokens.</summary>
+    [Theory, InlineData("Q4_0"), InlineData("Q8_0"), InlineData("Q2_K"), InlineData("Q4_K"), InlineData("Q6_K"), InlineData("Linear4"), InlineData("NF4"), InlineData("Trellis2")]
+    public void A_product_of_codes_allocates_nothing(string name)
+    {
+        using var pool = new WorkerPool(1);
+        foreach (int tokens in (int[])[1, 4, 19])
+        {
+            using Problem problem = new(new Case(Format.Parse(name), 49, 768, tokens));
+            var y = new float[49 * tokens];
+            fixed (float* p = y)
+            {
+                long allocated = 1;
+                // A collection, which any thread may cause, counts what was left of this thread's buffer as allocated.
+                for (int attempt = 0; attempt < 20 && allocated > 0; attempt++)
+                {
+                    long before = GC.GetAllocatedBytesForCurrentThread();
+                    for (int i = 0; i < 10; i++)
+                    {
+                        problem.X.Changed();
+                        MatrixProduct.Multiply(problem.Weight, problem.X, p, pool, InputRounding.Integer);
+                    }
+                    allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+                }
+                Assert.Equal(0, allocated);
+            }
+        }
+    }
+
     /// <summary>The kernel that reads a trellis in place, against decoding and against the packed tiles.</summary>
     [Theory, InlineData("Trellis1"), InlineData("Trellis2"), InlineData("Trellis3"), InlineData("Trellis4"), InlineData("Trellis3-g128-f32"), InlineData("Trellis2-g64")]
     public void A_trellis_is_multiplied_in_place(string name)
