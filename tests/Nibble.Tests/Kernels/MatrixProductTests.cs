@@ -64,7 +64,7 @@ public sealed unsafe class MatrixProductTests
 
     /// <summary>Groups of one to eight tokens, the last beginning early, emulated as both systems call them and run where the processor can.</summary>
     [Theory, InlineData("Q4_0"), InlineData("Q8_0"), InlineData("Q5_1"), InlineData("Q2_K"), InlineData("Q3_K"), InlineData("Q4_K"), InlineData("Q6_K")]
-    [InlineData("IQ4_XS"), InlineData("Linear4"), InlineData("Linear1")]
+    [InlineData("IQ4_XS"), InlineData("Linear4"), InlineData("Linear1"), InlineData("Trellis2")]
     public void Generated_code_takes_any_number_of_tokens(string name)
     {
         using var pool = new WorkerPool(1);
