@@ -85,7 +85,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         bool table = typeof(TCodes) == typeof(Table4);
         if (table) _table = TableOf(levels);
         _zero = table || typeof(TCodes) == typeof(Bits8) ? -128 : levels[0];
-        for (int together = 1; together <= 2; together++) _mostTokens[together] = WideTileCode.MaxTokens(Shape, together);
+        for (int together = 1; together <= WideTileCode.MostTiles; together++) _mostTokens[together] = WideTileCode.MaxTokens(Shape, together);
     }
 
     public override int RunChunks => HasUnits ? 8 : 1;

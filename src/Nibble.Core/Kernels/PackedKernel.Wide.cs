@@ -14,7 +14,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private const int TileRows = PackedMatrix.TileRows;
 
     /// <summary>Tokens whose sums fit the registers, by tiles that are taken together.</summary>
-    private readonly int[] _mostTokens = new int[3];
+    private readonly int[] _mostTokens = new int[WideTileCode.MostTiles + 1];
 
     internal override InputGroups? NumbersOf(int tokens) => WideTile(1, 1) is null ? null : WideGroups(tokens);
 
@@ -22,7 +22,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// Tiles that share what is loaded of so many tokens. One group of tokens waits for memory, which gives one stream faster than
     /// two; and with two scales a chunk registers are left for so few tokens that unpacking takes what loads save.
     /// </summary>
-    private static int Together(int tokens) => tokens <= WideTileCode.MostTokens || TShape.Parts > 1 ? 1 : 2;
+    private static int Together(int tokens) => tokens <= WideTileCode.MostTokens || TShape.Parts > 1 ? 1 : WideTileCode.MostTiles;
 
     /// <summary>Groups as large as the registers allow.</summary>
     private InputGroups WideGroups(int tokens)
@@ -37,7 +37,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         Vector128<byte> table = _table.GetLower();
         var arguments = new WideTile.Arguments { Chunks = w.Chunks, Stride = (nint)x.Chunks * Chunk, Table = (byte*)&table };
         int together = Together(x.Tokens);
-        int block = w.IsStreamed ? together : x.Tokens == 1 ? toTile - fromTile : (int)Math.Max(2, BlockBytes / w.TileBytes) & ~1;
+        int block = w.IsStreamed ? together : x.Tokens == 1 ? toTile - fromTile : (int)Math.Max(1, BlockBytes / w.TileBytes / together) * together;
         int full = Math.Min(toTile, w.Rows / TileRows);
         arguments.SumStride = w.Rows * (nint)sizeof(float);
         bool isNear = false;

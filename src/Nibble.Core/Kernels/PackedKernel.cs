@@ -65,7 +65,7 @@ public abstract unsafe class PackedKernel
             VnniDot.IsSupported ? WithDot<VnniDot>(format) : Avx2Dot.IsSupported ? WithDot<Avx2Dot>(format) : WithDot<PortableDot>(format);
         if (Generated.WideTile.IsInUse)
         {
-            var known = new WideTile?[WideTileCode.MostTokens + 1, 3];
+            var known = new WideTile?[WideTileCode.MostTokens + 1, WideTileCode.MostTiles + 1];
             PackedShape shape = kernel.Shape;
             kernel.WideTile = (tokens, tiles) => known[tokens, tiles] ??= Generated.WideTile.For(shape, tokens, tiles);
         }

@@ -3,6 +3,7 @@ using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
 using Nibble.Tests.Golden;
+using Nibble.Tests.Memory;
 
 namespace Nibble.Tests.Decoder;
 
@@ -21,23 +22,7 @@ public class AllocationTests
         var token = new int[1];
         model.Forward([1, 2, 3], cache, logits, LogitPositions.Last);
         Decode(60);
-        Assert.Equal(0, AllocatedBy(50));
-
-        // A collection, which any thread may cause, counts what was left of this thread's buffer as allocated; one that has been
-        // counted already may do so a little later, so the same must be seen twice without one.
-        long AllocatedBy(int count)
-        {
-            for (int attempt = 1, undisturbed = 0; ; attempt++)
-            {
-                int collections = GC.CollectionCount(0);
-                long before = GC.GetAllocatedBytesForCurrentThread();
-                Decode(count);
-                long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-                if (collections == GC.CollectionCount(0)) undisturbed++;
-                if (allocated == 0 || undisturbed == 2 || attempt == 20) return allocated;
-                cache.Clear();
-            }
-        }
+        Assert.Equal(0, Allocations.Of(() => Decode(50), between: cache.Clear));
 
         void Decode(int count)
         {

@@ -74,6 +74,9 @@ internal sealed class WideTileCode
     /// <summary>The most tokens of any layout.</summary>
     public const int MostTokens = 8;
 
+    /// <summary>The most tiles side by side.</summary>
+    public const int MostTiles = 2;
+
     /// <summary>The most tokens of a layout whose sums fit the registers.</summary>
     /// <param name="tiles">Side by side.</param>
     public static int MaxTokens(PackedShape shape, int tiles)
