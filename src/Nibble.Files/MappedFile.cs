@@ -58,14 +58,15 @@ public sealed unsafe partial class MappedFile : IDisposable
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             long now = RandomAccess.GetLength(_file);
-            if (now < Length)
-                throw new UnusableInputException($"{Path}: shrank from {Length} to {now} bytes while it was being read; something else writes to it");
-            return _pointer;
+            return now < Length ? throw Shrank(Path, Length, now) : _pointer;
         }
     }
 
     /// <summary>Something that keeps the memory mapped for as long as it is reachable, whether this is disposed or not.</summary>
-    public object Share() => new Hold(_view.SafeMemoryMappedViewHandle);
+    public object Share() => new Hold(this);
+
+    private static UnusableInputException Shrank(string path, long before, long now) =>
+        new($"{path}: shrank from {before} to {now} bytes while it was being read; something else writes to it");
 
     /// <summary>Tells the operating system what will happen to a part of the file. Does nothing where it cannot be told.</summary>
     public void Advise(long offset, long bytes, MemoryAdvice advice)
@@ -95,20 +96,47 @@ public sealed unsafe partial class MappedFile : IDisposable
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int MAdvise(void* address, nuint length, int advice);
 
-    /// <summary>One count of the view's references, given back when this is collected.</summary>
+    /// <summary>One count of the references to the view and to the file, given back when this is collected.</summary>
     private sealed class Hold : IMappedMemory
     {
-        private readonly SafeMemoryMappedViewHandle _view;
+        private readonly string _path;
+        private readonly long _length;
+        private readonly byte* _pointer;
+        private readonly SafeFileHandle? _file;
+        private readonly SafeMemoryMappedViewHandle? _view;
 
-        public Hold(SafeMemoryMappedViewHandle view)
+        public Hold(MappedFile mapped)
         {
+            (_path, _length) = (mapped.Path, mapped.Length);
+            _pointer = mapped._pointer;
             byte* pointer = null;
-            view.AcquirePointer(ref pointer);
-            _view = view;
+            mapped._view.SafeMemoryMappedViewHandle.AcquirePointer(ref pointer);
+            _view = mapped._view.SafeMemoryMappedViewHandle;
+            bool added = false;
+            mapped._file.DangerousAddRef(ref added);
+            _file = mapped._file;
+        }
+
+        public void Read(byte* address, Span<byte> into)
+        {
+            long at = address - _pointer;
+            try
+            {
+                for (int read; into.Length > 0; into = into[read..], at += read)
+                    if ((read = RandomAccess.Read(_file!, into, at)) == 0) throw Shrank(_path, _length, at);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new UnusableInputException($"{_path}: cannot be read: {e.Message.ReplaceLineEndings(" ")}", e);
+            }
         }
 
         public void DoneWith(byte* address, nint bytes) => Advise(address, bytes, MemoryAdvice.DontNeed);
 
-        ~Hold() => _view?.ReleasePointer();
+        ~Hold()
+        {
+            _view?.ReleasePointer();
+            _file?.DangerousRelease();
+        }
     }
 }

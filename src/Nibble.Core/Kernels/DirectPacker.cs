@@ -18,17 +18,14 @@ internal sealed unsafe class DirectPacker : ITilePacker
     /// <summary>A piece of 16 bytes of 16 rows.</summary>
     private const int PieceBytes = 16 * TileRows;
 
-    private readonly Weight _weight;
     private readonly PackedMatrix _matrix;
     private readonly CodePlanes[] _planes;
     private readonly int _blockBytes, _blockRuns;
     private readonly PackedShape _shape;
     private readonly UnitNumbers? _units;
 
-    public DirectPacker(Weight weight, PackedMatrix matrix)
+    public DirectPacker(PackedMatrix matrix, Format format)
     {
-        Format format = weight.Format;
-        _weight = weight;
         _matrix = matrix;
         _planes = [.. format.CodePlanes];
         _blockBytes = format.BlockBytes;
@@ -39,15 +36,15 @@ internal sealed unsafe class DirectPacker : ITilePacker
 
     public static bool CanPack(Format format) => format.CodePlanes.Count > 0;
 
-    public void Pack(int tile, byte* at)
+    public void Pack(Weight weight, int first, byte* at)
     {
-        int rows = Math.Min(TileRows, _weight.Rows - tile * TileRows);
+        int rows = Math.Min(TileRows, weight.Rows - first);
         byte** blocks = stackalloc byte*[TileRows];
         byte* nothing = stackalloc byte[_blockBytes];
         Clear(new Span<byte>(nothing, _blockBytes));
-        for (int r = 0; r < TileRows; r++) blocks[r] = r < rows ? _weight.Data + ((nint)tile * TileRows + r) * _weight.RowBytes : nothing;
-        byte* next = _weight.Data + (nint)(tile + 1) * TileRows * _weight.RowBytes;
-        for (nint left = _weight.RowBytes; left > 0; left -= _blockBytes, at += _blockRuns * _matrix.Kernel.RunBytes)
+        for (int r = 0; r < TileRows; r++) blocks[r] = r < rows ? weight.Data + (first + r) * weight.RowBytes : nothing;
+        byte* next = weight.Data + (first + TileRows) * weight.RowBytes;
+        for (nint left = weight.RowBytes; left > 0; left -= _blockBytes, at += _blockRuns * _matrix.Kernel.RunBytes)
         {
             if (_units is not null) _units.Pack(blocks, rows, at);
             else CopyHalves(blocks, (ushort*)at);

@@ -109,20 +109,23 @@ public sealed unsafe class LevelMatrix
             // A block and a stretch may each hold several of the other.
             Format format = Weight.Format;
             var codes = new ushort[Weight.Columns];
-            for (int r = from * TileRows; r < Math.Min(Matrix.Rows, to * TileRows); r++)
+            foreach ((int first, Weight stretch) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
+                for (int r = 0; r < stretch.Rows; r++) Put(stretch.Row(r), format, codes, first + r);
+        }
+
+        /// <summary>Writes a stored row.</summary>
+        private readonly void Put(ReadOnlySpan<byte> row, Format format, ushort[] codes, int r)
+        {
+            for (int i = 0, b = 0; i < codes.Length; i += format.BlockSize, b += format.BlockBytes)
+                format.ReadCodes(row.Slice(b, format.BlockBytes), codes.AsSpan(i, format.BlockSize));
+            for (int s = 0; s < Matrix.Stretches; s++)
             {
-                ReadOnlySpan<byte> row = Weight.Row(r);
-                for (int i = 0, b = 0; i < codes.Length; i += format.BlockSize, b += format.BlockBytes)
-                    format.ReadCodes(row.Slice(b, format.BlockBytes), codes.AsSpan(i, format.BlockSize));
-                for (int s = 0; s < Matrix.Stretches; s++)
-                {
-                    int column = s * Stretch, block = column / format.BlockSize;
-                    (float scale, int table) = format.LevelsAt(row.Slice(block * format.BlockBytes, format.BlockBytes), column % format.BlockSize);
-                    nint tile = (nint)(r / TileRows) * Matrix.Stretches + s, at = tile * TileRows + r % TileRows;
-                    Matrix.Scales[at] = scale * Units[table];
-                    Matrix.Numbers[at] = (byte)table;
-                    Matrix.PutCodes(codes.AsSpan(column, Stretch), Matrix.Codes + tile * Matrix.TileBytes, r % TileRows);
-                }
+                int column = s * Stretch, block = column / format.BlockSize;
+                (float scale, int table) = format.LevelsAt(row.Slice(block * format.BlockBytes, format.BlockBytes), column % format.BlockSize);
+                nint tile = (nint)(r / TileRows) * Matrix.Stretches + s, at = tile * TileRows + r % TileRows;
+                Matrix.Scales[at] = scale * Units[table];
+                Matrix.Numbers[at] = (byte)table;
+                Matrix.PutCodes(codes.AsSpan(column, Stretch), Matrix.Codes + tile * Matrix.TileBytes, r % TileRows);
             }
         }
     }

@@ -98,17 +98,20 @@ public sealed unsafe class LevelTiles
             (int from, int to) = ParallelRows.Share(Tiles.Tiles, worker, workers);
             Format format = Weight.Format;
             var codes = new ushort[format.BlockSize];
-            for (int r = from * TileRows; r < Math.Min(Tiles._rows, to * TileRows); r++)
-            {
-                byte* tile = Tiles._tiles.Pointer + r / TileRows * Tiles.TileBytes;
-                ReadOnlySpan<byte> block = Weight.Row(r);
-                for (int column = 0; column < Weight.Columns; column += codes.Length, block = block[format.BlockBytes..])
-                {
-                    format.ReadCodes(block, codes);
-                    for (int at = 0; at < codes.Length; at += Stretch, tile += BytesOfStretch(Tiles.ScaleBytes))
-                        Tiles.Put(format.LevelsAt(block, at).Scale, codes.AsSpan(at, Stretch), tile, r % TileRows);
-                }
-            }
+            foreach ((int first, Weight stretch) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
+                for (int r = 0; r < stretch.Rows; r++) Tiles.Put(stretch.Row(r), format, codes, first + r);
+        }
+    }
+
+    /// <summary>Writes a stored row.</summary>
+    private void Put(ReadOnlySpan<byte> block, Format format, ushort[] codes, int row)
+    {
+        byte* tile = _tiles.Pointer + row / TileRows * TileBytes;
+        for (; block.Length > 0; block = block[format.BlockBytes..])
+        {
+            format.ReadCodes(block, codes);
+            for (int at = 0; at < codes.Length; at += Stretch, tile += BytesOfStretch(ScaleBytes))
+                Put(format.LevelsAt(block, at).Scale, codes.AsSpan(at, Stretch), tile, row % TileRows);
         }
     }
 

@@ -52,10 +52,10 @@ public sealed unsafe class PackedMatrix
     public byte* Tile(int tile)
     {
         if (_streamed is null) return _tiles + tile * TileBytes;
-        TilePacker packer = t_packer?.Matrix == this ? t_packer : t_packer = new TilePacker(_streamed, this);
+        TilePacker packer = t_packer?.Matrix == this ? t_packer : t_packer = new TilePacker(this, _streamed.Format);
         GrowingBuffer buffer = tile % 2 == 0 ? t_even ??= new GrowingBuffer() : t_odd ??= new GrowingBuffer();
         buffer.Reserve(TileBytes);
-        packer.Pack(tile, buffer.Pointer);
+        packer.Pack(_streamed, tile * TileRows, buffer.Pointer);
         return buffer.Pointer;
     }
 
@@ -76,24 +76,15 @@ public sealed unsafe class PackedMatrix
 
     private struct PackJob : IParallelJob
     {
-        /// <summary>Stored bytes that a worker packs before it lets go of them.</summary>
-        private const int HeldBytes = 4 << 20;
-
         public PackedMatrix Matrix;
         public Weight Weight;
 
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
-            ITilePacker packer = DirectPacker.CanPack(Weight.Format) ? new DirectPacker(Weight, Matrix) : new TilePacker(Weight, Matrix);
-            // What is packed is let go of at once, so that no matrix is held twice.
-            int stretch = (int)Math.Max(1, HeldBytes / (Weight.RowBytes * TileRows));
-            for (int first = from; first < to; first += stretch)
-            {
-                int end = Math.Min(to, first + stretch);
-                for (int tile = first; tile < end; tile++) packer.Pack(tile, Matrix.Tile(tile));
-                Weight.DoneWith(first * TileRows, Math.Min(end * TileRows, Matrix.Rows) - first * TileRows);
-            }
+            ITilePacker packer = DirectPacker.CanPack(Weight.Format) ? new DirectPacker(Matrix, Weight.Format) : new TilePacker(Matrix, Weight.Format);
+            foreach ((int first, Weight stretch) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
+                for (int row = 0; row < stretch.Rows; row += TileRows) packer.Pack(stretch, row, Matrix.Tile((first + row) / TileRows));
         }
     }
 }

@@ -14,7 +14,6 @@ internal sealed unsafe class TilePacker : ITilePacker
     private const int TileRows = PackedMatrix.TileRows;
     private const int StretchColumns = 256;
 
-    private readonly Weight _weight;
     private readonly PackedMatrix _matrix;
     private readonly Format _format;
     private readonly int _stretch;
@@ -44,11 +43,10 @@ internal sealed unsafe class TilePacker : ITilePacker
     // [run, 2, row]
     private readonly float[] _units;
 
-    public TilePacker(Weight weight, PackedMatrix matrix)
+    public TilePacker(PackedMatrix matrix, Format format)
     {
-        _weight = weight;
         _matrix = matrix;
-        _format = weight.Format;
+        _format = format;
         _firstLevel = PackedKernel.FirstLevel(_format);
         _thresholds = _firstLevel is not null ? [] : [.. _format.Levels[1..].ToArray().SelectMany(level => Enumerable.Repeat(level, Chunk))];
         _partWidth = Chunk / matrix.Kernel.Parts;
@@ -67,16 +65,15 @@ internal sealed unsafe class TilePacker : ITilePacker
 
     public PackedMatrix Matrix => _matrix;
 
-    public void Pack(int tile, byte* at)
+    public void Pack(Weight weight, int first, byte* at)
     {
-        int first = tile * TileRows;
-        int rows = Math.Min(TileRows, _weight.Rows - first);
+        int rows = Math.Min(TileRows, weight.Rows - first);
         if (rows < TileRows || _matrix.Columns % _stretch != 0) Clear();
         for (int column = 0; column < _matrix.Columns; column += _stretch)
         {
             int columns = Math.Min(_stretch, _matrix.Columns - column);
             if (columns < _stretch) Clear();
-            for (int r = 0; r < rows; r++) ReadRow(first + r, r, column, columns);
+            for (int r = 0; r < rows; r++) ReadRow(weight.Data + (first + r) * weight.RowBytes, r, column, columns);
             PutCodes(columns);
             at = Write(at, (columns + Chunk - 1) / Chunk);
         }
@@ -102,10 +99,10 @@ internal sealed unsafe class TilePacker : ITilePacker
         return at;
     }
 
-    private void ReadRow(int row, int r, int column, int columns)
+    private void ReadRow(byte* row, int r, int column, int columns)
     {
         int blockSize = _format.BlockSize, blockBytes = _format.BlockBytes, groups = blockSize / _format.Group;
-        byte* at = _weight.Data + row * _weight.RowBytes + (nint)(column / blockSize) * blockBytes;
+        byte* at = row + (nint)(column / blockSize) * blockBytes;
         for (int b = 0; b < columns / blockSize; b++, at += blockBytes)
         {
             var block = new ReadOnlySpan<byte>(at, blockBytes);

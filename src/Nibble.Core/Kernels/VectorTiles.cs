@@ -21,11 +21,13 @@ public sealed unsafe class VectorTiles
     /// <summary>With fewer rows most of the time would go into tables.</summary>
     public const int LeastRows = 256;
 
+    private readonly VectorFormat _format;
     private readonly NativeBuffer _codes;
     private readonly NativeBuffer? _scales;
 
     private VectorTiles(Weight weight, VectorFormat format)
     {
+        _format = format;
         Rows = weight.Rows;
         Products = new PartialProducts(format, weight.Columns);
         _codes = new NativeBuffer((nint)Tiles * Products.Places * TileRows, clear: false);
@@ -72,33 +74,25 @@ public sealed unsafe class VectorTiles
 
     private struct PackJob : IParallelJob
     {
-        /// <summary>Stored bytes that a worker packs before it lets go of them.</summary>
-        private const int HeldBytes = 4 << 20;
-
         public VectorTiles Tiles;
         public Weight Weight;
 
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Tiles.Tiles, worker, workers);
-            // What is packed is let go of at once, so that no matrix is held twice.
-            int stretch = (int)Math.Max(1, HeldBytes / (Weight.RowBytes * TileRows));
-            for (int first = from; first < to; first += stretch)
+            foreach ((int first, Weight stretch) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
             {
-                int end = Math.Min(to, first + stretch);
-                for (int row = first * TileRows; row < end * TileRows; row++) Tiles.Put(Weight, row);
-                Weight.DoneWith(first * TileRows, Math.Min(end * TileRows, Tiles.Rows) - first * TileRows);
+                int rows = (stretch.Rows + TileRows - 1) / TileRows * TileRows;
+                for (int r = 0; r < rows; r++) Tiles.Put(stretch.Row(Math.Min(r, stretch.Rows - 1)), first + r);
             }
         }
     }
 
-    /// <summary>Writes the codes of a row to their places; rows beyond the last have its codes.</summary>
-    private void Put(Weight weight, int row)
+    /// <summary>Writes the codes of a stored row to their places; rows beyond the last have its codes.</summary>
+    private void Put(ReadOnlySpan<byte> stored, int row)
     {
-        var format = (VectorFormat)weight.Format;
-        ReadOnlySpan<byte> stored = weight.Row(Math.Min(row, Rows - 1));
-        if (_scales is not null && row < Rows) Scales[row] = format.ScaleOf(stored);
-        ReadOnlySpan<byte> codes = stored[format.HeaderBytes..];
+        if (_scales is not null && row < Rows) Scales[row] = _format.ScaleOf(stored);
+        ReadOnlySpan<byte> codes = stored[_format.HeaderBytes..];
         for (int block = 0; block < Products.Blocks; block++)
         {
             byte* to = Codes(block, row / TileRows) + PlaceOf(row);

@@ -11,6 +11,11 @@ namespace Nibble.Core.Memory;
 /// </summary>
 public sealed unsafe class Weight : IWeightSource
 {
+    /// <summary>Bytes that are copied at once: a share of the second cache, in which what they are packed into needs room too.</summary>
+    private const nint StretchBytes = 256 << 10;
+
+    [ThreadStatic] private static GrowingBuffer? t_rows;
+
     private readonly object? _owner;
     private readonly Weight? _asStored;
     private PackedMatrix? _packed;
@@ -88,6 +93,35 @@ public sealed unsafe class Weight : IWeightSource
         ArrayPool<float>.Shared.Return(stored);
     }
 
+    /// <summary>
+    /// Rows for whoever packs them and reads each once, some at a time. Those of a mapped file are copied from the file: to map
+    /// a page costs as much as to copy it where memory is the machine's own, several times that on a virtual machine whose
+    /// host keeps tables of its pages, and nothing is held twice so.
+    /// </summary>
+    /// <param name="from">The first row.</param>
+    /// <param name="to">The row after the last, or beyond the weight's own.</param>
+    /// <param name="multiple">What each stretch but the last is a multiple of.</param>
+    /// <returns>The first row of each stretch, and the stretch as a weight, which is the caller's thread's until it asks for the next.</returns>
+    /// <exception cref="UnusableInputException">The file has become shorter, or cannot be read.</exception>
+    internal IEnumerable<(int First, Weight Rows)> Stretches(int from, int to, int multiple)
+    {
+        int most = (int)Math.Max(1, StretchBytes / (RowBytes * multiple)) * multiple;
+        to = Math.Min(to, Rows);
+        for (int first = from; first < to; first += most) yield return (first, Copy(first, Math.Min(most, to - first)));
+    }
+
+    /// <summary>The rows, as they are stored: in the thread's buffer if they lie in a mapped file, else where they are.</summary>
+    private Weight Copy(int first, int rows)
+    {
+        byte* data = Data + first * RowBytes;
+        nint bytes = rows * RowBytes;
+        if (_owner is not IMappedMemory mapped) return new Weight(Name, Format, rows, Columns, data, _owner);
+        GrowingBuffer buffer = t_rows ??= new GrowingBuffer();
+        buffer.Reserve(bytes);
+        mapped.Read(data, new Span<byte>(buffer.Pointer, checked((int)bytes)));
+        return new Weight(Name, Format, rows, Columns, buffer.Pointer, buffer);
+    }
+
     /// <summary>Tells the owner of the memory that rows will hardly be read again, now that they are packed.</summary>
     internal void DoneWith(int firstRow, int rows) => (_owner as IMappedMemory)?.DoneWith(Data + firstRow * RowBytes, rows * RowBytes);
 
@@ -129,6 +163,10 @@ public sealed unsafe class Weight : IWeightSource
 /// <summary>The owner of memory that lies in a file as well: what is let go of can be read again.</summary>
 public unsafe interface IMappedMemory
 {
+    /// <summary>Copies bytes from the file, without touching the memory at <paramref name="address"/> that they are mapped to.</summary>
+    /// <exception cref="UnusableInputException">The file has become shorter, or cannot be read.</exception>
+    void Read(byte* address, Span<byte> into);
+
     /// <summary>The process need not hold these bytes any longer.</summary>
     void DoneWith(byte* address, nint bytes);
 }

@@ -21,8 +21,9 @@ public sealed unsafe class DirectPackerTests
             for (int r = 0; r < rows; r++) FillBlocks(format, weight.Row(r), random);
             using var pool = new WorkerPool(1);
             PackedMatrix matrix = PackedMatrix.Pack(weight, pool);
-            Assert.Equal(Tiles(matrix, new TilePacker(weight, matrix)), Tiles(matrix, new DirectPacker(weight, matrix)));
-            Assert.Equal(Tiles(matrix, new DirectPacker(weight, matrix)), new ReadOnlySpan<byte>(matrix.Tile(0), (int)matrix.Bytes).ToArray());
+            byte[] tiles = Tiles(matrix, weight, new DirectPacker(matrix, format));
+            Assert.Equal(Tiles(matrix, weight, new TilePacker(matrix, format)), tiles);
+            Assert.Equal(tiles, new ReadOnlySpan<byte>(matrix.Tile(0), (int)matrix.Bytes).ToArray());
         }
     }
 
@@ -44,11 +45,11 @@ public sealed unsafe class DirectPackerTests
             }
     }
 
-    private static byte[] Tiles(PackedMatrix matrix, ITilePacker packer)
+    private static byte[] Tiles(PackedMatrix matrix, Weight weight, ITilePacker packer)
     {
         var bytes = new byte[matrix.Bytes];
         fixed (byte* at = bytes)
-            for (int tile = 0; tile < matrix.Tiles; tile++) packer.Pack(tile, at + tile * matrix.TileBytes);
+            for (int tile = 0; tile < matrix.Tiles; tile++) packer.Pack(weight, tile * PackedMatrix.TileRows, at + tile * matrix.TileBytes);
         return bytes;
     }
 }
