@@ -22,38 +22,84 @@ public static unsafe partial class Attention
         private void RunMany(int keyHead, int firstHead, int heads, int firstToken, int tokens)
         {
             int size = _in.Stored.KeySize, width = _in.ValueSize, groups = (heads * tokens + GroupRows - 1) / GroupRows;
-            bool valuesInKeys = _in.Stored.ValueSize == 0;
-            int block = BlockKeys, scratchSize = InPlace ? 0 : block * (size + _in.Stored.ValueSize);
+            bool valuesInKeys = _in.Stored.ValueSize == 0, pairs = _in.MayRound && _in.Stored.HavePairs;
+            int block = BlockKeys, scratchSize = InPlace ? 0 : WholeKeys(block) * (size + _in.Stored.ValueSize);
             GrowingBuffer memory = t_memory ??= new GrowingBuffer();
             nint groupNumbers = RowGroup.Numbers(size, width), blockNumbers = KeyBlock * GroupRows;
             memory.Reserve((groups * groupNumbers + WideProducts.MostLines * blockNumbers + scratchSize) * sizeof(float));
             float* scores = (float*)memory.Pointer, firstGroup = scores + WideProducts.MostLines * blockNumbers, keyScratch = firstGroup + groups * groupNumbers;
-            for (int g = 0; g < groups; g++) LoadQueries(firstHead, heads, firstToken, tokens, g, new RowGroup(firstGroup, g, size, width));
+            for (int g = 0; g < groups; g++)
+            {
+                var rows = new RowGroup(firstGroup, g, size, width);
+                LoadQueries(firstHead, heads, firstToken, tokens, g, rows);
+                if (pairs) JoinLines(rows.Queries, size);
+            }
             (int from, int to) = _in.InSight(firstToken, firstToken + tokens - 1);
             for (int count; from < to; from += count)
             {
                 int slot = from % _in.Stored.Slots;
                 count = Math.Min(Math.Min(block, to - from), _in.Stored.Slots - slot);
-                float* keys = _in.Stored.Keys(keyHead, slot, count, keyScratch);
-                float* values = valuesInKeys ? keys : _in.Stored.Values(keyHead, slot, count, keyScratch + block * size);
+                Block read = pairs ? new Block(_in.Stored, keyHead, slot, count, (uint*)keyScratch) : new Block(_in.Stored, keyHead, slot, count, keyScratch, keyScratch + block * size);
                 bool partial = from < _in.InSight(firstToken + tokens - 1, firstToken + tokens - 1).From || from + count > _in.InSight(firstToken, firstToken).To;
                 for (int g = 0, lines; g < groups; g += lines)
                 {
                     lines = Math.Min(WideProducts.MostLines, groups - g);
                     var rows = new RowGroup(firstGroup, g, size, width);
                     Lines queries = new(rows.Queries, groupNumbers, lines), weights = new(scores, blockNumbers, lines), sums = new(rows.Sums, groupNumbers, lines);
-                    for (int i = 0; i < lines; i++) new Span<float>(weights[i], count * GroupRows).Clear();
-                    AddProducts(WideProducts.For(lines), keys, size, 1, count, queries, size, weights);
+                    for (int i = 0; i < lines; i++) new Span<float>(weights[i], read.KeyNumbers * GroupRows).Clear();
+                    WideProducts? products = pairs ? WideProducts.OfPairs(lines) : WideProducts.For(lines);
+                    AddProducts(products, read.Keys, read.KeySteps, 1, read.KeyNumbers, queries, read.KeySteps, weights);
                     for (int i = 0; i < lines; i++)
                     {
                         Cap(new Span<float>(weights[i], count * GroupRows));
                         if (partial) Hide(weights[i], heads, firstToken, tokens, g + i, from, count);
                         Weigh(WideWeights.Instance, new RowGroup(firstGroup, g + i, size, width).Weighing(weights[i], count, width));
+                        if (pairs) JoinLines(weights[i], count);
                     }
-                    AddProducts(WideProducts.For(lines), values, 1, valuesInKeys ? size : width, width, weights, count, sums);
+                    AddProducts(products, read.Values, 1, valuesInKeys ? size : width, width, weights, read.ValueSteps, sums);
                 }
             }
             for (int g = 0; g < groups; g++) StoreSums(firstHead, heads, firstToken, tokens, g, new RowGroup(firstGroup, g, size, width));
+        }
+
+        /// <summary>As many keys as the generated products take at a time, or more of them.</summary>
+        private static int WholeKeys(int keys) => (keys + WideProducts.Numbers - 1) / WideProducts.Numbers * WideProducts.Numbers;
+
+        /// <summary>Lines become half as many of pairs, where they are; an odd one gets a line of zeros beside it, for which there is room.</summary>
+        private static void JoinLines(float* lines, int count)
+        {
+            if (count % 2 == 1) new Span<float>(lines + count * GroupRows, GroupRows).Clear();
+            NumberPairs.OfFloats!.JoinRows(lines, GroupRows, (count + 1) / 2 * 2, (uint*)lines);
+        }
+
+        /// <summary>Some keys and values, as products read them: as numbers, or as pairs of bfloat16, which are steps of their own.</summary>
+        private readonly struct Block
+        {
+            /// <summary>As numbers: [keys, key size] and [keys, value size], or the beginning of the keys.</summary>
+            public Block(KeyValueRows stored, int head, int slot, int count, float* keys, float* values)
+            {
+                Keys = stored.Keys(head, slot, count, keys);
+                Values = stored.ValueSize == 0 ? Keys : stored.Values(head, slot, count, values);
+                (KeyNumbers, KeySteps, ValueSteps) = (count, stored.KeySize, count);
+            }
+
+            /// <summary>As pairs: [keys, half the key size] and [half the keys, value size]. Products of keys beyond the last, with whatever lies there, fill whole vectors.</summary>
+            public Block(KeyValueRows stored, int head, int slot, int count, uint* pairs)
+            {
+                (KeyNumbers, KeySteps, ValueSteps) = (WholeKeys(count), stored.KeySize / 2, (count + 1) / 2);
+                Keys = (float*)stored.KeyPairs(head, slot, count, pairs);
+                Values = (float*)stored.ValuePairs(head, slot, count, pairs + KeyNumbers * KeySteps);
+            }
+
+            public float* Keys { get; }
+            public float* Values { get; }
+
+            /// <summary>Keys that are met.</summary>
+            public int KeyNumbers { get; }
+
+            /// <summary>Steps of the products with queries, and with weights.</summary>
+            public int KeySteps { get; }
+            public int ValueSteps { get; }
         }
 
         /// <summary>Queries with their scale, a lane a row; lanes beyond the rows are zero. Sums begin with nothing.</summary>

@@ -30,6 +30,11 @@ public unsafe struct AttentionInput
     public float Scale;
     /// <summary>c tanh(s / c) bounds the scores; 0 is none.</summary>
     public float SoftCap;
+    /// <summary>
+    /// Whether queries, keys, values and weights of many tokens may be rounded to bfloat16, where that is faster and keys and values are
+    /// stored in F16; sums stay in float32.
+    /// </summary>
+    public bool MayRound;
     /// <summary>A score for each head that takes part in the softmax and brings no value; null for none.</summary>
     public float* Sinks;
 

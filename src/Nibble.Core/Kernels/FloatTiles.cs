@@ -191,13 +191,27 @@ public sealed unsafe class FloatTiles
     }
 
     /// <summary>Writes numbers of a tile as pairs of bfloat16.</summary>
+    /// <param name="code">The generated code, if there is any.</param>
     /// <param name="tile">Its number.</param>
     /// <param name="first">The first pair of columns.</param>
-    /// <param name="count">Pairs of columns.</param>
+    /// <param name="count">Pairs of columns, an even number.</param>
     /// <param name="weights">[pairs, 32 rows].</param>
-    internal void Unpack(int tile, int first, int count, uint* weights)
+    internal void Unpack(FloatPairs? code, int tile, int first, int count, uint* weights)
     {
         byte* from = Tile(tile) + TableBytes + (nint)first * PairBytes;
+        if (code is null) Unpack(tile, from, count, weights);
+        else
+        {
+            var arguments = new FloatPairs.Arguments { Table = Tile(tile), Columns = from, Pairs = weights, Count = count / FloatPairs.Together };
+            code.Make(ref arguments);
+        }
+        foreach (Outlier outlier in OutliersOf(tile))
+            if (outlier.Column / 2 - first is >= 0 and int pair && pair < count)
+                ((ushort*)weights)[(pair * TileRows + outlier.Row) * 2 + outlier.Column % 2] = outlier.Bits;
+    }
+
+    private void Unpack(int tile, byte* from, int count, uint* weights)
+    {
         var lowest = Vector256.Create((short)(*(ushort*)(Tile(tile) + sizeof(ushort)) - (1 << ExponentShift)));
         var to = (short*)weights;
         for (int p = 0; p < count; p++, from += PairBytes, to += 2 * TileRows)
@@ -207,9 +221,6 @@ public sealed unsafe class FloatTiles
                 Number(from + half * 16, codes & Vector256.Create((short)15), lowest).Store(to + half * 16);
                 Number(from + 32 + half * 16, codes >>> 4, lowest).Store(to + 32 + half * 16);
             }
-        foreach (Outlier outlier in OutliersOf(tile))
-            if (outlier.Column / 2 - first is >= 0 and int pair && pair < count)
-                ((ushort*)weights)[(pair * TileRows + outlier.Row) * 2 + outlier.Column % 2] = outlier.Bits;
     }
 
     /// <summary>16 numbers of signs and mantissas, and codes of their exponents.</summary>

@@ -30,20 +30,28 @@ internal static unsafe class InputPairs
     /// <param name="to">[pairs, 8].</param>
     public static void Arrange(Activation x, int token, uint* to)
     {
-        for (int t = 0; t < Group; t++)
+        for (int t = 0; t < Group; t += 4, to += 4)
         {
-            float* from = x.Floats + (nint)Math.Min(token + t, x.Tokens - 1) * x.Columns;
-            uint* own = to + t;
-            int c = 0;
-            for (; c <= x.Columns - 8; c += 8, own += 4 * Group)
-            {
-                Vector256<uint> upper = FloatFormat.ToBFloat16(Vector256.Load(from + c));
-                Vector128<uint> pairs = Vector256.Narrow(upper, upper).GetLower().AsUInt32();
-                for (int p = 0; p < 4; p++) own[p * Group] = pairs[p];
-            }
-            for (; c < x.Columns; c += 2, own += Group) *own = One(from[c]) | One(from[c + 1]) << 16;
+            float* a = Token(x, token + t), b = Token(x, token + t + 1), c = Token(x, token + t + 2), d = Token(x, token + t + 3);
+            uint* own = to;
+            int i = 0;
+            for (; i <= x.Columns - 8; i += 8, own += 4 * Group)
+                Square.Turn(FourPairs(a + i), FourPairs(b + i), FourPairs(c + i), FourPairs(d + i), (byte*)own, Group * sizeof(uint));
+            for (; i < x.Columns; i += 2, own += Group) (own[0], own[1], own[2], own[3]) = (Pair(a + i), Pair(b + i), Pair(c + i), Pair(d + i));
         }
     }
+
+    /// <summary>The floats of a token, or of the last.</summary>
+    private static float* Token(Activation x, int token) => x.Floats + (nint)Math.Min(token, x.Tokens - 1) * x.Columns;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> FourPairs(float* from)
+    {
+        Vector256<uint> upper = FloatFormat.ToBFloat16(Vector256.Load(from));
+        return Vector256.Narrow(upper, upper).GetLower().AsUInt32();
+    }
+
+    private static uint Pair(float* from) => One(from[0]) | One(from[1]) << 16;
 
     /// <summary>Writes a token of lines.</summary>
     /// <param name="x">Whole lines of columns; a token beyond the last repeats it.</param>
@@ -51,7 +59,7 @@ internal static unsafe class InputPairs
     /// <param name="to">[lines, tokens, 32].</param>
     public static void ArrangeLines(Activation x, int token, int tokens, ushort* to)
     {
-        float* from = x.Floats + (nint)Math.Min(token, x.Tokens - 1) * x.Columns;
+        float* from = Token(x, token);
         for (int c = 0; c < x.Columns; c += 16)
         {
             int line = c / PairRows.LineColumns, within = c % PairRows.LineColumns;

@@ -74,6 +74,24 @@ public sealed unsafe class KeyValueRows : IDisposable
     internal float* Values(int head, int slot, int count, float* scratch) =>
         Read(ValueFormat!, Value(head, slot), ValueBytes, count, ValueSize, scratch);
 
+    /// <summary>True if keys and values can be read as pairs of bfloat16, to which they are rounded then.</summary>
+    internal bool HavePairs =>
+        KeyFormat == FloatFormat.F16 && ValueSize > 0 && KeySize % (2 * NumberPairs.Lanes) == 0 && ValueSize % NumberPairs.Lanes == 0 && NumberPairs.OfHalves is not null;
+
+    /// <summary>Rows of keys from a slot on: [rows, key size / 2], a pair being two neighbouring numbers.</summary>
+    internal uint* KeyPairs(int head, int slot, int count, uint* pairs)
+    {
+        NumberPairs.OfHalves!.JoinNeighbours(Key(head, slot), count * KeySize, pairs);
+        return pairs;
+    }
+
+    /// <summary>Rows of values from a slot on: [rows / 2, value size], a pair being numbers of two rows; a last row without a next is paired with itself.</summary>
+    internal uint* ValuePairs(int head, int slot, int count, uint* pairs)
+    {
+        NumberPairs.OfHalves!.JoinRows(Value(head, slot), ValueSize, count, pairs);
+        return pairs;
+    }
+
     /// <summary>Asks memory for rows: a head's are few, and too far from those of the next for the processor to read ahead.</summary>
     internal void Ask(int head, int slot, int count)
     {

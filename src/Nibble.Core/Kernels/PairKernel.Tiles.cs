@@ -37,7 +37,7 @@ internal static unsafe partial class PairKernel
         for (int first = 0; first < pairs; first += Stretch)
         {
             int count = Math.Min(Stretch, pairs - first);
-            w.Unpack(row / FloatTiles.TileRows, first, count, weights);
+            w.Unpack(FloatPairs.Instance, row / FloatTiles.TileRows, first, count, weights);
             products.Add(weights, first, count, sums);
         }
         Store(sums, x.Tokens, w.Rows, y, row);

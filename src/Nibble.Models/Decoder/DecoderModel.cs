@@ -30,7 +30,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
     public DecoderModel(ModelSource source, WorkerPool pool, DecoderOptions? options = null)
     {
         _options = options ?? new DecoderOptions();
-        _work = new Workspace(pool);
+        _work = new Workspace(pool) { RoundsAttention = _options.RoundsAttention };
         Config = source.Config;
         var parts = new LayerParts(source);
         Embedding = source.Tensors["token_embd.weight"].Load();

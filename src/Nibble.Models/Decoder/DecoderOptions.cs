@@ -32,10 +32,13 @@ public sealed record DecoderOptions
 
     /// <summary>
     /// Rounds inputs to bfloat16 where that makes products of many tokens faster
-    /// (<see cref="InputRounding.Fastest"/>), and keys and values to F16 where those are read faster. For answers; not where something
-    /// is measured. A given rounding goes before it, and a given format.
+    /// (<see cref="InputRounding.Fastest"/>), attention over many tokens likewise, and keys and values to F16 where those are read faster.
+    /// For answers; not where something is measured. A given rounding goes before it, and a given format.
     /// </summary>
     public bool Fast { get; init; }
+
+    /// <summary>Whether attention over many tokens rounds to bfloat16, where that is faster: where inputs of linear layers do, or might.</summary>
+    public bool RoundsAttention => InputRounding is null ? Fast : InputRounding == InputRounding.BFloat16 || InputRounding == InputRounding.Mixed;
 
     /// <summary>Gets a line for a person when something may not be as meant: a context longer than trained.</summary>
     public Action<string>? Warn { get; init; }

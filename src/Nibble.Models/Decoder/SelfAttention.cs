@@ -36,7 +36,7 @@ internal sealed unsafe class SelfAttention
         work.Middle.Resize(work.Tokens, _config.Heads * _config.HeadSize);
         fixed (float* sinks = _sinks)
         {
-            for (int s = 0; s < work.Segments.Length; s++) work.AttentionInputs.Span[s] = Input(projected, work.Segments[s], work.Middle.Floats, sinks);
+            for (int s = 0; s < work.Segments.Length; s++) work.AttentionInputs.Span[s] = Input(projected, work, work.Segments[s], sinks);
             if (work.Segments.Length == work.Tokens && HeadsAreApart) Attention.Run(work.AttentionInputs, work.Pool, Beside(work, projected));
             else
             {
@@ -63,11 +63,11 @@ internal sealed unsafe class SelfAttention
             && work.Middle.ExpectCodes(_output.Linears[0].Weight, work.Pool, _output.Linears[0].InputRounding),
     };
 
-    private AttentionInput Input(in Projected projected, Segment segment, float* output, float* sinks) => new()
+    private AttentionInput Input(in Projected projected, Workspace work, Segment segment, float* sinks) => new()
     {
         Queries = projected.Queries + (nint)segment.First * projected.QueryStride,
         QueryStride = projected.QueryStride,
-        Output = output + (nint)segment.First * _config.Heads * _config.HeadSize,
+        Output = work.Middle.Floats + (nint)segment.First * _config.Heads * _config.HeadSize,
         Stored = segment.Stored[_index],
         Tokens = segment.Count,
         Heads = _config.Heads,
@@ -77,6 +77,7 @@ internal sealed unsafe class SelfAttention
         Causal = _config.Causal,
         Scale = _layer.AttentionScale,
         SoftCap = _config.AttentionSoftCap,
+        MayRound = work.RoundsAttention,
         Sinks = sinks,
     };
 

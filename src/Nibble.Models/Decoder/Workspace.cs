@@ -41,6 +41,9 @@ internal sealed unsafe class Workspace(WorkerPool pool) : IDisposable
 
     public WorkerPool Pool { get; } = pool;
 
+    /// <summary>Whether attention over many tokens may round to bfloat16 (<see cref="AttentionInput.MayRound"/>).</summary>
+    public bool RoundsAttention { get; init; }
+
     /// <summary>Tokens of the batch.</summary>
     public int Tokens { get; private set; }
 

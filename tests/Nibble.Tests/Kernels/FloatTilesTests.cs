@@ -19,6 +19,13 @@ public sealed unsafe class FloatTilesTests
         Assert.NotNull(tiles);
         Assert.True(columns < 512 || tiles.Outliers > 0);
         Assert.Equal((long)tiles.Tiles * (64 + columns / 2 * 96), tiles.Bytes);
+        foreach (FloatPairs? code in (FloatPairs?[])[null, FloatPairs.Instance, Emulator.FloatPairs(), Emulator.FloatPairs(windows: true)])
+            CheckNumbers(code, tiles, weight);
+    }
+
+    private static void CheckNumbers(FloatPairs? code, FloatTiles tiles, Weight weight)
+    {
+        (int rows, int columns) = (weight.Rows, weight.Columns);
         var row = new float[columns];
         var pairs = new uint[columns / 2 * FloatTiles.TileRows];
         for (int tile = 0; tile < tiles.Tiles; tile++)
@@ -26,8 +33,8 @@ public sealed unsafe class FloatTilesTests
             // In two stretches, the second of which begins inside.
             fixed (uint* at = pairs)
             {
-                tiles.Unpack(tile, 0, 8, at);
-                tiles.Unpack(tile, 8, columns / 2 - 8, at + 8 * FloatTiles.TileRows);
+                tiles.Unpack(code, tile, 0, 8, at);
+                tiles.Unpack(code, tile, 8, columns / 2 - 8, at + 8 * FloatTiles.TileRows);
             }
             for (int r = tile * FloatTiles.TileRows; r < (tile + 1) * FloatTiles.TileRows; r++)
             {

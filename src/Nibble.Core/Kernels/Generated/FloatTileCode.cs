@@ -5,7 +5,6 @@ using static Iced.Intel.AssemblerRegisters;
 namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>The machine code of <see cref="FloatTile"/>.</summary>
-/// <remarks>32-bit lane r is row r, or row 16 + r: the numbers of two columns.</remarks>
 internal sealed class FloatTileCode
 {
     private const int Line = 64, LinePairs = PairRows.LineColumns / 2, LineBytes = LinePairs * FloatTiles.PairBytes;
@@ -13,24 +12,24 @@ internal sealed class FloatTileCode
     /// <summary>Bytes between what is read and what is asked for into the first cache, and into the second.</summary>
     private const int Ahead = 2048, FarAhead = 8192;
 
-    // vpternlogd's truth table of (a and b) or c.
-    private const byte MaskedOr = 0xEA;
-
     // rcx or rdi brings the arguments; rcx counts lines then.
     private static readonly AssemblerRegister64 s_tile = rax, s_inputs = rdx, s_sums = r8;
 
     private static readonly AssemblerRegisterZMM[] s_zmm = VectorRegisters.All;
-    private static readonly AssemblerRegisterZMM s_table = s_zmm[0], s_mask = s_zmm[1];
-    private static readonly AssemblerRegisterZMM[] s_exponents = s_zmm[2..4], s_numbers = s_zmm[4..6];
-    private const int FirstSum = 6, MostSums = 26;
+    private const int FirstSum = FloatNumbersCode.Registers, MostSums = 26;
 
     private readonly Assembler _ = new(64);
+    private readonly FloatNumbersCode _numbers;
     private readonly int _tokens;
 
     /// <summary>Sums of a row and token, taken in turn: a product waits for the sum before it.</summary>
     private readonly int _turns;
 
-    private FloatTileCode(int tokens) => (_tokens, _turns) = (tokens, Math.Min(2, MostSums / (2 * tokens)));
+    private FloatTileCode(int tokens)
+    {
+        (_tokens, _turns) = (tokens, Math.Min(2, MostSums / (2 * tokens)));
+        _numbers = new FloatNumbersCode(_, s_zmm[..FloatNumbersCode.Registers]);
+    }
 
     private int Used => FirstSum + 2 * _tokens * _turns;
 
@@ -51,9 +50,7 @@ internal sealed class FloatTileCode
         Take(s_inputs, nameof(FloatTile.Arguments.Inputs));
         Take(s_sums, nameof(FloatTile.Arguments.Sums));
         Take(rcx, nameof(FloatTile.Arguments.Lines));
-        _.mov(r9d, 0x807F807F);
-        _.vpbroadcastd(s_mask, r9d);
-        _.vmovups(s_table, __[s_tile]);
+        _numbers.HoldConstants(s_tile);
         _.add(s_tile, FloatTiles.TableBytes);
         for (int i = FirstSum; i < Used; i++) _.vpxord(s_zmm[i], s_zmm[i], s_zmm[i]);
         Label line = _.CreateLabel();
@@ -79,18 +76,13 @@ internal sealed class FloatTileCode
     /// <summary>Adds the products of two columns.</summary>
     private void Multiply(int pair)
     {
-        int at = pair * FloatTiles.PairBytes;
-        // A place in the table is 5 bits of a word, of which the upper does not matter: the table is there twice.
-        _.vpmovzxbw(s_exponents[0], __ymmword_ptr[s_tile + at + FloatTiles.CodesAt]);
-        _.vpsrlw(s_exponents[1], s_exponents[0], 4);
+        AssemblerMemoryOperand columns = s_tile + pair * FloatTiles.PairBytes;
+        _numbers.LoadCodes(columns);
         for (int half = 0; half < 2; half++)
         {
-            _.vpermw(s_exponents[half], s_exponents[half], s_table);
-            // The sign, which the upper bit of a byte is, becomes the upper bit of a word.
-            _.vpmovsxbw(s_numbers[half], __ymmword_ptr[s_tile + at + half * Line / 2]);
-            _.vpternlogd(s_numbers[half], s_mask, s_exponents[half], MaskedOr);
+            AssemblerRegisterZMM numbers = _numbers.Numbers(columns, half);
             for (int token = 0; token < _tokens; token++)
-                _.vdpbf16ps(Sum(half, token, pair % _turns), s_numbers[half], __dword_bcst[s_inputs + token * Line + pair * sizeof(uint)]);
+                _.vdpbf16ps(Sum(half, token, pair % _turns), numbers, __dword_bcst[s_inputs + token * Line + pair * sizeof(uint)]);
         }
     }
 

@@ -7,6 +7,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// <remarks>
 /// A step with two lines is 16 multiply-adds and 10 loads, with one 8 and 9: where a processor has as many places for loads as for
 /// multiply-adds, loads decide with one line, multiply-adds with two. The same with intrinsics of 256 bits has 8 and 6 for half of it.
+/// With pairs of bfloat16 in place of numbers each step is two.
 /// </remarks>
 public sealed unsafe class WideProducts
 {
@@ -47,7 +48,7 @@ public sealed unsafe class WideProducts
     /// <summary>Lines of rows side by side at most.</summary>
     public const int MostLines = 2;
 
-    private static readonly Lazy<WideProducts?>[] s_products = [.. Enumerable.Range(1, MostLines).Select(lines => new Lazy<WideProducts?>(() => Load(lines)))];
+    private static readonly Lazy<WideProducts?>[] s_products = Make(pairs: false), s_ofPairs = Make(pairs: true);
 
     private readonly delegate* unmanaged<Arguments*, void> _code;
 
@@ -57,15 +58,20 @@ public sealed unsafe class WideProducts
     /// <summary>The code for one or two lines of rows side by side, or null where it cannot run.</summary>
     public static WideProducts? For(int lines) => s_products[lines - 1].Value;
 
+    /// <summary>The same where each number is a pair of bfloat16, the number of a step and that of the next.</summary>
+    public static WideProducts? OfPairs(int lines) => s_ofPairs[lines - 1].Value;
+
     public void Add(ref Arguments arguments)
     {
         fixed (Arguments* a = &arguments) _code(a);
     }
 
-    private static WideProducts? Load(int lines)
+    private static Lazy<WideProducts?>[] Make(bool pairs) => [.. Enumerable.Range(1, MostLines).Select(lines => new Lazy<WideProducts?>(() => Load(lines, pairs)))];
+
+    private static WideProducts? Load(int lines, bool pairs)
     {
-        if (!Avx512Vnni.IsSupported) return null;
-        nint code = ExecutableMemory.Load(WideProductsCode.Assemble(lines, OperatingSystem.IsWindows()));
+        if (!(pairs ? Avx512BFloat16.IsSupported : Avx512Vnni.IsSupported)) return null;
+        nint code = ExecutableMemory.Load(WideProductsCode.Assemble(lines, pairs, OperatingSystem.IsWindows()));
         return code == 0 ? null : new WideProducts(code);
     }
 }

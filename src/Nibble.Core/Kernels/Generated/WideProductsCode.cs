@@ -19,8 +19,9 @@ internal static class WideProductsCode
     private static readonly AssemblerRegisterZMM s_number = zmm2;
 
     /// <param name="lines">Of rows, side by side: 1 or 2.</param>
+    /// <param name="pairs">Whether numbers are pairs of bfloat16.</param>
     /// <param name="windows">Whether it is called as Windows calls functions, else as other systems do.</param>
-    public static byte[] Assemble(int lines, bool windows)
+    public static byte[] Assemble(int lines, bool pairs, bool windows)
     {
         var code = new Assembler(64);
         foreach (AssemblerRegister64 kept in s_kept) code.push(kept);
@@ -32,7 +33,7 @@ internal static class WideProductsCode
         code.Label(ref group);
         BeginGroup(code, lines);
         code.Label(ref step);
-        Multiply(code, lines);
+        Multiply(code, lines, pairs);
         code.add(s_rows, Line);
         foreach (AssemblerRegister64 from in (AssemblerRegister64[])[s_from.First, s_from.Fourth, s_from.Seventh]) code.add(from, s_along);
         code.dec(s_steps);
@@ -59,18 +60,21 @@ internal static class WideProductsCode
         s_from.Enter(code, WideProducts.Numbers);
     }
 
-    private static void Multiply(Assembler code, int lines)
+    private static void Multiply(Assembler code, int lines, bool pairs)
     {
         for (int line = 0; line < lines; line++) code.vmovups(s_lines[line], __[line == 0 ? s_rows + 0 : s_rows + s_beside]);
         for (int i = 0; i < WideProducts.Numbers; i++)
         {
             if (lines == 1)
             {
-                code.vfmadd231ps(Sum(0, i), s_lines[0], s_from.Broadcast(i));
+                if (pairs) code.vdpbf16ps(Sum(0, i), s_lines[0], s_from.Broadcast(i));
+                else code.vfmadd231ps(Sum(0, i), s_lines[0], s_from.Broadcast(i));
                 continue;
             }
             code.vbroadcastss(s_number, __dword_ptr[s_from.At(i)]);
-            for (int line = 0; line < lines; line++) code.vfmadd231ps(Sum(line, i), s_lines[line], s_number);
+            for (int line = 0; line < lines; line++)
+                if (pairs) code.vdpbf16ps(Sum(line, i), s_lines[line], s_number);
+                else code.vfmadd231ps(Sum(line, i), s_lines[line], s_number);
         }
     }
 

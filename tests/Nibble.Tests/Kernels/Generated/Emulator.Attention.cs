@@ -7,7 +7,7 @@ namespace Nibble.Tests.Kernels.Generated;
 /// <summary>Attention over few rows, and the instructions that only it uses.</summary>
 internal sealed unsafe partial class Emulator
 {
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax, t_weights, t_halves;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax, t_weights, t_halves, t_pairsOf;
 
     /// <summary>The generated products of attention over few rows, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideAttention Attention(StoredShape shape, bool windows)
@@ -53,6 +53,32 @@ internal sealed unsafe partial class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallHalves(HalfNumbers.Arguments* arguments) => Call(t_halves, arguments);
+
+    /// <summary>The generated making of pairs, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static NumberPairs PairsOf(bool halves, bool windows)
+    {
+        t_pairsOf = (Decode(NumberPairsCode.Assemble(halves, windows)), windows);
+        return new NumberPairs((nint)(delegate* unmanaged<NumberPairs.Arguments*, void>)&CallPairsOf, halves);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallPairsOf(NumberPairs.Arguments* arguments) => Call(t_pairsOf, arguments);
+
+    /// <summary>Numbers as bfloat16: what is subnormal counts as zero, and what is no number stays none.</summary>
+    private static void RoundToPairs(Span<ushort> target, Span<uint> lower, Span<uint> upper)
+    {
+        uint[] numbers = [.. lower, .. upper];
+        for (int k = 0; k < numbers.Length; k++)
+        {
+            uint bits = numbers[k], size = bits & 0x7FFFFFFF;
+            target[k] = (ushort)(size switch
+            {
+                < 0x00800000 => bits >> 16 & 0x8000,
+                > 0x7F800000 => bits >> 16 | 0x40,
+                _ => bits + 0x7FFF + (bits >> 16 & 1) >> 16,
+            });
+        }
+    }
 
     /// <summary>What an instruction writes to memory: a register, or a part of it.</summary>
     private Span<uint> Stored(in Instruction i)

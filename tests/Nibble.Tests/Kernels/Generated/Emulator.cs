@@ -23,7 +23,7 @@ internal sealed unsafe partial class Emulator
     private static readonly Register[] s_keptOnWindows = [Register.RDI, Register.RSI];
     private const int FirstKeptVector = 6, LastKeptVector = 15, KeptLanes = 4;
 
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_twoTiles, t_pairs, t_rows, t_floatTile, t_levels, t_levelTile, t_trellis, t_entryProducts, t_vectorTile, t_vectorTiles, t_products;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_tile, t_twoTiles, t_pairs, t_rows, t_floatTile, t_floatPairs, t_levels, t_levelTile, t_trellis, t_entryProducts, t_vectorTile, t_vectorTiles, t_products;
 
     /// <summary>The generated product of tiles, emulated: good for calls from this thread, until the next with as many tiles together is asked for.</summary>
     /// <param name="windows">Whether it is made for Windows and called as Windows does; the systems differ in registers.</param>
@@ -70,6 +70,16 @@ internal sealed unsafe partial class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallFloatTile(FloatTile.Arguments* arguments) => Call(t_floatTile, arguments);
+
+    /// <summary>The generated making of pairs of floats in 12 bits, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static FloatPairs FloatPairs(bool windows = false)
+    {
+        t_floatPairs = (Decode(FloatPairsCode.Assemble(windows)), windows);
+        return new FloatPairs((nint)(delegate* unmanaged<FloatPairs.Arguments*, void>)&CallFloatPairs);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallFloatPairs(FloatPairs.Arguments* arguments) => Call(t_floatPairs, arguments);
 
     /// <summary>The generated product of four rows of looked-up levels, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideLevels Levels(bool small, bool windows = false)
@@ -133,9 +143,9 @@ internal sealed unsafe partial class Emulator
 
     /// <summary>The generated products of attention, emulated: good for calls from this thread, until the next is asked for.</summary>
     /// <param name="lines">Of rows, side by side.</param>
-    public static WideProducts Products(int lines, bool windows = false)
+    public static WideProducts Products(int lines, bool pairs = false, bool windows = false)
     {
-        t_products = (Decode(WideProductsCode.Assemble(lines, windows)), windows);
+        t_products = (Decode(WideProductsCode.Assemble(lines, pairs, windows)), windows);
         return new WideProducts((nint)(delegate* unmanaged<WideProducts.Arguments*, void>)&CallProducts);
     }
 
@@ -231,6 +241,11 @@ internal sealed unsafe partial class Emulator
         if (i.Mnemonic is Mnemonic.Vpermt2w or Mnemonic.Vpermw or Mnemonic.Vpmovzxbw or Mnemonic.Vpmovsxbw or Mnemonic.Vpaddw or Mnemonic.Vpsubw or Mnemonic.Vpackusdw or Mnemonic.Vpunpcklwd or Mnemonic.Vpunpckhwd)
         {
             StepWords(i.Mnemonic, MemoryMarshal.Cast<uint, ushort>(target), MemoryMarshal.Cast<uint, ushort>(a), MemoryMarshal.Cast<uint, ushort>(b));
+            return;
+        }
+        if (i.Mnemonic == Mnemonic.Vcvtne2ps2bf16)
+        {
+            RoundToPairs(MemoryMarshal.Cast<uint, ushort>(target), b, a);
             return;
         }
         if (i.Mnemonic is Mnemonic.Vunpcklps or Mnemonic.Vunpckhps or Mnemonic.Vunpcklpd or Mnemonic.Vunpckhpd or Mnemonic.Vshuff32x4)
