@@ -21,9 +21,9 @@ internal sealed class DecoderSettings
 
     private readonly Option<string?> _activations = new("--activations")
     {
-        Description = "How the inputs of linear layers are rounded: float (not at all), bfloat16, mixed (int8-g32, but bfloat16 for 128 tokens or more where the processor multiplies matrices of it), int8 or int4 (one scale a token), int8-g32 (one for 32 columns; any group), "
+        Description = "How the inputs of linear layers are rounded: float (not at all), bfloat16, mixed (int8-g32, but where the processor multiplies bfloat16 attention over prompts is in pairs of it, and products with 128 tokens or more in matrices of it), int8 or int4 (one scale a token), int8-g32 (one for 32 columns; any group), "
             + "int8-tensor or int8-channel (static: one, or one a column, found on the --calibration text; without it those that the model was trained with). Products that no integer kernel "
-            + "does are computed in float32 from the rounded numbers. [default: int8-g32 where the weight has an integer kernel, else float; run and bench take bfloat16 for F16 and BF16 where the processor multiplies pairs of it, and mixed for the others where it multiplies matrices]",
+            + "does are computed in float32 from the rounded numbers. [default: int8-g32 where the weight has an integer kernel, else float; run and bench take bfloat16 for F16 and BF16 where the processor multiplies pairs of it, and mixed for the others]",
         HelpName = "KIND",
     };
     private readonly Option<string?> _calibration = new("--calibration") { Description = "The text that static scales are found on.", HelpName = "TEXT" };
@@ -86,9 +86,15 @@ internal sealed class DecoderSettings
     /// <summary>What a run used, for its report: <c>int8-token</c>, or null where the kernels chose.</summary>
     public static string? NameOfActivations(DecoderOptions options) => options.InputRounding?.Name;
 
-    /// <summary>The same, where the kernels of a model may have been left to choose the fastest: <c>bfloat16</c> or <c>mixed</c> if some did.</summary>
+    /// <summary>
+    /// The same, where the kernels of a model may have been left to choose the fastest: <c>bfloat16</c> or <c>mixed</c> if some did,
+    /// of linear layers or of attention.
+    /// </summary>
     public static string? NameOfActivations(DecoderOptions options, DecoderModel model) =>
-        NameOfActivations(options) ?? model.LinearsAndHead.FirstOrDefault(l => l.InputRounding is not null)?.InputRounding!.Name;
+        NameOfActivations(options) ?? (model.LinearsAndHead.FirstOrDefault(l => l.InputRounding is not null)?.InputRounding ?? OfAttention(options))?.Name;
+
+    private static InputRounding? OfAttention(DecoderOptions options) =>
+        options.RoundsAttention && KeyValueRows.MayHavePairs(options.FormatOfCache) ? InputRounding.Mixed : null;
 
     public static string NameOfCache(DecoderOptions options) => options.FormatOfCache.Name + (options.RotateCache ? Rotated : "");
 }

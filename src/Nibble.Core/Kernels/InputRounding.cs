@@ -46,7 +46,7 @@ public sealed record InputRounding
 
     /// <summary>
     /// <see cref="Integer"/>, but <see cref="PairKernel.ManyPacked"/> tokens or more are rounded to bfloat16, and the weights they meet too, where the
-    /// processor multiplies matrices of it (<see cref="AmxPairs"/>).
+    /// processor multiplies matrices of it (<see cref="AmxPairs"/>), and attention over many tokens is, where it multiplies pairs (<see cref="AttentionInput.MayRound"/>).
     /// </summary>
     public static InputRounding Mixed { get; } = Integer with { IsMixed = true };
 

@@ -57,7 +57,8 @@ internal sealed class FloatTileCode
         _.Label(ref line);
         for (int at = 0; at < LineBytes; at += Line)
         {
-            _.prefetcht0(__[s_tile + Ahead + at]);
+            if (_tokens == 1) StreamRequests.Ask(_, __[s_tile + at], Ahead);
+            else _.prefetcht0(__[s_tile + Ahead + at]);
             if (_tokens > 1) _.prefetcht1(__[s_tile + FarAhead + at]);
         }
         for (int pair = 0; pair < LinePairs; pair++) Multiply(pair);

@@ -260,7 +260,7 @@ internal sealed class WideTileCode
     }
 
     /// <summary>
-    /// One token is so fast that the processor itself reads far enough ahead. While it computes on several it does not, and too few
+    /// One token is so fast that the processor itself reads far enough ahead; codes of whole bytes gain nothing by passing the second cache. While it computes on several it does not, and too few
     /// lines can be on their way to the first cache: what comes later is asked for into the second. Tiles that are taken together
     /// are there already, so what follows all of them is asked for, a few lines with each chunk.
     /// </summary>
@@ -269,7 +269,9 @@ internal sealed class WideTileCode
         for (int i = 0; i < _tiles; i++)
             for (int at = 0; at < _shape.ChunkBytes; at += Line)
             {
-                _.prefetcht0(__[At(s_tile, i, PackedKernel.Ahead + at)]);
+                AssemblerMemoryOperand line = __[At(s_tile, i, at)];
+                if (_tokens == 1 && _shape.CodeBits < 8) StreamRequests.Ask(_, line, PackedKernel.Ahead);
+                else _.prefetcht0(line + PackedKernel.Ahead);
                 if (_tokens > 1 && _tiles == 1) _.prefetcht1(__[s_tile + FarAhead + at]);
             }
         if (_tiles == 1) return;

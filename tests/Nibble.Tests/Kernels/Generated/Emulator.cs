@@ -206,7 +206,7 @@ internal sealed unsafe partial class Emulator
             case Mnemonic.Jle: return _zero || _less ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Cmp: (_zero, _less) = (Get(i.Op0Register) == Second(i), (long)Get(i.Op0Register) < (long)Second(i)); break;
             case Mnemonic.Cmovl: if (_less) Set(i.Op0Register, Get(i.Op1Register)); break;
-            case Mnemonic.Vzeroupper or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1: break;
+            case Mnemonic.Vzeroupper or Mnemonic.Prefetchnta or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1: break;
             default: if (!StepMatrix(i)) StepVector(i); break;
         }
         return i.NextIP;
