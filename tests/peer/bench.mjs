@@ -4,7 +4,8 @@
 //
 // -m MODEL -p PROMPT -n GENERATE -t THREADS -r REPEATS [-fa 1]: two results as JSON, of prompts and of single tokens, each with
 // `avg_ts` and `samples_ts` in tokens a second; -p 0 or -n 0 leaves one out. Tokens are any, for speed does not depend on them.
-// Each generated token is chosen greedily, which llama-bench does not do: 128,000 logits are compared.
+// Prompts are measured as llama-bench does. Each generated token passes the library's sampler and scheduler besides, which llama-bench
+// does not have: of single tokens the figures are the library's, not llama.cpp's.
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
 const options = {m: null, p: 512, n: 128, t: 1, r: 5, fa: 0};

@@ -78,7 +78,7 @@ public sealed unsafe class KeyValueRows : IDisposable
     internal bool HavePairs => MayHavePairs(KeyFormat) && ValueSize > 0 && KeySize % (2 * NumberPairs.Lanes) == 0 && ValueSize % NumberPairs.Lanes == 0;
 
     /// <summary>True if keys and values of usual sizes, stored so, can be read as pairs of bfloat16 here.</summary>
-    public static bool MayHavePairs(Format format) => format == FloatFormat.F16 && NumberPairs.OfHalves is not null;
+    public static bool MayHavePairs(Format format) => format == FloatFormat.F16 && NumberPairs.AreMultiplied;
 
     /// <summary>Rows of keys from a slot on: [rows, key size / 2], a pair being two neighbouring numbers.</summary>
     internal uint* KeyPairs(int head, int slot, int count, uint* pairs)

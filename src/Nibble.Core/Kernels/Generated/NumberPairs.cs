@@ -51,6 +51,9 @@ public sealed unsafe class NumberPairs
         _vectorBytes = Lanes * (halves ? sizeof(ushort) : sizeof(float));
     }
 
+    /// <summary>Whether all code can run that makes pairs of numbers and multiplies them.</summary>
+    public static bool AreMultiplied => OfHalves is not null && OfFloats is not null && WideProducts.OfPairs(1) is not null && WideProducts.OfPairs(WideProducts.MostLines) is not null;
+
     /// <summary>The code that reads F16, or null where it cannot run.</summary>
     public static NumberPairs? OfHalves => s_ofHalves.Value;
 

@@ -5,16 +5,16 @@ namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>How generated code asks memory for weights that one token reads, each once and one after the other.</summary>
 /// <remarks>
-/// By rights they need no place in the second cache, and requests that say so (<c>prefetchnta</c>) leave the inputs in the first. AMD's
-/// Zen 5 then decodes 4 to 6 bits a weight up to a fifth faster, Intel's Sapphire Rapids half as fast, so it is done where it was
-/// measured (docs/performance.md, "Requests that pass the second cache").
+/// They need no place in the second cache, and requests can say so (<c>prefetchnta</c>). AMD's Zen 5 then decodes weights of less than
+/// 8 bits up to a fifth faster, Intel's Sapphire Rapids half as fast, so it is done where it was measured (docs/performance.md,
+/// "Requests that pass the second cache").
 /// </remarks>
 internal static class StreamRequests
 {
     /// <summary>How far ahead lines are asked for, in bytes, if they are to come to the first cache alone.</summary>
     private const int PassingAhead = 4096;
 
-    /// <summary>AMD's number for the family of Zen 5 (and those of its successors that have it).</summary>
+    /// <summary>AMD's number for the family.</summary>
     private const int Zen5 = 0x1A;
 
     private static readonly bool s_passes = IsZen5();

@@ -260,9 +260,10 @@ internal sealed class WideTileCode
     }
 
     /// <summary>
-    /// One token is so fast that the processor itself reads far enough ahead; codes of whole bytes gain nothing by passing the second cache. While it computes on several it does not, and too few
-    /// lines can be on their way to the first cache: what comes later is asked for into the second. Tiles that are taken together
-    /// are there already, so what follows all of them is asked for, a few lines with each chunk.
+    /// One token is so fast that the processor itself reads far enough ahead; codes of whole bytes gain nothing by passing the second
+    /// cache. While it computes on several tokens it does not, and too few lines can be on their way to the first cache: what comes
+    /// later is asked for into the second. Tiles that are taken together are there already, so what follows all of them is asked
+    /// for, a few lines with each chunk.
     /// </summary>
     private void AskForCodes()
     {
