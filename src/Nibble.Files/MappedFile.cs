@@ -39,7 +39,7 @@ public sealed unsafe partial class MappedFile : IDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             _file?.Dispose();
-            throw new UnusableInputException($"{path}: cannot be read: {e.Message.ReplaceLineEndings(" ")}", e);
+            throw Unreadable(path, e);
         }
     }
 
@@ -67,6 +67,9 @@ public sealed unsafe partial class MappedFile : IDisposable
 
     private static UnusableInputException Shrank(string path, long before, long now) =>
         new($"{path}: shrank from {before} to {now} bytes while it was being read; something else writes to it");
+
+    private static UnusableInputException Unreadable(string path, Exception cause) =>
+        new($"{path}: cannot be read: {cause.Message.ReplaceLineEndings(" ")}", cause);
 
     /// <summary>Tells the operating system what will happen to a part of the file. Does nothing where it cannot be told.</summary>
     public void Advise(long offset, long bytes, MemoryAdvice advice)
@@ -123,11 +126,11 @@ public sealed unsafe partial class MappedFile : IDisposable
             try
             {
                 for (int read; into.Length > 0; into = into[read..], at += read)
-                    if ((read = RandomAccess.Read(_file!, into, at)) == 0) throw Shrank(_path, _length, at);
+                    if ((read = RandomAccess.Read(_file!, into, at)) == 0) throw Shrank(_path, _length, RandomAccess.GetLength(_file!));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                throw new UnusableInputException($"{_path}: cannot be read: {e.Message.ReplaceLineEndings(" ")}", e);
+                throw Unreadable(_path, e);
             }
         }
 

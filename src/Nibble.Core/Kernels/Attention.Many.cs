@@ -87,8 +87,10 @@ public static unsafe partial class Attention
             public Block(KeyValueRows stored, int head, int slot, int count, uint* pairs)
             {
                 (KeyNumbers, KeySteps, ValueSteps) = (WholeKeys(count), stored.KeySize / 2, (count + 1) / 2);
-                Keys = (float*)stored.KeyPairs(head, slot, count, pairs);
-                Values = (float*)stored.ValuePairs(head, slot, count, pairs + KeyNumbers * KeySteps);
+                Keys = (float*)pairs;
+                Values = Keys + KeyNumbers * KeySteps;
+                stored.JoinKeys(head, slot, count, (uint*)Keys);
+                stored.JoinValues(head, slot, count, (uint*)Values);
             }
 
             public float* Keys { get; }

@@ -80,19 +80,13 @@ public sealed unsafe class KeyValueRows : IDisposable
     /// <summary>True if keys and values of usual sizes, stored so, can be read as pairs of bfloat16 here.</summary>
     public static bool MayHavePairs(Format format) => format == FloatFormat.F16 && NumberPairs.AreMultiplied;
 
-    /// <summary>Rows of keys from a slot on: [rows, key size / 2], a pair being two neighbouring numbers.</summary>
-    internal uint* KeyPairs(int head, int slot, int count, uint* pairs)
-    {
+    /// <summary>Writes rows of keys from a slot on: [rows, key size / 2], a pair being two neighbouring numbers.</summary>
+    internal void JoinKeys(int head, int slot, int count, uint* pairs) =>
         NumberPairs.OfHalves!.JoinNeighbours(Key(head, slot), count * KeySize, pairs);
-        return pairs;
-    }
 
-    /// <summary>Rows of values from a slot on: [rows / 2, value size], a pair being numbers of two rows; a last row without a next is paired with itself.</summary>
-    internal uint* ValuePairs(int head, int slot, int count, uint* pairs)
-    {
+    /// <summary>Writes rows of values from a slot on: [rows / 2, value size], a pair being numbers of two rows; a last row without a next is paired with itself.</summary>
+    internal void JoinValues(int head, int slot, int count, uint* pairs) =>
         NumberPairs.OfHalves!.JoinRows(Value(head, slot), ValueSize, count, pairs);
-        return pairs;
-    }
 
     /// <summary>Asks memory for rows: a head's are few, and too far from those of the next for the processor to read ahead.</summary>
     internal void Ask(int head, int slot, int count)

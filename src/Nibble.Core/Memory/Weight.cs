@@ -113,12 +113,11 @@ public sealed unsafe class Weight : IWeightSource
     /// <summary>The rows, as they are stored: in the thread's buffer if they lie in a mapped file, else where they are.</summary>
     private Weight Copy(int first, int rows)
     {
-        byte* data = Data + first * RowBytes;
+        if (_owner is not IMappedMemory mapped) return Slice(Name, first, rows);
         nint bytes = rows * RowBytes;
-        if (_owner is not IMappedMemory mapped) return new Weight(Name, Format, rows, Columns, data, _owner);
         GrowingBuffer buffer = t_rows ??= new GrowingBuffer();
         buffer.Reserve(bytes);
-        mapped.Read(data, new Span<byte>(buffer.Pointer, checked((int)bytes)));
+        mapped.Read(Data + first * RowBytes, new Span<byte>(buffer.Pointer, checked((int)bytes)));
         return new Weight(Name, Format, rows, Columns, buffer.Pointer, buffer);
     }
 
