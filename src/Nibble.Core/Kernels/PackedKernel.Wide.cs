@@ -20,9 +20,9 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     /// <summary>
     /// Tiles that share what is loaded of so many tokens. One group of tokens waits for memory, which gives one stream faster than
-    /// two; and with two scales a chunk registers are left for so few tokens that unpacking takes what loads save.
+    /// two; and where registers are left for fewer than four tokens unpacking takes what loads save.
     /// </summary>
-    private static int Together(int tokens) => tokens <= WideTileCode.MostTokens || TShape.Parts > 1 ? 1 : WideTileCode.MostTiles;
+    private int Together(int tokens) => tokens <= WideTileCode.MostTokens || _mostTokens[WideTileCode.MostTiles] < 4 ? 1 : WideTileCode.MostTiles;
 
     /// <summary>Groups as large as the registers allow.</summary>
     private InputGroups WideGroups(int tokens)

@@ -40,7 +40,9 @@ internal sealed class LevelTileCode
         int bytes = LevelTiles.BytesOfStretch(_scaleBytes);
         Label stretch = _.CreateLabel();
         _.Label(ref stretch);
-        for (int at = 0; at < bytes; at += Line) _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
+        if (StreamRequests.AreByPage(tokens: 1)) StreamRequests.AskForPages(_, s_tile, bytes, r10);
+        else
+            for (int at = 0; at < bytes; at += Line) _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
         SumDigits();
         AddToSum();
         _.add(s_tile, bytes);

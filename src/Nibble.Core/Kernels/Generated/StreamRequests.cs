@@ -1,30 +1,60 @@
 using System.Runtime.Intrinsics.X86;
 using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
 
 namespace Nibble.Core.Kernels.Generated;
 
-/// <summary>How generated code asks memory for weights that one token reads, each once and one after the other.</summary>
+/// <summary>How generated code asks memory for weights that are read once and one after the other.</summary>
 /// <remarks>
-/// They need no place in the second cache, and requests can say so (<c>prefetchnta</c>). AMD's Zen 5 then decodes weights of less than
-/// 8 bits up to a fifth faster, Intel's Sapphire Rapids half as fast, so it is done where it was measured (docs/performance.md,
-/// "Requests that pass the second cache").
+/// AMD's Zen 5 reads ahead by itself, but not beyond a page, and requests for each line hold it up: one for each page to come lets it
+/// decode up to half as fast again. Where more is computed than it can look ahead, requests for each line to come to the first cache
+/// alone do best (<c>prefetchnta</c>). Intel's Sapphire Rapids loses by either, so both are done where they were measured
+/// (docs/performance.md, "Requests by the page").
 /// </remarks>
 internal static class StreamRequests
 {
-    /// <summary>How far ahead lines are asked for, in bytes, if they are to come to the first cache alone.</summary>
+    /// <summary>How far ahead is asked for what is to come to the first cache alone, in bytes.</summary>
     private const int PassingAhead = 4096;
+
+    private const int Page = 4096;
+
+    /// <summary>The most tokens that leave the processor time to read ahead.</summary>
+    private const int FewTokens = 2;
 
     /// <summary>AMD's number for the family.</summary>
     private const int Zen5 = 0x1A;
 
-    private static readonly bool s_passes = IsZen5();
+    private static readonly bool s_isZen5 = IsZen5();
 
+    /// <summary>Whether packed codes that meet so many tokens are asked for by <see cref="AskForPages"/>.</summary>
+    public static bool AreByPage(int tokens) => s_isZen5 && tokens <= FewTokens;
+
+    /// <summary>Asks for one line of each page to come.</summary>
+    /// <param name="code">What is written to.</param>
+    /// <param name="from">What is read now.</param>
+    /// <param name="bytes">That are read before the next call.</param>
+    /// <param name="scratch">A register that is overwritten.</param>
+    public static void AskForPages(Assembler code, AssemblerRegister64 from, int bytes, AssemblerRegister64 scratch)
+    {
+        int pages = (bytes + Page / 2) / Page;
+        for (int i = 0; i < pages; i++) code.prefetchnta(__[from + PassingAhead + bytes * i / pages]);
+        if (pages > 0) return;
+        Label skip = code.CreateLabel();
+        code.lea(scratch, __[from + bytes]);
+        code.xor(scratch, from);
+        code.test(scratch, Page);
+        code.je(skip);
+        code.prefetchnta(__[from + PassingAhead]);
+        code.Label(ref skip);
+    }
+
+    /// <summary>Asks for a line.</summary>
     /// <param name="code">What is written to.</param>
     /// <param name="line">What is read now.</param>
     /// <param name="ahead">How far ahead lines are asked for where they are to come to both caches.</param>
     public static void Ask(Assembler code, AssemblerMemoryOperand line, int ahead)
     {
-        if (s_passes) code.prefetchnta(line + PassingAhead);
+        if (s_isZen5) code.prefetchnta(line + PassingAhead);
         else code.prefetcht0(line + ahead);
     }
 

@@ -42,7 +42,9 @@ internal sealed unsafe class WideLevelsCode
         Enter();
         Label stretch = _.CreateLabel();
         _.Label(ref stretch);
-        for (int at = 0; at < TileBytes; at += Line) _.prefetcht0(__[s_codes + LevelKernel.Ahead + at]);
+        if (StreamRequests.AreByPage(tokens: 1)) StreamRequests.AskForPages(_, s_codes, TileBytes, s_table);
+        else
+            for (int at = 0; at < TileBytes; at += Line) _.prefetcht0(__[s_codes + LevelKernel.Ahead + at]);
         LoadInput();
         for (int row = 0; row < TileRows; row++)
         {

@@ -8,10 +8,11 @@ namespace Nibble.Core.Kernels.Generated;
 /// <see cref="PackedKernel"/> computes with <see cref="VnniDot"/>, in the same order, so the results are equal to the bit.
 /// </summary>
 /// <remarks>
-/// All 16 rows of a step are one register. A chunk of Q4_0 is 12 operations and 8 loads for its codes, and for each token 8 dot
+/// All 16 rows of a step are one register. A chunk of Q4_0 is 12 operations and 4 loads for its codes, and for each token 8 dot
 /// products that take the input from memory and 3 operations for its scales: with one token 24 operations of the two vector
 /// ports for 288 bytes, 72 GB/s of a core at 3 GHz, more than its memory gives; with eight the products are 64 of 101. Each of
-/// these is a load as well, so where loads have no more places than products two tiles are taken together, which share them.
+/// these is a load as well, so where loads have no more places than products two tiles are taken together, which share them; and
+/// a load across two lines takes two places, so codes are loaded once, though their bits belong to several steps.
 /// </remarks>
 public sealed unsafe class WideTile
 {

@@ -37,6 +37,12 @@ internal sealed class WideTileCode
     private readonly AssemblerRegisterZMM _input;
     private readonly AssemblerRegisterZMM _lowMask, _highMask, _shifted, _table;
 
+    /// <summary>
+    /// The 64 bytes that hold the lower bits of this step and of others, of each tile, and those that hold their upper bits: loaded
+    /// once, for most of them lie across two lines. Two tiles leave no registers for the upper ones.
+    /// </summary>
+    private readonly AssemblerRegisterZMM[] _piece = [], _planes = [];
+
     /// <summary>The lower half of a byte, in lanes of 32 bits.</summary>
     private readonly AssemblerRegisterZMM _nibble;
 
@@ -50,8 +56,9 @@ internal sealed class WideTileCode
         _codes = [.. Enumerable.Range(0, tiles).Select(_ => Next())];
         _number = Next();
         if (tiles > 1) _input = Next();
-        if (LowBits < 8) _lowMask = Next();
+        if (LowBits < 8) (_lowMask, _piece) = (Next(), [.. Enumerable.Range(0, tiles).Select(_ => Next())]);
         if (HighBits > 0) (_highMask, _shifted) = (Next(), Next());
+        if (tiles == 1) _planes = [.. Enumerable.Range(0, HighBits).Select(_ => Next())];
         if (shape.IsTable || shape.FoldsScales) _table = Next();
         if (shape.SharesBytes) _nibble = Next();
         if (shape.FoldsScales) (_rowPlaces, _multiples) = (Next(), Next());
@@ -91,6 +98,8 @@ internal sealed class WideTileCode
     /// <summary>Bits a code in the upper piece.</summary>
     private int HighBits => _shape.CodeBits - LowBits;
 
+    private int StretchBytes => _shape.UnitsBytes + PackedKernel.StretchChunks * _shape.ChunkBytes;
+
     private bool SumsOffsets => _shape.SumsOffsets;
 
     private bool FoldsScales => _shape.FoldsScales && _tokens >= FoldTokens;
@@ -116,11 +125,9 @@ internal sealed class WideTileCode
         BeginStretch();
         _.Label(ref chunk);
         AskForCodes();
+        SumProducts();
         for (int part = 0; part < _shape.Parts; part++)
-        {
-            SumProducts(part);
             for (int i = 0; i < _tiles; i++) AddToSums(i, part);
-        }
         _.add(s_tile, _shape.ChunkBytes);
         s_rows.Add(_, _tokens, Activation.Chunk);
         _.add(s_inputs, _shape.Parts * InputNumbers.Kinds * _tokens * sizeof(float));
@@ -224,6 +231,7 @@ internal sealed class WideTileCode
         _.cmp(rcx, s_left);
         _.cmovl(s_left, rcx);
         _.sub(rcx, s_left);
+        if (StreamRequests.AreByPage(_tokens)) StreamRequests.AskForPages(_, s_tile, StretchBytes, s_units);
         if (_shape.HasUnits)
         {
             _.mov(s_units, s_tile);
@@ -260,19 +268,17 @@ internal sealed class WideTileCode
     }
 
     /// <summary>
-    /// One token is so fast that the processor itself reads far enough ahead; codes of whole bytes gain nothing by passing the second
-    /// cache. While it computes on several tokens it does not, and too few lines can be on their way to the first cache: what comes
-    /// later is asked for into the second. Tiles that are taken together are there already, so what follows all of them is asked
-    /// for, a few lines with each chunk.
+    /// One token is so fast that the processor itself reads far enough ahead. While it computes on several tokens it does not, and too
+    /// few lines can be on their way to the first cache: what comes later is asked for into the second. Tiles that are taken together
+    /// are there already, so what follows all of them is asked for, a few lines with each chunk.
     /// </summary>
     private void AskForCodes()
     {
+        if (StreamRequests.AreByPage(_tokens)) return;
         for (int i = 0; i < _tiles; i++)
             for (int at = 0; at < _shape.ChunkBytes; at += Line)
             {
-                AssemblerMemoryOperand line = __[At(s_tile, i, at)];
-                if (_tokens == 1 && _shape.CodeBits < 8) StreamRequests.Ask(_, line, PackedKernel.Ahead);
-                else _.prefetcht0(line + PackedKernel.Ahead);
+                _.prefetcht0(__[At(s_tile, i, at + PackedKernel.Ahead)]);
                 if (_tokens > 1 && _tiles == 1) _.prefetcht1(__[s_tile + FarAhead + at]);
             }
         if (_tiles == 1) return;
@@ -280,18 +286,14 @@ internal sealed class WideTileCode
         _.add(s_next, Argument(nameof(WideTile.Arguments.NextStep)));
     }
 
-    private void SumProducts(int part)
+    private void SumProducts()
     {
-        if (part < DotParts)
+        for (int part = 0; part < DotParts; part++)
             for (int token = 0; token < _tokens; token++) Begin(part, token);
-        if (FoldsScales)
+        foreach (int step in Steps())
         {
-            LoadNibbles(_table, 0, part * PackedMatrix.TileRows, areOffsets: false);
-            _.vpmulld(_table, _table, _multiples);
-        }
-        int steps = 8 / _shape.Parts, dot = Math.Min(part, DotParts - 1);
-        for (int step = part * steps; step < (part + 1) * steps; step++)
-        {
+            int part = step * _shape.Parts / 8, dot = Math.Min(part, DotParts - 1);
+            if (FoldsScales && step % (8 / _shape.Parts) == 0) MakeTable(part);
             for (int i = 0; i < _tiles; i++) Unpack(i, step);
             for (int token = 0; token < _tokens; token++)
                 if (_tiles == 1) _.vpdpbusd(Dot(0, dot, token), _codes[0], s_rows.Broadcast(token, step * 4));
@@ -301,6 +303,16 @@ internal sealed class WideTileCode
                     for (int i = 0; i < _tiles; i++) _.vpdpbusd(Dot(i, dot, token), _codes[i], _input);
                 }
         }
+    }
+
+    /// <summary>The steps of a chunk, those behind each other that share the lower piece.</summary>
+    private IEnumerable<int> Steps() => LowBits == 4 ? [0, 4, 1, 5, 2, 6, 3, 7] : Enumerable.Range(0, 8);
+
+    /// <summary>Codes 0 to 3 times the scale of a row and part, for each row.</summary>
+    private void MakeTable(int part)
+    {
+        LoadNibbles(_table, 0, part * PackedMatrix.TileRows, areOffsets: false);
+        _.vpmulld(_table, _table, _multiples);
     }
 
     /// <summary>Sums start with what makes levels of codes.</summary>
@@ -320,29 +332,24 @@ internal sealed class WideTileCode
             return;
         }
         (int piece, int from) = LowBits == 4 ? (step & 3, step < 4 ? 0 : 4) : (step >> 2, 2 * (step & 3));
-        if (FoldsScales)
-        {
-            if (from == 0) _.vmovups(codes, Codes(i, piece));
-            else _.vpsrlw(codes, Codes(i, piece), (byte)from);
-            _.vpternlogd(codes, _lowMask, _rowPlaces, MaskedOr);
-        }
-        else if (from == 0) _.vpandd(codes, _lowMask, Codes(i, piece));
-        else
-        {
-            _.vpsrlw(codes, Codes(i, piece), (byte)from);
-            _.vpandd(codes, codes, _lowMask);
-        }
-        if (HighBits > 0)
-        {
-            // One plane of 8 single bits, or two of 4 times two bits. Lanes have 16 bits: what crosses a byte is masked away.
-            (int plane, int at) = HighBits == 1 ? (0, step) : (step >> 2, 2 * (step & 3));
-            AssemblerMemoryOperand bits = Codes(i, LowBits + plane);
-            if (at > LowBits) _.vpsrlw(_shifted, bits, (byte)(at - LowBits));
-            else if (at < LowBits) _.vpsllw(_shifted, bits, (byte)(LowBits - at));
-            if (at == LowBits) _.vpternlogd(codes, _highMask, bits, OrMasked);
-            else _.vpternlogd(codes, _highMask, _shifted, OrMasked);
-        }
+        if (from == 0) _.vmovups(_piece[i], Codes(i, piece));
+        if (from > 0) _.vpsrlw(codes, _piece[i], (byte)from);
+        else if (FoldsScales) _.vmovaps(codes, _piece[i]);
+        if (FoldsScales) _.vpternlogd(codes, _lowMask, _rowPlaces, MaskedOr);
+        else _.vpandd(codes, _lowMask, from > 0 ? codes : _piece[i]);
+        if (HighBits > 0) AddHighBits(i, step);
         if (_shape.IsTable || FoldsScales) _.vpshufb(codes, _table, codes);
+    }
+
+    /// <summary>One plane of 8 single bits, or two of 4 times two bits. Lanes have 16 bits: what crosses a byte is masked away.</summary>
+    private void AddHighBits(int i, int step)
+    {
+        (int plane, int at) = HighBits == 1 ? (0, step) : (step >> 2, 2 * (step & 3));
+        AssemblerRegisterZMM bits = _tiles == 1 ? _planes[plane] : _shifted;
+        if (_tiles > 1 || at == 0) _.vmovups(bits, Codes(i, LowBits + plane));
+        if (at > LowBits) _.vpsrlw(_shifted, bits, (byte)(at - LowBits));
+        else if (at < LowBits) _.vpsllw(_shifted, bits, (byte)(LowBits - at));
+        _.vpternlogd(_codes[i], _highMask, at == LowBits ? bits : _shifted, OrMasked);
     }
 
     /// <summary>

@@ -200,6 +200,8 @@ internal sealed unsafe partial class Emulator
             case Mnemonic.Lea: Set(i.Op0Register, Address(i)); break;
             case Mnemonic.Add: Set(i.Op0Register, Get(i.Op0Register) + (i.Op1Kind == OpKind.Memory ? *(ulong*)Address(i) : Second(i))); break;
             case Mnemonic.Sub: Set(i.Op0Register, Get(i.Op0Register) - Second(i)); _zero = Get(i.Op0Register) == 0; break;
+            case Mnemonic.Xor: Set(i.Op0Register, Get(i.Op0Register) ^ Second(i)); break;
+            case Mnemonic.Test: _zero = (Get(i.Op0Register) & Second(i)) == 0; break;
             case Mnemonic.Dec: Set(i.Op0Register, Get(i.Op0Register) - 1); _zero = Get(i.Op0Register) == 0; break;
             case Mnemonic.Je: return _zero ? i.NearBranchTarget : i.NextIP;
             case Mnemonic.Jne: return _zero ? i.NextIP : i.NearBranchTarget;
