@@ -20,7 +20,7 @@ public static unsafe class LevelKernel
     private const int TileRows = LevelMatrix.TileRows, Stretch = LevelMatrix.Stretch;
 
     /// <summary>How far ahead codes are asked for; past the end that asks for nothing.</summary>
-    internal const int Ahead = 2048;
+    private const int Ahead = 2048;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 

@@ -57,7 +57,7 @@ internal sealed class FloatTileCode
         _.Label(ref line);
         for (int at = 0; at < LineBytes; at += Line)
         {
-            if (_tokens == 1) StreamRequests.Ask(_, __[s_tile + at], Ahead);
+            if (_tokens == 1) StreamRequests.AskForFloats(_, __[s_tile + at]);
             else _.prefetcht0(__[s_tile + Ahead + at]);
             if (_tokens > 1) _.prefetcht1(__[s_tile + FarAhead + at]);
         }

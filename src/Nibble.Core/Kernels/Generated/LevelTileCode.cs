@@ -40,9 +40,8 @@ internal sealed class LevelTileCode
         int bytes = LevelTiles.BytesOfStretch(_scaleBytes);
         Label stretch = _.CreateLabel();
         _.Label(ref stretch);
-        if (StreamRequests.AreByPage(tokens: 1)) StreamRequests.AskForPages(_, s_tile, bytes, r10);
-        else
-            for (int at = 0; at < bytes; at += Line) _.prefetcht0(__[s_tile + PackedKernel.Ahead + at]);
+        StreamRequests.AskForPages(_, s_tile, bytes, r10);
+        for (int at = 0; at < bytes; at += Line) StreamRequests.AskForCodes(_, __[s_tile + at], tokens: 1);
         SumDigits();
         AddToSum();
         _.add(s_tile, bytes);

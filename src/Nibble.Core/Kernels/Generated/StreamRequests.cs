@@ -6,10 +6,10 @@ namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>How generated code asks memory for weights that are read once and one after the other.</summary>
 /// <remarks>
-/// AMD's Zen 5 reads ahead by itself, but not beyond a page, and requests for each line hold it up: one for each page to come lets it
-/// decode up to half as fast again. Where more is computed than it can look ahead, requests for each line to come to the first cache
-/// alone do best (<c>prefetchnta</c>). Intel's Sapphire Rapids loses by either, so both are done where they were measured
-/// (docs/performance.md, "Requests by the page").
+/// AMD's Zen 5 reads ahead by itself, but not beyond a page, and requests for each line hold it up: one for each page to come lets one
+/// token decode up to half as fast again. Where so much is computed meanwhile that it does not look far ahead, lines are asked for as
+/// well; floats do best with requests for each line to come to the first cache alone (<c>prefetchnta</c>). Intel's Sapphire Rapids
+/// loses by all of that, so it is done where it was measured (docs/performance.md, "Requests by the page").
 /// </remarks>
 internal static class StreamRequests
 {
@@ -18,24 +18,25 @@ internal static class StreamRequests
 
     private const int Page = 4096;
 
-    /// <summary>The most tokens that leave the processor time to read ahead.</summary>
-    private const int FewTokens = 2;
+    /// <summary>Tokens that leave the processor time to read ahead, and that leave it some.</summary>
+    private const int FewTokens = 2, SomeTokens = 4;
+
+    /// <summary>How far ahead lines are asked for, in bytes: into the first cache and the second.</summary>
+    private const int Ahead = PackedKernel.Ahead, FarAhead = 8192;
 
     /// <summary>AMD's number for the family.</summary>
     private const int Zen5 = 0x1A;
 
     private static readonly bool s_isZen5 = IsZen5();
 
-    /// <summary>Whether packed codes that meet so many tokens are asked for by <see cref="AskForPages"/>.</summary>
-    public static bool AreByPage(int tokens) => s_isZen5 && tokens <= FewTokens;
-
-    /// <summary>Asks for one line of each page to come.</summary>
+    /// <summary>Asks for one line of each page to come, where that helps.</summary>
     /// <param name="code">What is written to.</param>
     /// <param name="from">What is read now.</param>
     /// <param name="bytes">That are read before the next call.</param>
     /// <param name="scratch">A register that is overwritten.</param>
     public static void AskForPages(Assembler code, AssemblerRegister64 from, int bytes, AssemblerRegister64 scratch)
     {
+        if (!s_isZen5) return;
         int pages = (bytes + Page / 2) / Page;
         for (int i = 0; i < pages; i++) code.prefetchnta(__[from + PassingAhead + bytes * i / pages]);
         if (pages > 0) return;
@@ -48,14 +49,28 @@ internal static class StreamRequests
         code.Label(ref skip);
     }
 
-    /// <summary>Asks for a line.</summary>
+    /// <summary>Asks for a line of codes; pages are asked for by <see cref="AskForPages"/>.</summary>
     /// <param name="code">What is written to.</param>
     /// <param name="line">What is read now.</param>
-    /// <param name="ahead">How far ahead lines are asked for where they are to come to both caches.</param>
-    public static void Ask(Assembler code, AssemblerMemoryOperand line, int ahead)
+    /// <param name="tokens">That the codes meet: while the processor computes on several, too few lines can be on their way to the first cache alone.</param>
+    public static void AskForCodes(Assembler code, AssemblerMemoryOperand line, int tokens)
+    {
+        if (!s_isZen5)
+        {
+            code.prefetcht0(line + Ahead);
+            if (tokens > 1) code.prefetcht1(line + FarAhead);
+        }
+        else if (tokens > SomeTokens) code.prefetcht0(line + PassingAhead);
+        else if (tokens > FewTokens) code.prefetcht1(line + FarAhead);
+    }
+
+    /// <summary>Asks for a line of floats that one token meets.</summary>
+    /// <param name="code">What is written to.</param>
+    /// <param name="line">What is read now.</param>
+    public static void AskForFloats(Assembler code, AssemblerMemoryOperand line)
     {
         if (s_isZen5) code.prefetchnta(line + PassingAhead);
-        else code.prefetcht0(line + ahead);
+        else code.prefetcht0(line + Ahead);
     }
 
     private static bool IsZen5()

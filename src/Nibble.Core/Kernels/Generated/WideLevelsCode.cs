@@ -42,9 +42,8 @@ internal sealed unsafe class WideLevelsCode
         Enter();
         Label stretch = _.CreateLabel();
         _.Label(ref stretch);
-        if (StreamRequests.AreByPage(tokens: 1)) StreamRequests.AskForPages(_, s_codes, TileBytes, s_table);
-        else
-            for (int at = 0; at < TileBytes; at += Line) _.prefetcht0(__[s_codes + LevelKernel.Ahead + at]);
+        StreamRequests.AskForPages(_, s_codes, TileBytes, s_table);
+        for (int at = 0; at < TileBytes; at += Line) StreamRequests.AskForCodes(_, __[s_codes + at], tokens: 1);
         LoadInput();
         for (int row = 0; row < TileRows; row++)
         {

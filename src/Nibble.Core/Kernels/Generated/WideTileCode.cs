@@ -8,7 +8,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// <remarks>32-bit lane r of a step's register is row r, byte k of it column 4 * step + k.</remarks>
 internal sealed class WideTileCode
 {
-    private const int Line = 64, FarAhead = 8192;
+    private const int Line = 64;
 
     // vpternlogd's truth tables of a or (b and c), and of (a and b) or c.
     private const byte OrMasked = 0xF8, MaskedOr = 0xEA;
@@ -231,7 +231,7 @@ internal sealed class WideTileCode
         _.cmp(rcx, s_left);
         _.cmovl(s_left, rcx);
         _.sub(rcx, s_left);
-        if (StreamRequests.AreByPage(_tokens)) StreamRequests.AskForPages(_, s_tile, StretchBytes, s_units);
+        if (_tiles == 1) StreamRequests.AskForPages(_, s_tile, StretchBytes, s_units);
         if (_shape.HasUnits)
         {
             _.mov(s_units, s_tile);
@@ -267,21 +267,16 @@ internal sealed class WideTileCode
         });
     }
 
-    /// <summary>
-    /// One token is so fast that the processor itself reads far enough ahead. While it computes on several tokens it does not, and too
-    /// few lines can be on their way to the first cache: what comes later is asked for into the second. Tiles that are taken together
-    /// are there already, so what follows all of them is asked for, a few lines with each chunk.
-    /// </summary>
+    /// <summary>Tiles that are taken together are in a cache already: what follows all of them is asked for, a few lines with each chunk.</summary>
     private void AskForCodes()
     {
-        if (StreamRequests.AreByPage(_tokens)) return;
+        if (_tiles == 1)
+        {
+            for (int at = 0; at < _shape.ChunkBytes; at += Line) StreamRequests.AskForCodes(_, __[s_tile + at], _tokens);
+            return;
+        }
         for (int i = 0; i < _tiles; i++)
-            for (int at = 0; at < _shape.ChunkBytes; at += Line)
-            {
-                _.prefetcht0(__[At(s_tile, i, at + PackedKernel.Ahead)]);
-                if (_tokens > 1 && _tiles == 1) _.prefetcht1(__[s_tile + FarAhead + at]);
-            }
-        if (_tiles == 1) return;
+            for (int at = 0; at < _shape.ChunkBytes; at += Line) _.prefetcht0(__[At(s_tile, i, at + PackedKernel.Ahead)]);
         for (int at = 0; at < WideTile.NextBytes; at += Line) _.prefetcht1(__[s_next + at]);
         _.add(s_next, Argument(nameof(WideTile.Arguments.NextStep)));
     }
