@@ -9,9 +9,6 @@ internal sealed class FloatTileCode
 {
     private const int Line = 64, LinePairs = PairRows.LineColumns / 2, LineBytes = LinePairs * FloatTiles.PairBytes;
 
-    /// <summary>Bytes between what is read and what is asked for into the first cache, and into the second.</summary>
-    private const int Ahead = 2048, FarAhead = 8192;
-
     // rcx or rdi brings the arguments; rcx counts lines then.
     private static readonly AssemblerRegister64 s_tile = rax, s_inputs = rdx, s_sums = r8;
 
@@ -55,12 +52,8 @@ internal sealed class FloatTileCode
         for (int i = FirstSum; i < Used; i++) _.vpxord(s_zmm[i], s_zmm[i], s_zmm[i]);
         Label line = _.CreateLabel();
         _.Label(ref line);
-        for (int at = 0; at < LineBytes; at += Line)
-        {
-            if (_tokens == 1) StreamRequests.AskForFloats(_, __[s_tile + at]);
-            else _.prefetcht0(__[s_tile + Ahead + at]);
-            if (_tokens > 1) _.prefetcht1(__[s_tile + FarAhead + at]);
-        }
+        if (_tokens > StreamRequests.FewTokens) StreamRequests.AskForPages(_, s_tile, LineBytes, r9);
+        for (int at = 0; at < LineBytes; at += Line) StreamRequests.AskForFloats(_, __[s_tile + at], _tokens);
         for (int pair = 0; pair < LinePairs; pair++) Multiply(pair);
         _.add(s_tile, LineBytes);
         _.add(s_inputs, _tokens * Line);

@@ -18,8 +18,11 @@ internal static class StreamRequests
 
     private const int Page = 4096;
 
-    /// <summary>Tokens that leave the processor time to read ahead, and that leave it some.</summary>
-    private const int FewTokens = 2, SomeTokens = 4;
+    /// <summary>Tokens that leave the processor time to read ahead.</summary>
+    public const int FewTokens = 2;
+
+    /// <summary>Tokens that leave it some.</summary>
+    private const int SomeTokens = 4;
 
     /// <summary>How far ahead lines are asked for, in bytes: into the first cache and the second.</summary>
     private const int Ahead = PackedKernel.Ahead, FarAhead = 8192;
@@ -64,13 +67,12 @@ internal static class StreamRequests
         else if (tokens > FewTokens) code.prefetcht1(line + FarAhead);
     }
 
-    /// <summary>Asks for a line of floats that one token meets.</summary>
-    /// <param name="code">What is written to.</param>
-    /// <param name="line">What is read now.</param>
-    public static void AskForFloats(Assembler code, AssemblerMemoryOperand line)
+    /// <summary>Asks for a line of floats; pages as well with more than <see cref="FewTokens"/>.</summary>
+    /// <inheritdoc cref="AskForCodes"/>
+    public static void AskForFloats(Assembler code, AssemblerMemoryOperand line, int tokens)
     {
-        if (s_isZen5) code.prefetchnta(line + PassingAhead);
-        else code.prefetcht0(line + Ahead);
+        if (s_isZen5 && tokens <= FewTokens) code.prefetchnta(line + PassingAhead);
+        else AskForCodes(code, line, tokens);
     }
 
     private static bool IsZen5()
