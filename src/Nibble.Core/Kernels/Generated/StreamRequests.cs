@@ -13,9 +13,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// </remarks>
 internal static class StreamRequests
 {
-    /// <summary>How far ahead is asked for what is to come to the first cache alone, in bytes.</summary>
-    private const int PassingAhead = 4096;
-
+    /// <summary>Bytes of a page. The Zen 5 is asked for what is a page ahead, but for lines that are to come to the second cache.</summary>
     private const int Page = 4096;
 
     /// <summary>Tokens that leave the processor time to read ahead.</summary>
@@ -24,7 +22,7 @@ internal static class StreamRequests
     /// <summary>Tokens that leave it some.</summary>
     private const int SomeTokens = 4;
 
-    /// <summary>How far ahead lines are asked for, in bytes: into the first cache and the second.</summary>
+    /// <summary>How far ahead lines are asked for elsewhere, in bytes, and everywhere those that are to come to the second cache alone.</summary>
     private const int Ahead = PackedKernel.Ahead, FarAhead = 8192;
 
     /// <summary>AMD's number for the family.</summary>
@@ -41,14 +39,14 @@ internal static class StreamRequests
     {
         if (!s_isZen5) return;
         int pages = (bytes + Page / 2) / Page;
-        for (int i = 0; i < pages; i++) code.prefetchnta(__[from + PassingAhead + bytes * i / pages]);
+        for (int i = 0; i < pages; i++) code.prefetchnta(__[from + Page + bytes * i / pages]);
         if (pages > 0) return;
         Label skip = code.CreateLabel();
         code.lea(scratch, __[from + bytes]);
         code.xor(scratch, from);
         code.test(scratch, Page);
         code.je(skip);
-        code.prefetchnta(__[from + PassingAhead]);
+        code.prefetchnta(__[from + Page]);
         code.Label(ref skip);
     }
 
@@ -63,7 +61,7 @@ internal static class StreamRequests
             code.prefetcht0(line + Ahead);
             if (tokens > 1) code.prefetcht1(line + FarAhead);
         }
-        else if (tokens > SomeTokens) code.prefetcht0(line + PassingAhead);
+        else if (tokens > SomeTokens) code.prefetcht0(line + Page);
         else if (tokens > FewTokens) code.prefetcht1(line + FarAhead);
     }
 
@@ -71,7 +69,7 @@ internal static class StreamRequests
     /// <inheritdoc cref="AskForCodes"/>
     public static void AskForFloats(Assembler code, AssemblerMemoryOperand line, int tokens)
     {
-        if (s_isZen5 && tokens <= FewTokens) code.prefetchnta(line + PassingAhead);
+        if (s_isZen5 && tokens <= FewTokens) code.prefetchnta(line + Page);
         else AskForCodes(code, line, tokens);
     }
 

@@ -267,7 +267,10 @@ internal sealed class WideTileCode
         });
     }
 
-    /// <summary>Tiles that are taken together are in a cache already: what follows all of them is asked for, a few lines with each chunk.</summary>
+    /// <summary>
+    /// Tiles that are taken together are in the second cache already: they are asked for into the first, and what follows all of them,
+    /// a few lines with each chunk, into the second.
+    /// </summary>
     private void AskForCodes()
     {
         if (_tiles == 1)
