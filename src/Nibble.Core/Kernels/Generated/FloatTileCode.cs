@@ -52,8 +52,7 @@ internal sealed class FloatTileCode
         for (int i = FirstSum; i < Used; i++) _.vpxord(s_zmm[i], s_zmm[i], s_zmm[i]);
         Label line = _.CreateLabel();
         _.Label(ref line);
-        if (_tokens > StreamRequests.FewTokens) StreamRequests.AskForPages(_, s_tile, LineBytes, r9);
-        for (int at = 0; at < LineBytes; at += Line) StreamRequests.AskForFloats(_, __[s_tile + at], _tokens);
+        StreamRequests.AskForFloats(_, s_tile, LineBytes, _tokens, r9);
         for (int pair = 0; pair < LinePairs; pair++) Multiply(pair);
         _.add(s_tile, LineBytes);
         _.add(s_inputs, _tokens * Line);

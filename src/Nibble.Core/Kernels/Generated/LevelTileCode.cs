@@ -41,7 +41,7 @@ internal sealed class LevelTileCode
         Label stretch = _.CreateLabel();
         _.Label(ref stretch);
         StreamRequests.AskForPages(_, s_tile, bytes, r10);
-        for (int at = 0; at < bytes; at += Line) StreamRequests.AskForCodes(_, __[s_tile + at], tokens: 1);
+        StreamRequests.AskForCodes(_, s_tile, bytes, tokens: 1);
         SumDigits();
         AddToSum();
         _.add(s_tile, bytes);

@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics.X86;
 using Iced.Intel;
+using Nibble.Core.Memory;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Nibble.Core.Kernels.Generated;
@@ -16,11 +17,8 @@ internal static class StreamRequests
     /// <summary>Bytes of a page. The Zen 5 is asked for what is a page ahead, but for lines that are to come to the second cache.</summary>
     private const int Page = 4096;
 
-    /// <summary>Tokens that leave the processor time to read ahead.</summary>
-    public const int FewTokens = 2;
-
-    /// <summary>Tokens that leave it some.</summary>
-    private const int SomeTokens = 4;
+    /// <summary>Tokens that leave the processor time to read ahead, and that leave it some.</summary>
+    private const int FewTokens = 2, SomeTokens = 4;
 
     /// <summary>How far ahead lines are asked for elsewhere, in bytes, and everywhere those that are to come to the second cache alone.</summary>
     private const int Ahead = PackedKernel.Ahead, FarAhead = 8192;
@@ -50,27 +48,38 @@ internal static class StreamRequests
         code.Label(ref skip);
     }
 
-    /// <summary>Asks for a line of codes; pages are asked for by <see cref="AskForPages"/>.</summary>
+    /// <summary>Asks for lines of codes; pages are asked for by <see cref="AskForPages"/>.</summary>
     /// <param name="code">What is written to.</param>
-    /// <param name="line">What is read now.</param>
+    /// <param name="from">What is read now.</param>
+    /// <param name="bytes">That are read before the next call.</param>
     /// <param name="tokens">That the codes meet: while the processor computes on several, too few lines can be on their way to the first cache alone.</param>
-    public static void AskForCodes(Assembler code, AssemblerMemoryOperand line, int tokens)
+    public static void AskForCodes(Assembler code, AssemblerRegister64 from, int bytes, int tokens)
     {
-        if (!s_isZen5)
-        {
-            code.prefetcht0(line + Ahead);
-            if (tokens > 1) code.prefetcht1(line + FarAhead);
-        }
-        else if (tokens > SomeTokens) code.prefetcht0(line + Page);
-        else if (tokens > FewTokens) code.prefetcht1(line + FarAhead);
+        for (int at = 0; at < bytes; at += CacheLines.Line)
+            if (!s_isZen5)
+            {
+                code.prefetcht0(__[from + Ahead + at]);
+                if (tokens > 1) code.prefetcht1(__[from + FarAhead + at]);
+            }
+            else if (tokens > SomeTokens) code.prefetcht0(__[from + Page + at]);
+            else if (tokens > FewTokens) code.prefetcht1(__[from + FarAhead + at]);
     }
 
-    /// <summary>Asks for a line of floats; pages as well with more than <see cref="FewTokens"/>.</summary>
-    /// <inheritdoc cref="AskForCodes"/>
-    public static void AskForFloats(Assembler code, AssemblerMemoryOperand line, int tokens)
+    /// <summary>Asks for floats, and for their pages where that helps.</summary>
+    /// <param name="code">What is written to.</param>
+    /// <param name="from">What is read now.</param>
+    /// <param name="bytes">That are read before the next call.</param>
+    /// <param name="tokens">That the floats meet.</param>
+    /// <param name="scratch">A register that is overwritten.</param>
+    public static void AskForFloats(Assembler code, AssemblerRegister64 from, int bytes, int tokens, AssemblerRegister64 scratch)
     {
-        if (s_isZen5 && tokens <= FewTokens) code.prefetchnta(line + Page);
-        else AskForCodes(code, line, tokens);
+        if (s_isZen5 && tokens <= FewTokens)
+        {
+            for (int at = 0; at < bytes; at += CacheLines.Line) code.prefetchnta(__[from + Page + at]);
+            return;
+        }
+        AskForPages(code, from, bytes, scratch);
+        AskForCodes(code, from, bytes, tokens);
     }
 
     private static bool IsZen5()

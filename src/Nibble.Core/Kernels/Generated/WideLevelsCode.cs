@@ -43,7 +43,7 @@ internal sealed unsafe class WideLevelsCode
         Label stretch = _.CreateLabel();
         _.Label(ref stretch);
         StreamRequests.AskForPages(_, s_codes, TileBytes, s_table);
-        for (int at = 0; at < TileBytes; at += Line) StreamRequests.AskForCodes(_, __[s_codes + at], tokens: 1);
+        StreamRequests.AskForCodes(_, s_codes, TileBytes, tokens: 1);
         LoadInput();
         for (int row = 0; row < TileRows; row++)
         {

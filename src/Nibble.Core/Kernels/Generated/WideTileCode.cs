@@ -275,7 +275,7 @@ internal sealed class WideTileCode
     {
         if (_tiles == 1)
         {
-            for (int at = 0; at < _shape.ChunkBytes; at += Line) StreamRequests.AskForCodes(_, __[s_tile + at], _tokens);
+            StreamRequests.AskForCodes(_, s_tile, _shape.ChunkBytes, _tokens);
             return;
         }
         for (int i = 0; i < _tiles; i++)
