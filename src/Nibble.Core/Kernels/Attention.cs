@@ -69,7 +69,7 @@ public static unsafe partial class Attention
     /// <summary>Keys that are taken at once.</summary>
     internal const int KeyBlock = 64;
 
-    private const int TileRows = 64;
+    private const int TileRows = 128;
 
     /// <summary>Rows up to which the lanes of a vector are numbers of a key; above, they are rows.</summary>
     private const int MostFewRows = 8;

@@ -38,6 +38,13 @@ public unsafe struct GatedUnit : IRowsJob
 
     public readonly int Units => Y.Chunks;
 
+    public void Read(ReadOnlySpan<nint> results, int stride)
+    {
+        Gate = (float*)results[0];
+        Up = results.Length > 1 ? (float*)results[1] : null;
+        Stride = stride;
+    }
+
     public readonly void Run(int from, int to)
     {
         int at = from * Activation.Chunk, n = Math.Min(to * Activation.Chunk, Y.Columns) - at;

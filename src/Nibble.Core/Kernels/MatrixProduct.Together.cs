@@ -19,12 +19,19 @@ public interface IRowsJob : IRangeJob
 {
     /// <summary>The length of the range: units of equally many rows of the product's first matrix; 0 if nothing follows.</summary>
     int Units { get; }
+
+    /// <summary>Says where results lie from now on.</summary>
+    /// <param name="results">Of each product, float*: where the first token's number of the first row would be; there need not be all rows.</param>
+    /// <param name="stride">Floats from a token's numbers to the next one's.</param>
+    void Read(ReadOnlySpan<nint> results, int stride);
 }
 
 /// <summary>Nothing follows.</summary>
 public readonly struct NothingMore : IRowsJob
 {
     public int Units => 0;
+
+    public void Read(ReadOnlySpan<nint> results, int stride) { }
 
     public void Run(int from, int to) { }
 }
@@ -36,7 +43,8 @@ public static unsafe partial class MatrixProduct
 
     /// <summary>
     /// Several products of one input in one parallel region, of which a part is the same part of every matrix, and what follows the
-    /// rows of a part, done by whoever has computed them: they are then in its cache, and nobody waits in between.
+    /// rows of a part, done by whoever has computed them: they are then in its cache, and nobody waits in between. Where something
+    /// follows, the results are its own: they need not come to y.
     /// </summary>
     /// <param name="products">At most <see cref="MostTogether"/>.</param>
     /// <param name="after">Run for each part whose rows are there, of all tokens.</param>
@@ -46,11 +54,12 @@ public static unsafe partial class MatrixProduct
         ReadOnlySpan<Product> products, Activation x, WorkerPool pool, InputRounding? rounding, TAfter after, ReadOnlySpan<MemoryRange> next)
         where TAfter : struct, IRowsJob
     {
+        pool.Expect(next);
+        if (PairKernel.TryMultiply(products, x, pool, rounding, after)) return true;
         foreach (Product product in products)
             if (!ReadsCodes(product.Weight, x.Tokens, rounding) || product.Weight.Columns != x.Columns) return false;
         int tiles = TilesOf(products[0].Weight), units = after.Units > 0 ? after.Units : tiles;
         if (tiles % units != 0) return false;
-        pool.Expect(next);
         MultiplyPacked(products, x, pool, rounding, units, after);
         return true;
     }

@@ -22,28 +22,23 @@ internal static unsafe partial class PairKernel
     /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
     /// <param name="code">What multiplies.</param>
     /// <param name="w">Floats of 16 bits, whole lines of columns.</param>
-    public static void Multiply(AmxPairs code, Weight w, Activation x, float* y, WorkerPool pool)
-    {
-        x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));
-        var job = new Job<AmxProducts> { Products = new(code, x), Weight = w, Rows = w.Rows, X = x, Y = y };
-        pool.Run(ref job);
-    }
+    public static void Multiply(AmxPairs code, Weight w, Activation x, float* y, WorkerPool pool) => Multiply(code, new Matrix(w), x, y, pool);
 
     /// <summary>Writes y = x Wᵀ, weights and inputs rounded to bfloat16, x being [tokens, columns] and y [tokens, rows].</summary>
     /// <param name="code">What multiplies.</param>
     /// <param name="w">Whole lines of columns.</param>
-    public static void MultiplyPacked(AmxPairs code, PackedMatrix w, Activation x, float* y, WorkerPool pool)
+    public static void MultiplyPacked(AmxPairs code, PackedMatrix w, Activation x, float* y, WorkerPool pool) => Multiply(code, new Matrix(w), x, y, pool);
+
+    private static void Multiply(AmxPairs code, Matrix matrix, Activation x, float* y, WorkerPool pool)
     {
         x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));
-        var job = new Job<AmxProducts> { Products = new(code, x), Packed = w, Rows = w.Rows, X = x, Y = y };
-        pool.Run(ref job);
+        Run(new AmxProducts(code, x), matrix, x, y, pool);
     }
 
-    /// <summary>Two tiles.</summary>
-    private static void Multiply32<TProducts>(TProducts products, PackedMatrix w, Activation x, float* y, int row) where TProducts : struct, IProducts
+    /// <summary>Of two tiles.</summary>
+    private static void Add<TProducts>(TProducts products, PackedMatrix w, int row, uint* weights, float* sums) where TProducts : struct, IProducts
     {
         const int stretch = Stretch * 2 / Activation.Chunk;
-        uint* weights = Scratch(InputPairs.Padded(x.Tokens, products.Tokens), out float* sums);
         int first = row / PackedMatrix.TileRows, tiles = Math.Min(PairPanel.Rows / PackedMatrix.TileRows, w.Tiles - first);
         byte** tile = stackalloc byte*[tiles];
         for (int i = 0; i < tiles; i++) tile[i] = w.Tile(first + i);
@@ -54,7 +49,6 @@ internal static unsafe partial class PairKernel
                 w.Kernel.UnpackPairs(tile[i] + (nint)(chunk / w.Kernel.RunChunks) * w.Kernel.RunBytes, chunks, weights + i * PackedMatrix.TileRows);
             products.Add(weights, chunk * pairs, chunks * pairs, sums);
         }
-        Store(sums, x.Tokens, w.Rows, y, row);
     }
 
     private readonly struct AmxProducts(AmxPairs code, Activation x) : IProducts

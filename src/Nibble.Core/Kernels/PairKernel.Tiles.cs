@@ -12,35 +12,23 @@ internal static unsafe partial class PairKernel
     /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
     public static void Multiply(FloatTiles w, Activation x, float* y, WorkerPool pool)
     {
-        if (AreMany(x.Tokens, w.Columns) && AmxPairs.Instance is { } code)
-        {
-            x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));
-            var job = new Job<AmxProducts> { Products = new(code, x), Tiles = w, Rows = w.Rows, X = x, Y = y };
-            pool.Run(ref job);
-        }
+        if (AreMany(x.Tokens, w.Columns) && AmxPairs.Instance is { } code) Multiply(code, new Matrix(w), x, y, pool);
         else if (!AreFew(x.Tokens, w.Columns)) Multiply(PairPanel.Instance!, w, x, y, pool);
         else MultiplyFew(FloatTile.For(x.Tokens) ?? throw new InvalidOperationException("code of other kinds could be made executable, this one not"), w, x, y, pool);
     }
 
     /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
-    public static void Multiply(PairPanel panel, FloatTiles w, Activation x, float* y, WorkerPool pool)
-    {
-        x.MakePairs(pool, InputPairs.Groups(x.Tokens));
-        var job = new Job<PanelProducts> { Products = new(panel, x), Tiles = w, Rows = w.Rows, X = x, Y = y };
-        pool.Run(ref job);
-    }
+    public static void Multiply(PairPanel panel, FloatTiles w, Activation x, float* y, WorkerPool pool) => Multiply(panel, new Matrix(w), x, y, pool);
 
-    private static void Multiply32<TProducts>(TProducts products, FloatTiles w, Activation x, float* y, int row) where TProducts : struct, IProducts
+    private static void Add<TProducts>(TProducts products, FloatTiles w, int row, uint* weights, float* sums) where TProducts : struct, IProducts
     {
         int pairs = w.Columns / 2;
-        uint* weights = Scratch(InputPairs.Padded(x.Tokens, products.Tokens), out float* sums);
         for (int first = 0; first < pairs; first += Stretch)
         {
             int count = Math.Min(Stretch, pairs - first);
             w.Unpack(FloatPairs.Instance, row / FloatTiles.TileRows, first, count, weights);
             products.Add(weights, first, count, sums);
         }
-        Store(sums, x.Tokens, w.Rows, y, row);
     }
 
     /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>

@@ -45,35 +45,12 @@ internal static unsafe partial class PairKernel
     /// <summary>Writes y = x Wᵀ, x being [tokens, columns] and y [tokens, rows].</summary>
     /// <param name="panel">What multiplies.</param>
     /// <param name="w">Floats of 16 bits, an even number of columns.</param>
-    public static void Multiply(PairPanel panel, Weight w, Activation x, float* y, WorkerPool pool)
+    public static void Multiply(PairPanel panel, Weight w, Activation x, float* y, WorkerPool pool) => Multiply(panel, new Matrix(w), x, y, pool);
+
+    private static void Multiply(PairPanel panel, Matrix matrix, Activation x, float* y, WorkerPool pool)
     {
         x.MakePairs(pool, InputPairs.Groups(x.Tokens));
-        var job = new Job<PanelProducts> { Products = new(panel, x), Weight = w, Rows = w.Rows, X = x, Y = y };
-        pool.Run(ref job);
-    }
-
-    private struct Job<TProducts> : IParallelJob where TProducts : struct, IProducts
-    {
-        public TProducts Products;
-
-        // One of the three.
-        public Weight? Weight;
-        public PackedMatrix? Packed;
-        public FloatTiles? Tiles;
-
-        public int Rows;
-        public Activation X;
-        public float* Y;
-        private int _taken;
-
-        public void Run(int worker, int workers)
-        {
-            // A core that other programs disturb takes fewer.
-            for (int row; (row = (Interlocked.Increment(ref _taken) - 1) * PairPanel.Rows) < Rows;)
-                if (Packed is not null) Multiply32(Products, Packed, X, Y, row);
-                else if (Tiles is not null) Multiply32(Products, Tiles, X, Y, row);
-                else Multiply32(Products, Weight!, X, Y, row);
-        }
+        Run(new PanelProducts(panel, x), matrix, x, y, pool);
     }
 
     /// <summary>What meets weights that are laid out.</summary>
@@ -90,11 +67,10 @@ internal static unsafe partial class PairKernel
         void Add(uint* weights, int first, int count, float* sums);
     }
 
-    /// <summary>32 columns of y from the given one, fewer at the end.</summary>
-    private static void Multiply32<TProducts>(TProducts products, Weight w, Activation x, float* y, int row) where TProducts : struct, IProducts
+    /// <summary>Adds the products of 32 rows from the given one, fewer at the end.</summary>
+    private static void Add<TProducts>(TProducts products, Weight w, int row, uint* weights, float* sums) where TProducts : struct, IProducts
     {
-        int pairs = w.Columns / 2, padded = InputPairs.Padded(x.Tokens, products.Tokens);
-        uint* weights = Scratch(padded, out float* sums);
+        int pairs = w.Columns / 2;
         for (int first = 0; first < pairs; first += Stretch)
         {
             int count = Math.Min(Stretch, pairs - first);
@@ -106,7 +82,6 @@ internal static unsafe partial class PairKernel
             }
             products.Add(weights, first, count, sums);
         }
-        Store(sums, x.Tokens, w.Rows, y, row);
     }
 
     /// <summary>Writes the sums of 32 rows, or those that there are.</summary>
@@ -114,16 +89,6 @@ internal static unsafe partial class PairKernel
     {
         int count = Math.Min(PairPanel.Rows, rows - row);
         for (int t = 0; t < tokens; t++) new Span<float>(sums + t * PairPanel.Rows, count).CopyTo(new Span<float>(y + (nint)t * rows + row, count));
-    }
-
-    /// <summary>Room for a stretch of weights, and for sums, which are cleared.</summary>
-    private static uint* Scratch(int tokens, out float* sums)
-    {
-        GrowingBuffer scratch = t_scratch ??= new GrowingBuffer();
-        scratch.Reserve(((nint)tokens + Stretch) * PairPanel.Rows * sizeof(uint));
-        sums = (float*)scratch.Pointer + Stretch * PairPanel.Rows;
-        new Span<float>(sums, tokens * PairPanel.Rows).Clear();
-        return (uint*)scratch.Pointer;
     }
 
     private readonly struct PanelProducts(PairPanel panel, Activation x) : IProducts

@@ -80,7 +80,7 @@ internal sealed unsafe class DecoderLayer
     }
 
     private Residual Sum(Workspace work, float* x, float* added) =>
-        new() { Stream = x, Added = added, Tokens = work.Tokens, Width = _config.Hidden, Scale = _config.ResidualScale };
+        new() { Stream = x, Added = added, AddedStride = _config.Hidden, Tokens = work.Tokens, Width = _config.Hidden, Scale = _config.ResidualScale };
 
     private static void Add(Workspace work, Residual sum) => LinearGroup.Run(sum, (long)sum.Tokens * sum.Width, work.Pool);
 

@@ -8,8 +8,9 @@ internal unsafe struct Residual : IRowsJob
 {
     /// <summary>[tokens, width], changed in place, or null.</summary>
     public float* Stream;
-    /// <summary>[tokens, width].</summary>
+    /// <summary>Numbers of a token, <see cref="AddedStride"/> floats apart.</summary>
     public float* Added;
+    public int AddedStride;
     public int Tokens;
     public int Width;
     /// <summary>Multiplies what is added.</summary>
@@ -17,14 +18,19 @@ internal unsafe struct Residual : IRowsJob
 
     public readonly int Units => Stream is null ? 0 : (Width + PackedMatrix.TileRows - 1) / PackedMatrix.TileRows;
 
+    public void Read(ReadOnlySpan<nint> results, int stride)
+    {
+        Added = (float*)results[0];
+        AddedStride = stride;
+    }
+
     public readonly void Run(int from, int to)
     {
         (from, to) = (from * PackedMatrix.TileRows, Math.Min(to * PackedMatrix.TileRows, Width));
         for (int t = 0; t < Tokens; t++)
         {
-            nint first = (nint)t * Width + from;
-            var sum = new Span<float>(Stream + first, to - from);
-            var term = new ReadOnlySpan<float>(Added + first, to - from);
+            var sum = new Span<float>(Stream + (nint)t * Width + from, to - from);
+            var term = new ReadOnlySpan<float>(Added + (nint)t * AddedStride + from, to - from);
             if (Scale == 1) TensorPrimitives.Add(sum, term, sum);
             else TensorPrimitives.MultiplyAdd(term, Scale, sum, sum);
         }
