@@ -27,7 +27,8 @@ public sealed class KvCache : IDisposable
         Layers = new KeyValueRows[config.Layers.Count];
         for (int l = 0; l < Layers.Length; l++)
         {
-            int window = config.Layers[l].Window;
+            // An encoder takes a text as one batch, however long.
+            int window = config.Causal ? config.Layers[l].Window : 0;
             int slots = window == 0 ? capacity : (int)Math.Min(capacity, (long)window + options.BatchSize);
             Layers[l] = config.Latent is { } latent
                 ? NewRows(options, 1, slots, latent.KeySize, latent.Rank, valuesInKeys: true)

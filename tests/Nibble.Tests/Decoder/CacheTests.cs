@@ -118,6 +118,32 @@ public class CacheTests
         cut.Truncate(1);
     }
 
+    [Fact]
+    public void An_encoder_takes_a_text_whole_that_is_longer_than_a_window_and_a_batch()
+    {
+        string folder = GoldenCheckpoint.Folder("modernbert");
+        using ModelSource source = ModelSource.Open(folder);
+        using var pool = new WorkerPool(1);
+        using var model = new DecoderModel(source, pool, new DecoderOptions { BatchSize = 1 });
+        int[] tokens = GoldenArchitecture.Read(folder).InputIds;
+        Assert.True(tokens.Length > source.Config.Layers.Max(l => l.Window) + 1);
+        var alone = new LastStates();
+        model.Encode(tokens, new float[tokens.Length * model.Config.Hidden], alone);
+        var cached = new LastStates();
+        using KvCache cache = model.NewCache(tokens.Length);
+        model.Forward(tokens, cache, [], LogitPositions.None, cached);
+        GoldenArchitectureTests.AssertClose(alone.Values, cached.Values, "the last layer");
+    }
+
+    private sealed class LastStates : IProbe
+    {
+        public float[] Values { get; private set; } = [];
+
+        public void LinearInput(string name, Activation x) { }
+
+        public void Hidden(int layer, ReadOnlySpan<float> states) => Values = states.ToArray();
+    }
+
     [Theory, MemberData(nameof(Folders))]
     public void A_rotated_cache_gives_the_same_logits(string name)
     {
