@@ -78,10 +78,16 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
 
     /// <summary>Carries out a plan.</summary>
     /// <param name="path">The GGUF file or the folder to write.</param>
+    /// <param name="plan">Made for this source.</param>
+    /// <param name="options">How its formats are filled.</param>
     /// <param name="cancellation">Whatever was written is deleted when it is cancelled, unless it is to be resumed.</param>
     /// <exception cref="UnusableInputException">The output cannot be written, or a weight is not finite.</exception>
+    /// <exception cref="ArgumentException">The plan is another model's, or the source was opened for the other kind of output.</exception>
     public IReadOnlyList<QuantizedTensor> Write(string path, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
     {
+        if (QuantizationSource.IsFolder(path) != source.IsForFolder)
+            throw new ArgumentException($"{path}: the source was opened for a {(source.IsForFolder ? "folder" : "GGUF file")}; name such an output when it is opened", nameof(path));
+        CheckFits(plan);
         if (QuantizationSource.IsFolder(path))
         {
             if (options.Resume) throw new UnusableInputException($"{path}: only a .gguf file can be resumed; a folder is written anew, without --resume");
@@ -100,6 +106,13 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         IReadOnlyList<QuantizedTensor> written = WriteAll(file, plan, options, cancellation);
         file.Commit();
         return written;
+    }
+
+    /// <summary>Tensors and plan are taken side by side, so that the plan of another model would leave some out.</summary>
+    private void CheckFits(QuantizationPlan plan)
+    {
+        if (!plan.Tensors.Select(t => t.Tensor.Name).SequenceEqual(source.Tensors.Select(t => t.Info.Name)))
+            throw new ArgumentException($"the plan is of other tensors than {source.Path} has; make it for this model", nameof(plan));
     }
 
     private List<QuantizedTensor> WriteAll(TensorWriter writer, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)

@@ -216,6 +216,7 @@ public sealed class QuantizationSource : IDisposable
     /// <summary>Chunks of a text, taken evenly from it.</summary>
     private int[][] Chunks(string text, int chunks, int context)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(chunks, 1);
         var cut = EvaluationText.Of(text, Tokenizer.Of(_source), Math.Min(context, _source.Config.ContextLength));
         int count = Math.Min(chunks, cut.Chunks);
         return [.. Enumerable.Range(0, count).Select(i => cut.Chunk((int)((long)i * cut.Chunks / count)))];

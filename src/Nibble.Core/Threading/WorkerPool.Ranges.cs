@@ -22,6 +22,7 @@ public sealed unsafe partial class WorkerPool
     /// <param name="count">The length of the range.</param>
     /// <param name="least">What is worth a call: no part is smaller but for the last of a share.</param>
     /// <exception cref="Exception">What a worker threw, the first of them.</exception>
+    /// <exception cref="InvalidOperationException">A job is running already: another thread's, or the one that this is called from.</exception>
     public void Run<TJob>(ref TJob job, int count, int least) where TJob : struct, IRangeJob
     {
         if (Workers == 1)
@@ -29,11 +30,12 @@ public sealed unsafe partial class WorkerPool
             job.Run(0, count);
             return;
         }
+        Take();
         for (int worker = 0; worker < Workers; worker++) _taken[worker * CacheLine] = ParallelRows.Share(count, worker, Workers).From;
         fixed (byte* pinned = &Unsafe.As<TJob, byte>(ref job))
         {
             var parts = new Parts<TJob> { Job = pinned, Taken = _taken, Count = count, Least = least };
-            Run(ref parts);
+            RunTaken(ref parts);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 
 namespace Nibble.Core.Threading;
 
@@ -14,7 +15,8 @@ public interface IParallelJob
 /// Threads of our own, so that a parallel region costs less than a small matrix product: workers spin for a bounded time,
 /// then park, and ask memory for what comes next meanwhile. Nothing is allocated when a job runs. The caller is worker 0;
 /// when its share is done it takes the shares that no worker has begun, so that a thread which the system has put aside
-/// holds nobody up. Shares must not wait for each other.
+/// holds nobody up. Shares must not wait for each other. Several decoders may share a pool, one computing at a time; threads that
+/// compute side by side need a pool each.
 /// </summary>
 public sealed unsafe partial class WorkerPool : IDisposable
 {
@@ -27,6 +29,8 @@ public sealed unsafe partial class WorkerPool : IDisposable
     private readonly SemaphoreSlim _wake = new(0);
     /// <summary>The generation of the last share of each worker that somebody began; a cache line apart.</summary>
     private readonly int[] _begun;
+    /// <summary>Whether a job runs; a cache line apart from what workers look at while they wait, so that taking it waits for nobody.</summary>
+    private readonly int[] _inUse = new int[2 * CacheLine];
     private readonly ReadAhead _ahead;
     private delegate*<void*, int, int, void> _run;
     private void* _job;
@@ -54,8 +58,9 @@ public sealed unsafe partial class WorkerPool : IDisposable
 
     public int Workers { get; }
 
-    /// <summary>Runs the job on every worker and returns when all are done. Not for use from two threads at once.</summary>
+    /// <summary>Runs the job on every worker and returns when all are done.</summary>
     /// <exception cref="Exception">What a worker threw, the first of them.</exception>
+    /// <exception cref="InvalidOperationException">A job is running already: another thread's, or the one that this is called from.</exception>
     public void Run<TJob>(ref TJob job) where TJob : struct, IParallelJob
     {
         if (Workers == 1)
@@ -63,6 +68,19 @@ public sealed unsafe partial class WorkerPool : IDisposable
             job.Run(0, 1);
             return;
         }
+        Take();
+        RunTaken(ref job);
+    }
+
+    /// <summary>Two jobs at once would run each other's shares, on memory that is long somebody else's.</summary>
+    private void Take()
+    {
+        if (Interlocked.Exchange(ref _inUse[CacheLine], 1) != 0)
+            throw new InvalidOperationException("the worker pool is in use already; threads that compute at the same time need a pool each");
+    }
+
+    private void RunTaken<TJob>(ref TJob job) where TJob : struct, IParallelJob
+    {
         fixed (byte* pinned = &Unsafe.As<TJob, byte>(ref job))
         {
             _job = pinned;
@@ -76,11 +94,10 @@ public sealed unsafe partial class WorkerPool : IDisposable
                 if (TryBegin(worker, _generation)) RunShare(worker);
             WaitForOthers();
         }
-        if (_failure is { } failure)
-        {
-            _failure = null;
-            throw new InvalidOperationException(failure.Message, failure);
-        }
+        Exception? failure = _failure;
+        if (failure is not null) _failure = null;
+        Volatile.Write(ref _inUse[CacheLine], 0);
+        if (failure is not null) ExceptionDispatchInfo.Throw(failure);
     }
 
     /// <summary>Says what the job after the next will read, for workers that wait to ask memory for; none where it is not known.</summary>
@@ -158,8 +175,10 @@ public sealed unsafe partial class WorkerPool : IDisposable
         if (!_ahead.Ask(worker)) Thread.SpinWait(1);
     }
 
+    /// <summary>Ends the threads. A job that is begun after that is the caller's alone.</summary>
     public void Dispose()
     {
+        if (_stopping) return;
         _stopping = true;
         if (_threads.Length > 0) _wake.Release(_threads.Length);
         foreach (Thread thread in _threads) thread.Join();

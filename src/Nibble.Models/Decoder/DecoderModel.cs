@@ -8,7 +8,8 @@ namespace Nibble.Models.Decoder;
 
 /// <summary>
 /// The forward pass: tokens to logits, for every architecture, driven by its <see cref="ModelConfig"/>. Activations are
-/// float32; working memory is taken once and used for every batch. Not for use from two threads at once.
+/// float32; working memory is taken once and used for every batch. For one thread at a time: whoever calls while another is
+/// computing gets an <see cref="InvalidOperationException"/>.
 /// </summary>
 public sealed unsafe partial class DecoderModel : IDisposable
 {
@@ -23,13 +24,18 @@ public sealed unsafe partial class DecoderModel : IDisposable
     private readonly Dictionary<string, Norm> _norms;
     private readonly FloatPacking? _floats;
     private bool _warned;
+    private Turn _turn;
 
-    /// <param name="source">Must outlive the decoder.</param>
-    /// <param name="pool">Must outlive the decoder.</param>
+    /// <param name="source">May be disposed before the decoder, which keeps its weights mapped.</param>
+    /// <param name="pool">May serve other decoders too, while this one does not compute.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A batch shall have less than one token.</exception>
     /// <exception cref="UnusableInputException">A weight cannot be used.</exception>
     public DecoderModel(ModelSource source, WorkerPool pool, DecoderOptions? options = null)
     {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(pool);
         _options = options ?? new DecoderOptions();
+        ArgumentOutOfRangeException.ThrowIfLessThan(_options.BatchSize, 1, nameof(options));
         _work = new Workspace(pool) { RoundsAttention = _options.RoundsAttention };
         Config = source.Config;
         var parts = new LayerParts(source);
@@ -87,29 +93,66 @@ public sealed unsafe partial class DecoderModel : IDisposable
     /// Does at once what a fast decoder does bit by bit when a text gets long: weights of 16 bits are packed in 12 where their
     /// numbers allow it, exactly (<see cref="FloatTiles"/>).
     /// </summary>
-    public void PackFloats() => _floats?.PackAll(_work.Pool);
+    public void PackFloats()
+    {
+        _turn.Take(this);
+        try
+        {
+            _floats?.PackAll(_work.Pool);
+        }
+        finally
+        {
+            GiveBack();
+        }
+    }
 
     /// <summary>An empty cache for at most so many tokens.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than one.</exception>
     /// <exception cref="UnusableInputException">The format of the cache does not divide a head.</exception>
-    public KvCache NewCache(int capacity) => new(Config, capacity, _options);
+    public KvCache NewCache(int capacity) => new(this, capacity, _options);
 
-    /// <summary>Appends tokens to the cache and computes logits.</summary>
+    /// <summary>Appends tokens to the cache and computes logits. Whatever is thrown, the cache holds whole batches of them.</summary>
     /// <param name="tokens">At least one.</param>
+    /// <param name="cache">One that this decoder made.</param>
     /// <param name="logits">[vocabulary] for the last token, [tokens, vocabulary] for all, empty for none.</param>
-    /// <exception cref="UnusableInputException">A token is not in the vocabulary.</exception>
-    /// <exception cref="ArgumentException">The cache is full, or the logits are too short.</exception>
-    public void Forward(ReadOnlySpan<int> tokens, KvCache cache, Span<float> logits, LogitPositions which, IProbe? probe = null)
+    /// <param name="which">The tokens whose logits are wanted.</param>
+    /// <param name="probe">Shown what the layers read and make.</param>
+    /// <exception cref="UnusableInputException">A token is not in the vocabulary, or the model has no positions for so long a text.</exception>
+    /// <exception cref="ArgumentException">There is no token, the cache is full or another decoder's, or the logits are too short.</exception>
+    /// <exception cref="InvalidOperationException">The model is an encoder, or another thread computes with it or the cache.</exception>
+    /// <exception cref="ObjectDisposedException">The decoder or the cache was disposed.</exception>
+    public void Forward(ReadOnlySpan<int> tokens, KvCache cache, Span<float> logits, LogitPositions which, IProbe? probe = null) =>
+        ForwardBatches(tokens, cache, logits, which, probe, CancellationToken.None);
+
+    /// <summary>The same, for a prompt that somebody may not want to wait for.</summary>
+    /// <param name="cancellation">Looked at before every batch of <see cref="DecoderOptions.BatchSize"/> tokens.</param>
+    internal void ForwardBatches(
+        ReadOnlySpan<int> tokens, KvCache cache, Span<float> logits, LogitPositions which, IProbe? probe, CancellationToken cancellation)
+    {
+        Take(cache);
+        try
+        {
+            Continue(tokens, cache, logits, which, probe, cancellation);
+        }
+        finally
+        {
+            GiveBack(cache);
+        }
+    }
+
+    private void Continue(
+        ReadOnlySpan<int> tokens, KvCache cache, Span<float> logits, LogitPositions which, IProbe? probe, CancellationToken cancellation)
     {
         Check(tokens, cache);
         int wanted = which switch { LogitPositions.None => 0, LogitPositions.Last => 1, _ => tokens.Length };
         if (_head is null && wanted > 0) throw new InvalidOperationException($"{Config.Architecture} is an encoder and has no logits");
-        if ((long)logits.Length < (long)wanted * Config.Vocabulary)
-            throw new ArgumentException($"{logits.Length} floats are too few for {wanted} x {Config.Vocabulary} logits", nameof(logits));
+        CheckLogits(logits, wanted);
         int length = cache.Length + tokens.Length;
-        if (SwitchesBetween(cache.Length, length)) Repeat(cache, length);
+        if (Switches(cache, length)) Repeat(cache, length);
         int batchSize = Config.Causal ? _options.BatchSize : tokens.Length;
         for (int start = 0; start < tokens.Length; start += batchSize)
         {
+            cancellation.ThrowIfCancellationRequested();
             int count = Math.Min(batchSize, tokens.Length - start);
             RunLayers(tokens.Slice(start, count), length, cache, probe);
             if (which == LogitPositions.All)
@@ -121,15 +164,61 @@ public sealed unsafe partial class DecoderModel : IDisposable
     }
 
     /// <summary>The last hidden states of a text by itself, normalized: what an encoder is for.</summary>
+    /// <param name="tokens">At least one.</param>
     /// <param name="states">[tokens, hidden], overwritten.</param>
+    /// <param name="probe">Shown what the layers read and make.</param>
+    /// <exception cref="UnusableInputException">A token is not in the vocabulary, or the model has no positions for so long a text.</exception>
+    /// <exception cref="ArgumentException">There is no token, or the states are too short.</exception>
     public void Encode(ReadOnlySpan<int> tokens, Span<float> states, IProbe? probe = null)
     {
-        using KvCache cache = new(Config, Math.Max(1, tokens.Length), _options with { BatchSize = Math.Max(1, tokens.Length) });
-        Check(tokens, cache);
-        RunLayers(tokens, tokens.Length, cache, probe);
-        float* x = _work.Stream.Of(0);
-        _outputNorm?.Apply(x, tokens.Length, x, _work.Pool);
-        new ReadOnlySpan<float>(x, tokens.Length * Config.Hidden).CopyTo(states);
+        CheckStates(states, tokens.Length);
+        using KvCache cache = NewLayerCache(Math.Max(1, tokens.Length));
+        Take(cache);
+        try
+        {
+            Check(tokens, cache);
+            RunLayers(tokens, tokens.Length, cache, probe);
+            float* x = _work.Stream.Of(0);
+            _outputNorm?.Apply(x, tokens.Length, x, _work.Pool);
+            new ReadOnlySpan<float>(x, tokens.Length * Config.Hidden).CopyTo(states);
+        }
+        finally
+        {
+            GiveBack(cache);
+        }
+    }
+
+    /// <summary>Keeps others from the working memory and from the cache until both are given back.</summary>
+    private void Take(KvCache cache)
+    {
+        ArgumentNullException.ThrowIfNull(cache);
+        _turn.Take(this);
+        try
+        {
+            cache.Take(this);
+        }
+        catch
+        {
+            GiveBack();
+            throw;
+        }
+    }
+
+    private void GiveBack(KvCache cache)
+    {
+        cache.GiveBack();
+        GiveBack();
+    }
+
+    private void GiveBack()
+    {
+        if (_turn.GiveBack()) Free();
+    }
+
+    private void CheckLogits(ReadOnlySpan<float> logits, int tokens)
+    {
+        if (logits.Length < (long)tokens * Config.Vocabulary)
+            throw new ArgumentException($"{logits.Length} floats are too few for {tokens} x {Config.Vocabulary} logits", nameof(logits));
     }
 
     private void Check(ReadOnlySpan<int> tokens, KvCache cache)
@@ -150,11 +239,14 @@ public sealed unsafe partial class DecoderModel : IDisposable
         }
     }
 
-    /// <summary>True if the text passes the length where all angles change, so that no stored key fits any more.</summary>
-    private bool SwitchesBetween(int before, int after)
+    /// <summary>
+    /// True if between the text that the stored keys were rotated for and this one lies the length where all angles change, so that
+    /// none fits any more: the text has grown past it, or is short again since the cache was truncated.
+    /// </summary>
+    private bool Switches(KvCache cache, int length)
     {
         foreach (RotaryTable rotary in _rotaries)
-            if (rotary.Config.SwitchLength is { } at && before > 0 && before <= at && after > at) return true;
+            if (rotary.Config.SwitchLength is { } at && cache.Length > 0 && cache.RotatedFor > at != length > at) return true;
         return false;
     }
 
@@ -171,8 +263,16 @@ public sealed unsafe partial class DecoderModel : IDisposable
     private void RunLayers(ReadOnlySpan<int> tokens, int length, KvCache cache, IProbe? probe)
     {
         _work.Begin(new Segment(cache.Layers, 0, tokens.Length, cache.Length, length), probe);
-        cache.Append(tokens);
-        RunLayers(tokens);
+        cache.Append(tokens, length);
+        try
+        {
+            RunLayers(tokens);
+        }
+        catch
+        {
+            cache.TakeBack(tokens.Length);
+            throw;
+        }
     }
 
     /// <summary>Takes the tokens of the batch that has begun through all layers.</summary>
@@ -238,7 +338,13 @@ public sealed unsafe partial class DecoderModel : IDisposable
         return row;
     }
 
+    /// <summary>Frees the working memory; while another thread computes, at the end of that.</summary>
     public void Dispose()
+    {
+        if (_turn.Dispose()) Free();
+    }
+
+    private void Free()
     {
         _work.Dispose();
         foreach (RotaryTable rotary in _rotaries) rotary.Dispose();

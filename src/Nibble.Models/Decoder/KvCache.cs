@@ -6,21 +6,29 @@ namespace Nibble.Models.Decoder;
 
 /// <summary>
 /// The tokens a decoder has seen, and the keys and values of each layer. A layer with a sliding window keeps only what
-/// its window and a batch need.
+/// its window and a batch need. It is of one decoder, and for one thread at a time.
 /// </summary>
 public sealed class KvCache : IDisposable
 {
+    private readonly DecoderModel _decoder;
     private readonly int[] _tokens;
+    private Turn _turn;
 
-    internal KvCache(ModelConfig config, int capacity, DecoderOptions options)
+    /// <summary>One more than the last position that was written since the cache was empty.</summary>
+    private int _written;
+
+    internal KvCache(DecoderModel decoder, int capacity, DecoderOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
+        _decoder = decoder;
+        ModelConfig config = decoder.Config;
         Capacity = capacity;
         _tokens = new int[capacity];
         Layers = new KeyValueRows[config.Layers.Count];
         for (int l = 0; l < Layers.Length; l++)
         {
-            int window = config.Layers[l].Window;
+            // An encoder takes a text as one batch, however long.
+            int window = config.Causal ? config.Layers[l].Window : 0;
             int slots = window == 0 ? capacity : (int)Math.Min(capacity, (long)window + options.BatchSize);
             Layers[l] = config.Latent is { } latent
                 ? NewRows(options, 1, slots, latent.KeySize, latent.Rank, valuesInKeys: true)
@@ -53,27 +61,58 @@ public sealed class KvCache : IDisposable
 
     internal KeyValueRows[] Layers { get; }
 
+    /// <summary>The length of the text that the keys were last rotated for: a cache that was truncated may hold those of a longer one.</summary>
+    internal int RotatedFor { get; private set; }
+
     /// <summary>Forgets everything.</summary>
-    public void Clear() => Length = 0;
+    public void Clear() => (Length, _written) = (0, 0);
 
     /// <summary>Forgets the tokens from <paramref name="length"/> on.</summary>
-    /// <exception cref="InvalidOperationException">A sliding window has already overwritten what the token before needs.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The cache does not hold as many.</exception>
+    /// <exception cref="InvalidOperationException">A sliding window has already overwritten what the next token needs.</exception>
     public void Truncate(int length)
     {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)length, (uint)Length);
-        foreach (KeyValueRows layer in Layers)
-            if (Length > layer.Slots && length < Length && length > 0)
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
+        for (int l = 0; l < Layers.Length && length < Length && length > 0; l++)
+            if (_written > Layers[l].Slots && Math.Max(0, length - _decoder.Config.Layers[l].Window) < _written - Layers[l].Slots)
                 throw new InvalidOperationException("a layer's sliding window has passed; the cache can only be cleared");
+        if (length == 0) Clear();
         Length = length;
     }
 
-    internal void Append(ReadOnlySpan<int> tokens)
+    /// <param name="length">Of the whole text, for which their keys are rotated.</param>
+    internal void Append(ReadOnlySpan<int> tokens, int length)
     {
         tokens.CopyTo(_tokens.AsSpan(Length));
         Length += tokens.Length;
+        _written = Math.Max(_written, Length);
+        RotatedFor = length;
     }
 
+    /// <summary>Forgets the tokens that were appended last, whose keys were not all computed.</summary>
+    internal void TakeBack(int count) => Length -= count;
+
+    /// <summary>Keeps others from it until it is given back.</summary>
+    /// <exception cref="ArgumentException">It is another decoder's.</exception>
+    internal void Take(DecoderModel decoder)
+    {
+        if (decoder != _decoder) throw new ArgumentException("the cache was made by another decoder");
+        _turn.Take(this);
+    }
+
+    internal void GiveBack()
+    {
+        if (_turn.GiveBack()) Free();
+    }
+
+    /// <summary>Frees the memory; while a decoder computes with it, at the end of that.</summary>
     public void Dispose()
+    {
+        if (_turn.Dispose()) Free();
+    }
+
+    private void Free()
     {
         foreach (KeyValueRows layer in Layers) layer.Dispose();
     }

@@ -34,9 +34,11 @@ public sealed class Sampler
 
     /// <summary>Draws the next token and remembers it. Allocates nothing.</summary>
     /// <param name="logits">One for each token of the vocabulary.</param>
+    /// <exception cref="ArgumentException">There are more or fewer.</exception>
     /// <exception cref="UnusableInputException">No logit is a finite number.</exception>
     public int Next(ReadOnlySpan<float> logits)
     {
+        if (logits.Length != _logits.Length) throw new ArgumentException($"there must be {_logits.Length} logits, not {logits.Length}", nameof(logits));
         logits.CopyTo(_logits);
         _recent?.Penalize(_logits, (float)_options.RepetitionPenalty);
         int best = Largest(_logits);

@@ -41,10 +41,14 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
     /// <param name="prompt">Token ids, at least one.</param>
     /// <param name="options">How much and how.</param>
     /// <param name="onText">Gets the text as it grows, in whole characters.</param>
-    /// <param name="cancellation">Looked at before every token.</param>
+    /// <param name="cancellation">Looked at before every token, and before every batch of the prompt.</param>
     /// <exception cref="UnusableInputException">The prompt is empty, or the text would be too long, or the model's logits are no numbers.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Less than no tokens are asked for.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; what had come until then was given to <paramref name="onText"/>.</exception>
     public Generation Generate(int[] prompt, GenerationOptions options, Action<string> onText, CancellationToken cancellation)
     {
+        ArgumentNullException.ThrowIfNull(prompt);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.Count, nameof(options));
         if (prompt.Length == 0) throw new UnusableInputException("the prompt is empty; give some text with -p");
         if ((long)prompt.Length + options.Count > Array.MaxLength)
             throw new UnusableInputException($"-n {options.Count}: with a prompt of {prompt.Length} tokens that is more than a text can have; at most {Array.MaxLength - prompt.Length} fit");
@@ -52,9 +56,8 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
         foreach (int token in prompt) sampler.Observe(token);
         var logits = new float[model.Config.Vocabulary];
         using KvCache cache = model.NewCache(prompt.Length + options.Count);
-        cancellation.ThrowIfCancellationRequested();
         long started = Stopwatch.GetTimestamp();
-        model.Forward(prompt, cache, logits, LogitPositions.Last);
+        model.ForwardBatches(prompt, cache, logits, LogitPositions.Last, probe: null, cancellation);
         double prefill = Stopwatch.GetElapsedTime(started).TotalSeconds;
 
         started = Stopwatch.GetTimestamp();

@@ -31,7 +31,7 @@ public sealed unsafe class LayerWalk : IDisposable
         }
         _states = new NativeBuffer(total * sizeof(float));
         _trial = new NativeBuffer((nint)longest * hidden * sizeof(float));
-        _cache = model.NewCache(longest);
+        _cache = model.NewLayerCache(longest);
         Restart();
     }
 

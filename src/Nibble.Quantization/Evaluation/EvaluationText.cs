@@ -19,8 +19,10 @@ public sealed class EvaluationText
     /// <param name="context">Tokens a chunk.</param>
     /// <param name="limit">At most so many chunks.</param>
     /// <exception cref="UnusableInputException">The text has less than one chunk, or the context is too short.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">No chunk is allowed.</exception>
     public EvaluationText(int[] tokens, int? bos, int context, int limit = int.MaxValue)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         if (context < ShortestContext) throw new UnusableInputException($"a context of {context} tokens is too short to score; give at least {ShortestContext}");
         if (tokens.Length < context)
             throw new UnusableInputException($"the text has {tokens.Length} tokens, which is less than one context of {context}; give a longer text or a shorter --context");

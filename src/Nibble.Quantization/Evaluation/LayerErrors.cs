@@ -53,7 +53,7 @@ public sealed class LayerErrors : IDisposable
         _pairs = pairs.ToDictionary(p => p.Name);
         _texts = texts;
         int longest = texts.Max(t => t.Length), hidden = reference.Config.Hidden;
-        (_referenceCache, _modelCache) = (_reference.NewCache(longest), _model.NewCache(longest));
+        (_referenceCache, _modelCache) = (_reference.NewLayerCache(longest), _model.NewLayerCache(longest));
         _expected = [.. texts.Select(t => new float[t.Length * hidden])];
         _actual = [.. texts.Select(t => new float[t.Length * hidden])];
         _outputs = new LinearErrors(_pairs, pool);

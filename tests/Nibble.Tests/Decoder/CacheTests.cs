@@ -78,6 +78,72 @@ public class CacheTests
         GoldenArchitectureTests.AssertClose(expected, actual, "after truncation");
     }
 
+    /// <summary>All angles change where a text passes the original context; they change back where it is cut.</summary>
+    [Fact]
+    public void A_cache_that_is_truncated_below_the_original_context_is_rotated_as_a_short_text()
+    {
+        using ModelSource source = ModelSource.Open(GoldenCheckpoint.Folder("phi3-longrope"));
+        using var pool = new WorkerPool(1);
+        using var model = new DecoderModel(source, pool);
+        int original = source.Config.Layers[0].Rotary!.SwitchLength!.Value;
+        int[] tokens = [.. Enumerable.Range(0, original + 8).Select(i => 3 + i * 7 % 300)];
+        float[] expected = new float[model.Config.Vocabulary], actual = new float[model.Config.Vocabulary];
+        using KvCache cut = model.NewCache(tokens.Length), fresh = model.NewCache(tokens.Length);
+        model.Forward(tokens, cut, actual, LogitPositions.Last);
+        cut.Truncate(original - 8);
+        model.Forward([5], cut, actual, LogitPositions.Last);
+        model.Forward([.. tokens[..(original - 8)], 5], fresh, expected, LogitPositions.Last);
+        GoldenArchitectureTests.AssertClose(expected, actual, "after truncation");
+    }
+
+    /// <summary>Window 8 and batch 4: 12 positions are kept.</summary>
+    [Fact]
+    public void A_cache_with_a_window_can_be_truncated_as_far_as_the_window_is_still_there()
+    {
+        using ModelSource source = ModelSource.Open(GoldenCheckpoint.Folder("mistral-sliding"));
+        using var pool = new WorkerPool(1);
+        using var model = new DecoderModel(source, pool, new DecoderOptions { BatchSize = 4 });
+        int[] tokens = [.. Enumerable.Range(0, 40).Select(i => 3 + i * 7 % 300)];
+        float[] expected = new float[model.Config.Vocabulary], actual = new float[model.Config.Vocabulary];
+        using KvCache cut = model.NewCache(40), fresh = model.NewCache(40);
+        model.Forward(tokens, cut, actual, LogitPositions.Last);
+        cut.Truncate(36);
+        Assert.Throws<InvalidOperationException>(() => cut.Truncate(35));
+        model.Forward([5, 6], cut, actual, LogitPositions.Last);
+        Assert.Throws<InvalidOperationException>(() => cut.Truncate(35));
+        model.Forward([.. tokens[..36], 5, 6], fresh, expected, LogitPositions.Last);
+        GoldenArchitectureTests.AssertClose(expected, actual, "after truncation");
+        cut.Truncate(0);
+        model.Forward([5], cut, [], LogitPositions.None);
+        cut.Truncate(1);
+    }
+
+    [Fact]
+    public void An_encoder_takes_a_text_whole_that_is_longer_than_a_window_and_a_batch()
+    {
+        string folder = GoldenCheckpoint.Folder("modernbert");
+        using ModelSource source = ModelSource.Open(folder);
+        using var pool = new WorkerPool(1);
+        using var model = new DecoderModel(source, pool, new DecoderOptions { BatchSize = 1 });
+        int[] tokens = GoldenArchitecture.Read(folder).InputIds;
+        Assert.True(tokens.Length > source.Config.Layers.Max(l => l.Window) + 1);
+        var alone = new LastStates();
+        model.Encode(tokens, new float[tokens.Length * model.Config.Hidden], alone);
+        var cached = new LastStates();
+        using KvCache cache = model.NewCache(tokens.Length);
+        model.Forward(tokens, cache, [], LogitPositions.None, cached);
+        GoldenArchitectureTests.AssertClose(alone.Values, cached.Values, "the last layer");
+    }
+
+    private sealed class LastStates : IProbe
+    {
+        public float[] Values { get; private set; } = [];
+
+        public void LinearInput(string name, Activation x) { }
+
+        public void Hidden(int layer, ReadOnlySpan<float> states) => Values = states.ToArray();
+    }
+
     [Theory, MemberData(nameof(Folders))]
     public void A_rotated_cache_gives_the_same_logits(string name)
     {

@@ -112,6 +112,11 @@ public class SamplerTests
     public void Logits_without_a_largest_number_are_an_error(float value) =>
         Assert.Throws<UnusableInputException>(() => new Sampler(Pure, 2).Next([value, value]));
 
+    /// <summary>Fewer would be drawn from among those of the call before.</summary>
+    [Theory, InlineData(1), InlineData(3)]
+    public void Logits_of_another_vocabulary_are_refused(int count) =>
+        Assert.Throws<ArgumentException>(() => new Sampler(Pure, 2).Next(new float[count]));
+
     private static void Expect(SamplingOptions options, double a, double b, double c, double d, double e, double tolerance = 0.02)
     {
         double[] expected = [a, b, c, d, e];

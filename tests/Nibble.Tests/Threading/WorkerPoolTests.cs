@@ -169,9 +169,55 @@ public class WorkerPoolTests
     {
         using var pool = new WorkerPool(3);
         var failing = new FailingJob();
-        var thrown = Assert.Throws<InvalidOperationException>(() => pool.Run(ref failing));
+        var thrown = Assert.Throws<FormatException>(() => pool.Run(ref failing));
         Assert.Equal("share 1 fails", thrown.Message);
-        var again = Assert.Throws<InvalidOperationException>(() => pool.Run(ref failing));
-        Assert.IsType<FormatException>(again.InnerException);
+        Assert.Throws<FormatException>(() => pool.Run(ref failing));
+    }
+
+    private struct NestedJob : IParallelJob
+    {
+        public WorkerPool Pool;
+        public Exception?[] Thrown;
+
+        public readonly void Run(int worker, int workers)
+        {
+            WorkerPool pool = Pool;
+            Thrown[2 * worker] = Record.Exception(() =>
+            {
+                var job = new FailingJob();
+                pool.Run(ref job);
+            });
+            Thrown[2 * worker + 1] = Record.Exception(() =>
+            {
+                var range = new FailingRange();
+                pool.Run(ref range, 100, 1);
+            });
+        }
+    }
+
+    [Fact]
+    public void Two_jobs_at_once_are_refused()
+    {
+        using var pool = new WorkerPool(3);
+        var outer = new NestedJob { Pool = pool, Thrown = new Exception?[6] };
+        pool.Run(ref outer);
+        Assert.All(outer.Thrown, e => Assert.IsType<InvalidOperationException>(e));
+        var failing = new FailingRange();
+        Assert.Throws<FormatException>(() => pool.Run(ref failing, 100, 1));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public unsafe void It_is_disposed_once_and_what_runs_later_runs_alone(int workers)
+    {
+        var pool = new WorkerPool(workers);
+        pool.Dispose();
+        pool.Dispose();
+        int* runs = stackalloc int[workers];
+        new Span<int>(runs, workers).Clear();
+        var job = new CountJob { Runs = runs };
+        pool.Run(ref job);
+        Assert.Equal(Enumerable.Repeat(1, workers), new Span<int>(runs, workers).ToArray());
     }
 }
