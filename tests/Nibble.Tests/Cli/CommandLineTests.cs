@@ -48,6 +48,13 @@ public class CommandLineTests
     }
 
     [Fact]
+    public void A_message_with_a_long_path_is_one_line()
+    {
+        string path = string.Join('/', Enumerable.Repeat(new string('a', 200), 5));
+        Assert.Contains(path, CommandRun.Of("inspect", path).ErrorLine(2), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Formats_lists_every_format_with_the_documented_fields()
     {
         JsonElement formats = CommandRun.Of("formats", "--json").Json.GetProperty("formats");
