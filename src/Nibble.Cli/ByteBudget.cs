@@ -43,6 +43,7 @@ internal sealed class ByteBudget
         string text, SavedStatistics? statistics, WorkerPool pool, Invocation run)
     {
         // Refuses what cannot be quantized before anything is measured, and says what the file takes beside its tensors.
+        source.CheckPredicts();
         QuantizationPlan draft = quantizer.Plan(Recipe, planOptions, allowRequantize, hasImportance: true);
         long beside = quantizer.FileBytes(draft, options, source.Output) - draft.Bytes;
         long bytes = _bits is { } bits ? (long)(bits * draft.Tensors.Sum(t => t.Tensor.Elements) / 8) : _size - beside;

@@ -180,8 +180,16 @@ public sealed class QuantizationSource : IDisposable
     public bool IsHead(SourceTensor tensor) =>
         tensor.Info.Name == "output.weight" || (_source.Config.TiedHead && tensor.Info.Name == "token_embd.weight");
 
+    /// <inheritdoc cref="ModelSource.CheckPredicts"/>
+    public void CheckPredicts() => _source.CheckPredicts();
+
     /// <summary>Makes ready to measure what the error of single tensors does to the predictions on a text.</summary>
-    internal Sensitivity MeasureSensitivity(string text, int chunks, WorkerPool pool) => new(_source, Chunks(text, chunks, CalibrationContext), pool);
+    /// <exception cref="UnusableInputException">The model is an encoder or has no tokenizer, or the text is too short.</exception>
+    internal Sensitivity MeasureSensitivity(string text, int chunks, WorkerPool pool)
+    {
+        CheckPredicts();
+        return new Sensitivity(_source, Chunks(text, chunks, CalibrationContext), pool);
+    }
 
     /// <summary>Measures what every matrix reads while the model reads a text.</summary>
     /// <param name="context">Tokens a chunk, no more than the model's own context.</param>

@@ -86,6 +86,7 @@ internal sealed class QuantizeCommand : Verb
         Settings settings = Read(run);
         bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
         if (!dryRun) CheckFree(settings, evaluates);
+        if (evaluates) BeforeAndAfter.Check(settings.Model, run.Get(_chunks));
 
         using WorkerPool pool = run.NewPool();
         QuantizeResult result = Quantize(run, settings, pool, started);
