@@ -56,7 +56,7 @@ internal sealed class ReportCommand : Verb
         if (compared.Length == 0) throw new UnusableInputException($"{reference}: is all there is to compare with itself; name a model that was made from it");
         var text = new ReportText(TextFile.Read(run.Get(_text)), Path.GetFileName(run.Get(_text) ?? "the bundled text"), run.Get(_context), run.Get(_chunks));
 
-        OtherResults? beside = run.Get(_beside) is { } table ? OtherResults.Parse(table, TextFile.Read(table)) : null;
+        OtherResults? beside = run.Get(_beside) is { } table ? OtherResults.Parse(table, TextFile.Read(table, "--beside")) : null;
         if (beside is not null && reference is null) throw new UnusableInputException("--beside: compares mean KL divergence, for which --reference names the original model");
 
         using WorkerPool pool = run.NewPool();

@@ -108,6 +108,7 @@ public sealed class CalibratedQuantizeTests : IDisposable
     [InlineData("gptq", null, "--calibration TEXT")]
     [InlineData("nearest", "text", "looks at no text")]
     [InlineData("magic", "text", "the methods are")]
+    [InlineData("smoothquant:2", "text", "from 0 to 1")]
     public void A_method_and_its_text_go_together(string method, string? text, string expected)
     {
         string[] calibration = text is null ? [] : ["--calibration", Text];
