@@ -43,12 +43,21 @@ internal sealed class ByteBudget
         string text, SavedStatistics? statistics, WorkerPool pool, Invocation run)
     {
         // Refuses what cannot be quantized before anything is measured, and says what the file takes beside its tensors.
+        source.CheckPredicts();
         QuantizationPlan draft = quantizer.Plan(Recipe, planOptions, allowRequantize, hasImportance: true);
         long beside = quantizer.FileBytes(draft, options, source.Output) - draft.Bytes;
         long bytes = _bits is { } bits ? (long)(bits * draft.Tensors.Sum(t => t.Tensor.Elements) / 8) : _size - beside;
         var planner = new BudgetPlanner(source, pool);
+        if (planner.LeastBytes(draft) is var least && least > bytes) throw TooLittle(least, beside, draft.Tensors.Sum(t => t.Tensor.Elements));
         PriceFile? prices = statistics?.Prices(source, ComparedChunks);
         return run.Terminal.Measure("measuring tensors", BudgetPlanner.StepsOf(draft), "tensors", meter =>
             planner.Plan(draft, bytes, text, ComparedChunks, prices, done => meter.Done = done, run.Cancellation));
     }
+
+    /// <param name="least">Bytes of the tensors in the smallest formats that are tried.</param>
+    /// <param name="beside">Bytes of the file beside its tensors.</param>
+    /// <param name="weights">Of the whole model.</param>
+    private UnusableInputException TooLittle(long least, long beside, long weights) => new(_bits is { } bits
+        ? string.Create(CultureInfo.InvariantCulture, $"--bits {bits}: the smallest formats take {Math.Ceiling(800.0 * least / weights) / 100} bits a weight; allow as many")
+        : $"--size {Recipe.Name}: the smallest formats make a file of {least + beside} bytes; allow as many");
 }

@@ -98,7 +98,7 @@ public static class CommandLine
             OutOfMemoryException => (Failed, "not enough memory; a smaller --context or another format needs less"),
             _ => (Failed, $"unexpected {e.GetType().Name}: {e.Message} (NIBBLE_TRACE=1 shows where; please report it)"),
         };
-        terminal.ErrorLine(line.ReplaceLineEndings(" "));
+        terminal.ErrorLine(line);
         if (Environment.GetEnvironmentVariable("NIBBLE_TRACE") == "1") terminal.Error.WriteLine(e);
         return code;
     }

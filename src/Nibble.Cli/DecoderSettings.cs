@@ -64,7 +64,7 @@ internal sealed class DecoderSettings
             return;
         }
         var tokenizer = Tokenizer.Of(source);
-        string text = TextFile.Read(run.Get(_calibration));
+        string text = TextFile.Read(run.Get(_calibration), "--calibration");
         var chunks = EvaluationText.Of(text, tokenizer, Math.Min(LongestContext, model.Config.ContextLength), CalibrationChunks);
         InputRanges ranges = InputRanges.Measure(model, [.. Enumerable.Range(0, chunks.Chunks).Select(chunks.Chunk)], run.Cancellation);
         IReadOnlyList<string> unknown = ranges.Apply(model, rounding);

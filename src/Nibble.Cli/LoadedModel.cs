@@ -6,7 +6,7 @@ using Nibble.Models.Tokenizers;
 
 namespace Nibble.Cli;
 
-/// <summary>A model that is ready to run, with its tokenizer.</summary>
+/// <summary>A model that is ready to predict tokens, with its tokenizer.</summary>
 internal sealed class LoadedModel : IDisposable
 {
     private LoadedModel(ModelSource source, DecoderModel decoder, Tokenizer tokenizer) => (Source, Decoder, Tokenizer) = (source, decoder, tokenizer);
@@ -30,6 +30,7 @@ internal sealed class LoadedModel : IDisposable
         ModelSource source = ModelSource.Open(path);
         try
         {
+            source.CheckPredicts();
             foreach (string notice in source.Notices) terminal.Warn(notice);
             var tokenizer = Tokenizer.Of(source);
             foreach (string warning in tokenizer.Warnings) terminal.Warn($"{path}: {warning}");

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Spectre.Console;
@@ -11,8 +12,8 @@ namespace Nibble.Cli;
 /// </summary>
 public sealed class Terminal
 {
-    /// <summary>Columns of a table that goes to a file: nothing is wrapped.</summary>
-    private const int Unwrapped = 400;
+    /// <summary>Columns of what goes to a file: nothing is wrapped, no message with long paths in it either.</summary>
+    private const int Unwrapped = 100_000;
 
     private readonly IAnsiConsole _rich;
     private readonly IAnsiConsole _richError;
@@ -66,11 +67,11 @@ public sealed class Terminal
     public void Markup(string markup) => _rich.MarkupLine(markup);
 
     /// <summary>A remark that is not the result.</summary>
-    public void Note(string line) => _richError.MarkupLine($"[grey]{line.EscapeMarkup()}[/]");
+    public void Note(string line) => _richError.MarkupLine($"[grey]{Plain(line)}[/]");
 
-    public void Warn(string line) => _richError.MarkupLine($"[yellow]warning:[/] {line.EscapeMarkup()}");
+    public void Warn(string line) => _richError.MarkupLine($"[yellow]warning:[/] {Plain(line)}");
 
-    public void ErrorLine(string line) => _richError.MarkupLine($"[red]nibble:[/] {line.EscapeMarkup()}");
+    public void ErrorLine(string line) => _richError.MarkupLine($"[red]nibble:[/] {Plain(line)}");
 
     /// <summary>Does the work while the meter shows how far it is.</summary>
     /// <param name="what">What is being done: "evaluating".</param>
@@ -88,6 +89,10 @@ public sealed class Terminal
         Output.Flush();
         Error.Flush();
     }
+
+    /// <summary>One line, as markup: a message may quote a file, which must not move the cursor or colour the screen.</summary>
+    private static string Plain(string message) => string.Concat(message.ReplaceLineEndings(" ").Select(c =>
+        char.IsControl(c) ? string.Create(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}") : c.ToString())).EscapeMarkup();
 
     private static IAnsiConsole NewConsole(TextWriter writer, bool isTerminal, bool color)
     {

@@ -9,12 +9,14 @@ internal static class TextFile
 {
     private const long Largest = 1L << 30;
 
+    /// <param name="path">Null is the text that ships with the program.</param>
+    /// <param name="option">That names the file, for messages.</param>
     /// <exception cref="UnusableInputException">There is no such file, or it is no UTF-8 text.</exception>
-    public static string Read(string? path)
+    public static string Read(string? path, string option = "--text")
     {
         path ??= ModelPath.Find("models", "text", "eval.txt")
             ?? throw new UnusableInputException("the bundled text models/text/eval.txt was not found near the program; name one with --text");
-        return Decode(path, Bytes("--text", path));
+        return Decode(path, Bytes(option, path));
     }
 
     /// <summary>A text, and the first 16 digits of what sha256sum prints for its file.</summary>

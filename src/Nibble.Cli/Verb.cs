@@ -61,6 +61,9 @@ internal sealed record Invocation(ParseResult Arguments, Terminal Terminal, bool
 
     public T? Get<T>(Argument<T> argument) => Arguments.GetValue(argument);
 
+    /// <summary>Whether the option stands on the command line, and is not at its default.</summary>
+    public bool IsGiven(Option option) => Arguments.GetResult(option) is { Implicit: false };
+
     public WorkerPool NewPool() => new(Threads);
 
     /// <summary>Prints the result: as JSON where that was asked for, else as a person likes to read it.</summary>

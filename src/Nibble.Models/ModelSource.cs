@@ -40,6 +40,14 @@ public sealed class ModelSource : IDisposable
         }
     }
 
+    /// <summary>Refuses an encoder where next tokens are to be predicted.</summary>
+    /// <exception cref="UnusableInputException">It is one.</exception>
+    public void CheckPredicts()
+    {
+        if (!Config.Causal)
+            throw new UnusableInputException($"{Path}: is an encoder ({Config.Architecture}), which predicts no next token; it can be inspected, and quantized by a recipe");
+    }
+
     /// <summary>The path as the user gave it.</summary>
     public string Path => File.Path;
 

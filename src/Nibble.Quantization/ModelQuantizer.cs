@@ -61,7 +61,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
                 $"{source.Output}: GGUF has no type for {strange.Format}, in which tensor {Quote.Name(strange.Tensor.Name)} shall be stored; name a folder, as in -o {Path.ChangeExtension(source.Output, null)}");
         if (!allowRequantize && Requantized(plan).FirstOrDefault() is { } again)
             throw new UnusableInputException(
-                $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; quantize the original model, or accept a worse one with --allow-requantize");
+                $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; take the original model, or accept a worse one with 'nibble quantize --allow-requantize'");
         return plan;
     }
 

@@ -180,15 +180,23 @@ public sealed class QuantizationSource : IDisposable
     public bool IsHead(SourceTensor tensor) =>
         tensor.Info.Name == "output.weight" || (_source.Config.TiedHead && tensor.Info.Name == "token_embd.weight");
 
+    /// <inheritdoc cref="ModelSource.CheckPredicts"/>
+    public void CheckPredicts() => _source.CheckPredicts();
+
     /// <summary>Makes ready to measure what the error of single tensors does to the predictions on a text.</summary>
-    internal Sensitivity MeasureSensitivity(string text, int chunks, WorkerPool pool) => new(_source, Chunks(text, chunks, CalibrationContext), pool);
+    /// <exception cref="UnusableInputException">The model is an encoder or has no tokenizer, or the text is too short.</exception>
+    internal Sensitivity MeasureSensitivity(string text, int chunks, WorkerPool pool)
+    {
+        CheckPredicts();
+        return new Sensitivity(_source, Chunks(text, chunks, CalibrationContext), pool);
+    }
 
     /// <summary>Measures what every matrix reads while the model reads a text.</summary>
     /// <param name="context">Tokens a chunk, no more than the model's own context.</param>
     /// <param name="withHead">Whether the matrix that makes the logits counts too.</param>
     /// <param name="progress">Told the layers that are done.</param>
     /// <returns>Of every matrix that the text reached, by its GGUF name.</returns>
-    /// <exception cref="UnusableInputException">The model has no tokenizer, or the text is too short.</exception>
+    /// <exception cref="UnusableInputException">The model has no tokenizer, or the text is too short, or weights are no finite numbers.</exception>
     public ImportanceMatrix MeasureImportance(
         string text, string dataset, int chunks, int context, bool withHead, WorkerPool pool, Action<int> progress, CancellationToken cancellation)
     {
@@ -205,9 +213,13 @@ public sealed class QuantizationSource : IDisposable
         var found = new Dictionary<string, ColumnImportance>();
         foreach (SourceTensor tensor in Tensors)
             if (probe.Of(ModuleOf(tensor), tensor.Experts) is { } importance)
-                found.Add(tensor.Info.Name, importance);
+                found.Add(tensor.Info.Name, AllFinite(tensor, importance));
         return new ImportanceMatrix(found, [dataset], (uint)texts.Length, (uint)texts[0].Length);
     }
+
+    /// <summary>Refuses sums that no quantizer could use, rather than write them into a file.</summary>
+    private ColumnImportance AllFinite(SourceTensor tensor, ColumnImportance importance) => Array.TrueForAll(importance.Sums, float.IsFinite) ? importance
+        : throw new UnusableInputException($"{Path}: what '{tensor.Info.Name}' reads holds numbers that are not finite; the model's weights are damaged, repair or download it again");
 
     /// <summary>The linear layer that reads with a tensor; the embedding is the head where the two are one.</summary>
     private string ModuleOf(SourceTensor tensor) =>

@@ -44,6 +44,7 @@ internal sealed class BenchCommand : Verb
         DecoderOptions options = _decoder.Read(run, fast: true);
         using WorkerPool pool = run.NewPool();
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
+        source.CheckPredicts();
         using var model = new DecoderModel(source, pool, options);
         _decoder.Calibrate(run, model, source, options);
         if ((long)batch * model.Config.Vocabulary > Array.MaxLength)

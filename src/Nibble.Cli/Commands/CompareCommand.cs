@@ -4,6 +4,7 @@ using System.Text.Json;
 using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
+using Nibble.Models;
 using Nibble.Models.Decoder;
 using Nibble.Quantization;
 using Nibble.Quantization.Evaluation;
@@ -51,6 +52,7 @@ internal sealed class CompareCommand : Verb
         using LoadedModel reference = LoadedModel.Open(path, pool, run.Terminal);
         EvaluationText chunks = EvaluationText.Of(text, reference.Tokenizer, run.Get(_context), run.Get(_chunks) ?? int.MaxValue);
         InspectResult original = InspectResult.Of(reference.Source);
+        Check(run, reference.Source, recipes, ranges.Length > 0, pool);
         var rows = new List<CompareRow>();
         foreach (Recipe recipe in recipes)
             foreach (DynamicRange? range in ranges is [] ? [null] : ranges)
@@ -63,6 +65,26 @@ internal sealed class CompareCommand : Verb
         run.Print(result, ResultJson.Written.CompareResult, r => run.Terminal.Write(r.Table()));
     }
 
+    /// <summary>Refuses a format that the model cannot have before any is measured, and says where a range would change nothing.</summary>
+    private void Check(Invocation run, ModelSource reference, Recipe[] recipes, bool hasRanges, WorkerPool pool)
+    {
+        using var source = new QuantizationSource(reference.Path, NameOfOutput(reference));
+        foreach (Recipe recipe in recipes)
+        {
+            Format format = Format.Parse(recipe.Default);
+            if (!source.IsForFolder && format.GgufType is null)
+                throw new UnusableInputException($"--formats {recipe.Name}: GGUF has no type for {format}, and {reference.Path} is a GGUF file; take the Hugging Face folder that it was made from");
+            QuantizationPlan plan = PlanOf(new ModelQuantizer(source, pool), recipe, run.Get(_pure));
+            if (hasRanges && !plan.Tensors.Any(t => t.Format.Family != FormatFamily.Float && t.Format.HasRange))
+                run.Terminal.Warn($"--ranges has no say in {recipe.Name}, whose formats have no range to choose: its rows will be alike");
+        }
+    }
+
+    private static string NameOfOutput(ModelSource reference) => reference.File is Files.Gguf.GgufFile ? "model.gguf" : "model";
+
+    private static QuantizationPlan PlanOf(ModelQuantizer quantizer, Recipe recipe, bool pure) =>
+        quantizer.Plan(recipe, new PlanOptions { Pure = pure }, allowRequantize: false);
+
     /// <summary>Quantizes into a temporary place, measures, and deletes it again.</summary>
     private CompareRow Measure(Invocation run, string path, Recipe recipe, DynamicRange? range, LoadedModel reference, EvaluationText chunks, WorkerPool pool)
     {
@@ -70,7 +92,7 @@ internal sealed class CompareCommand : Verb
         string name = range is null ? recipe.Name : $"{recipe.Name} {range.Name}", work = Directory.CreateTempSubdirectory("nibble-compare-").FullName;
         try
         {
-            string output = Path.Combine(work, reference.Source.File is Files.Gguf.GgufFile ? "model.gguf" : "model");
+            string output = Path.Combine(work, NameOfOutput(reference.Source));
             IReadOnlyList<QuantizedTensor> tensors = Quantize(run, path, output, recipe, range, name, pool);
             using LoadedModel model = LoadedModel.Open(output, pool, run.Terminal);
             using var evaluator = new Evaluator(model.Decoder, reference.Decoder, chunks, pool);
@@ -88,7 +110,7 @@ internal sealed class CompareCommand : Verb
     {
         using var source = new QuantizationSource(path, output);
         var quantizer = new ModelQuantizer(source, pool);
-        QuantizationPlan plan = quantizer.Plan(recipe, new PlanOptions { Pure = run.Get(_pure) }, allowRequantize: false);
+        QuantizationPlan plan = PlanOf(quantizer, recipe, run.Get(_pure));
         return run.Terminal.Measure($"{name}: quantizing", quantizer.StoredBytesOfAll, "bytes", meter =>
             quantizer.Write(output, plan, new QuantizeOptions { Range = range, Progress = read => meter.Done = read }, run.Cancellation));
     }

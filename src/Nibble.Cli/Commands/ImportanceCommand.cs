@@ -46,14 +46,17 @@ internal sealed class ImportanceCommand : Verb
         run.Print(result, ResultJson.Written.ImportanceResult, r => Print(r, run.Terminal));
     }
 
+    /// <summary>For a terminal of 80 columns: units stand above the numbers, and a matrix has its name without the <c>.weight</c> that all end with.</summary>
     private static void Print(ImportanceResult result, Terminal terminal)
     {
-        Table table = new Table().Border(TableBorder.Simple).AddColumn("matrix");
-        foreach (string header in (string[])["columns", "tokens", "mean square", "largest", "active", "entropy", "as the layer before"])
+        const string Ending = ".weight";
+        Table table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn("matrix").NoWrap());
+        foreach (string header in (string[])["columns", "tokens", "mean square", "largest", "active %", "entropy bits", "as layer before"])
             table.AddColumn(new TableColumn(header).RightAligned());
+        foreach (TableColumn column in table.Columns) column.PadRight(0);
         foreach (ImportanceRow r in result.Tensors)
-            table.AddRow(Markup.Escape(r.Name), $"{r.Columns}", $"{r.Tokens}", $"{r.MeanSquare:G4}", $"{r.Largest:G4}",
-                $"{100 * r.Active:F1} %", $"{r.Entropy:F2} bits", r.CosineToLayerBefore is { } cosine ? $"{cosine:F3}" : "");
+            table.AddRow(Markup.Escape(r.Name.EndsWith(Ending, StringComparison.Ordinal) ? r.Name[..^Ending.Length] : r.Name), $"{r.Columns}", $"{r.Tokens}", $"{r.MeanSquare:G4}", $"{r.Largest:G4}",
+                $"{100 * r.Active:F1}", $"{r.Entropy:F2}", r.CosineToLayerBefore is { } cosine ? $"{cosine:F3}" : "");
         terminal.Write(table);
         terminal.Markup($"  [bold]{Markup.Escape(result.Output)}[/]: {result.Tensors.Count} matrices over {result.Chunks} chunks of {result.Context} tokens, in {result.Seconds:F1} s");
     }

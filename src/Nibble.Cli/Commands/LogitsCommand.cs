@@ -28,6 +28,7 @@ internal sealed class LogitsCommand : Verb
         DecoderOptions options = _decoder.Read(run);
         using WorkerPool pool = run.NewPool();
         using ModelSource source = ModelSource.Open(ModelPath.Resolve(run.Get(_model)));
+        source.CheckPredicts();
         foreach (string notice in source.Notices) run.Terminal.Warn(notice);
         using var model = new DecoderModel(source, pool, options);
         _decoder.Calibrate(run, model, source, options);

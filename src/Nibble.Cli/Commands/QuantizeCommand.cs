@@ -86,6 +86,7 @@ internal sealed class QuantizeCommand : Verb
         Settings settings = Read(run);
         bool dryRun = run.Get(_dryRun), evaluates = !dryRun && (run.Get(_evaluate) || run.Get(_model) is null);
         if (!dryRun) CheckFree(settings, evaluates);
+        if (evaluates) BeforeAndAfter.Check(settings.Model, run.Get(_chunks));
 
         using WorkerPool pool = run.NewPool();
         QuantizeResult result = Quantize(run, settings, pool, started);
@@ -95,6 +96,7 @@ internal sealed class QuantizeCommand : Verb
 
     private Settings Read(Invocation run)
     {
+        CheckSaysSomething(run);
         string path = ModelPath.Resolve(run.Get(_model));
         CalibratedMethod? method = Method(run.Get(_method), run.Get(_calibration), run.Get(_importance));
         (string Text, string Hash)? read = method is null ? null : TextFile.ReadHashed("--calibration", run.Get(_calibration)!);
@@ -119,6 +121,18 @@ internal sealed class QuantizeCommand : Verb
             Pure = run.Get(_pure),
         };
         return new Settings(path, output, recipe, budget, plan, OptionsOf(run, recipe, method, read?.Hash), method, text, layout, statistics);
+    }
+
+    /// <summary>Refuses options that would change nothing beside the others: whoever gives one expects something of it.</summary>
+    private void CheckSaysSomething(Invocation run)
+    {
+        string? budget = run.IsGiven(_bits) ? "--bits" : run.IsGiven(_size) ? "--size" : null;
+        if (budget is not null && run.IsGiven(_to)) throw new UnusableInputException($"--to: names a recipe, and {budget} chooses each matrix's format instead; give one of them");
+        if (budget is not null && run.Get(_pure)) throw new UnusableInputException($"--pure: is one format for all, and {budget} mixes them; leave out one of them");
+        if (run.IsGiven(_calibrationChunks) && run.Get(_calibration) is null)
+            throw new UnusableInputException("--calibration-chunks: counts chunks of the text that is calibrated on; give --calibration TEXT");
+        if (run.IsGiven(_chunks) && run.Get(_model) is not null && !run.Get(_evaluate))
+            throw new UnusableInputException("--chunks: counts chunks of the text that is measured on; give --evaluate, or --calibration-chunks for the text that is calibrated on");
     }
 
     private QuantizeOptions OptionsOf(Invocation run, Recipe recipe, CalibratedMethod? method, string? textHash)
@@ -262,6 +276,8 @@ internal sealed class QuantizeCommand : Verb
         (string output, bool force) = (settings.Output, settings.Options.Force);
         if (evaluates && !force && (File.Exists(output) || Directory.Exists(output)))
             throw new UnusableInputException($"{output}: exists already; --force makes it again, and '{CommandLine.Name} run {output} -p TEXT' runs it");
+        if (settings.Options.Resume && QuantizationSource.IsFolder(output))
+            throw new UnusableInputException($"{output}: only a .gguf file can be resumed; a folder is written anew, without --resume");
         if (QuantizationSource.IsFolder(output)) OutputFolder.CheckFree(output, force);
         else OutputFile.CheckFree(output, force);
         // Deleted in the end, so it must be nobody's.

@@ -51,11 +51,12 @@ internal sealed class ReportCommand : Verb
         OutputFile.CheckFree(output, run.Get(_force));
         string[] paths = [.. run.Get(_models)!.Select(ModelPath.Resolve)];
         string? reference = run.Get(_reference) is { } named ? ModelPath.Resolve(named) : paths.Length > 1 ? paths[0] : null;
-        string[] compared = [.. paths.Where(p => p != reference).Distinct()];
+        string[] compared = [.. paths.Where(p => reference is null || Place(p) != Place(reference)).DistinctBy(Place)];
+        if (reference is null && run.Get(_tensor) is not null) throw new UnusableInputException("--tensor: its numbers are drawn beside the original's; give --reference MODEL");
         if (compared.Length == 0) throw new UnusableInputException($"{reference}: is all there is to compare with itself; name a model that was made from it");
         var text = new ReportText(TextFile.Read(run.Get(_text)), Path.GetFileName(run.Get(_text) ?? "the bundled text"), run.Get(_context), run.Get(_chunks));
 
-        OtherResults? beside = run.Get(_beside) is { } table ? OtherResults.Parse(table, TextFile.Read(table)) : null;
+        OtherResults? beside = run.Get(_beside) is { } table ? OtherResults.Parse(table, TextFile.Read(table, "--beside")) : null;
         if (beside is not null && reference is null) throw new UnusableInputException("--beside: compares mean KL divergence, for which --reference names the original model");
 
         using WorkerPool pool = run.NewPool();
@@ -68,6 +69,9 @@ internal sealed class ReportCommand : Verb
         ReportResult result = ReportResult.Of(report, output, Stopwatch.GetElapsedTime(started).TotalSeconds);
         run.Print(result, ResultJson.Written.ReportResult, r => Print(r, run.Terminal));
     }
+
+    /// <summary>Where a model lies, however it is spelled.</summary>
+    private static string Place(string path) => Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
 
     private static void Print(ReportResult r, Terminal terminal)
     {

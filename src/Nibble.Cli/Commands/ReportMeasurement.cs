@@ -24,6 +24,7 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
         foreach (string path in paths)
         {
             using ModelSource model = ModelSource.Open(path);
+            model.CheckPredicts();
             EvalCommand.Cut(text.Content, (model, Tokenizer.Of(model)), reference is null ? null : (reference, referenceTokenizer!), text.Context, text.Chunks);
             if (reference is null) continue;
             IReadOnlyList<TensorPair> pairs = TensorPair.Of(reference, model);

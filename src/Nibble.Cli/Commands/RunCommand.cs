@@ -52,11 +52,29 @@ internal sealed class RunCommand : Verb
 
         bool streams = !run.Json;
         if (streams) run.Terminal.Echo(prompt);
-        Generation generation = new TextGenerator(model.Decoder, model.Tokenizer).Generate(tokens, options,
-            piece => { if (streams) run.Terminal.Stream(piece); }, run.Cancellation);
-        if (streams) run.Terminal.Output.WriteLine();
+        Generation generation = Generate(run, model, tokens, options, streams);
         RunResult result = Result(generation, options, decoder, model.Decoder);
         run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
+    }
+
+    private static Generation Generate(Invocation run, LoadedModel model, int[] tokens, GenerationOptions options, bool streams)
+    {
+        bool begun = false;
+        try
+        {
+            return new TextGenerator(model.Decoder, model.Tokenizer).Generate(tokens, options, Show, run.Cancellation);
+        }
+        finally
+        {
+            // Of a text that was stopped too: what is said of that begins a line of its own.
+            if (begun) run.Terminal.Output.WriteLine();
+        }
+
+        void Show(string piece)
+        {
+            if (streams) run.Terminal.Stream(piece);
+            begun = streams;
+        }
     }
 
     /// <summary>What was piped in. A text that ends with a line's end is not continued on that line, and echo adds one that nobody means.</summary>

@@ -147,7 +147,7 @@ internal static class PackedConfig
         }
         catch (JsonException e)
         {
-            throw new UnusableInputException($"{file}: is not JSON: {Quote.Name(e.Message)}", e);
+            throw BrokenJson.Of(file, e);
         }
     }
 

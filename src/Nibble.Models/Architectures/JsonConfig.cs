@@ -54,7 +54,7 @@ public sealed class JsonConfig
         }
         catch (JsonException e)
         {
-            throw new UnusableInputException($"{file}: is not JSON: {Quote.Name(e.Message)}", e);
+            throw BrokenJson.Of(file, e);
         }
     }
 

@@ -46,10 +46,13 @@ public abstract class CalibratedMethod
     public abstract string? Quantize(Weight source, Weight target, InputMoments moments, OutputDrift? drift, WorkerPool pool);
 
     /// <summary>The method of this name; <c>smoothquant</c> may have its own strength after a colon: <c>smoothquant:0.7</c>.</summary>
-    /// <exception cref="UnusableInputException">No method has the name.</exception>
+    /// <exception cref="UnusableInputException">No method has the name, or the strength is none.</exception>
     public static CalibratedMethod Parse(string name) =>
         All.FirstOrDefault(m => m.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
-        ?? (name.Split(':') is [var word, var number] && word.Equals("smoothquant", StringComparison.OrdinalIgnoreCase)
-            && double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double strength) && strength is >= 0 and <= 1 ? new SmoothQuant(strength) : null)
+        ?? (name.Split(':') is [var word, var number] && word.Equals("smoothquant", StringComparison.OrdinalIgnoreCase) ? new SmoothQuant(Strength(name, number)) : null)
         ?? throw new UnusableInputException($"there is no method '{name}'; the methods are nearest, {string.Join(", ", All.Select(m => m.Name))}");
+
+    private static double Strength(string name, string number) =>
+        double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double strength) && strength is >= 0 and <= 1 ? strength
+            : throw new UnusableInputException($"method '{name}': the strength must be from 0 to 1, as in smoothquant:0.7");
 }

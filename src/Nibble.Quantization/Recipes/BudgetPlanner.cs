@@ -36,6 +36,11 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
     /// <summary>What <see cref="Plan"/> will have counted at the end.</summary>
     public static int StepsOf(QuantizationPlan draft) => 2 * draft.Tensors.Count;
 
+    /// <summary>Bytes that the tensors take at least, in whatever formats: no smaller budget can be kept.</summary>
+    /// <param name="draft">The plan of <see cref="Draft"/> for the source.</param>
+    public long LeastBytes(QuantizationPlan draft) => source.Tensors.Zip(draft.Tensors, (tensor, planned) =>
+        FormatsFor(tensor, planned, draft.Options).Select(f => BytesOf(tensor, f)).Append(planned.Bytes).Min()).Sum();
+
     /// <summary>A plan whose tensors take no more than <paramref name="bytes"/>.</summary>
     /// <param name="draft">The plan of <see cref="Draft"/> for the source.</param>
     /// <param name="bytes">Of all tensors' data.</param>
@@ -71,11 +76,9 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
     private Candidate Measure(SourceTensor tensor, PlannedTensor planned, Sensitivity sensitivity, PriceFile? prices, PlanOptions options)
     {
         var asPlanned = new Candidate([], [new StorageChoice(planned.Format, planned.Bytes, 0)], 1);
-        if (planned.Format.Family == FormatFamily.Float || options.Overrides.Any(o => o.Matches(tensor.Info.Name))) return asPlanned;
-        bool isHead = source.IsHead(tensor);
-        if (isHead && options.HeadFormat is not null) return asPlanned;
-        Format[] tried = [.. Tried(tensor.Columns).Select(Format.Parse).Where(f => f.Divides(tensor.Columns)).Select(f => f.ForColumns(tensor.Columns))];
+        Format[] tried = FormatsFor(tensor, planned, options);
         if (tried.Length == 0) return asPlanned;
+        bool isHead = source.IsHead(tensor);
         HashSet<string> modules = [.. tensor.Matrices.Select(m => m.Module)];
         if (isHead) modules.Add("output");
         Format middle = tried[tried.Length / 2];
@@ -86,8 +89,18 @@ public sealed class BudgetPlanner(QuantizationSource source, WorkerPool pool)
         double price = measured.Divergence / measured.RelativeError * left;
         var errors = new ErrorsJob { Tensor = tensor, Tried = tried, Errors = new double[tried.Length] };
         pool.Run(ref errors);
-        return new Candidate(modules, [.. tried.Zip(errors.Errors, (f, error) => new StorageChoice(f, f.RowBytes(tensor.Columns) * tensor.Rows, price * error))], left);
+        return new Candidate(modules, [.. tried.Zip(errors.Errors, (f, error) => new StorageChoice(f, BytesOf(tensor, f), price * error))], left);
     }
+
+    /// <summary>The formats that are tried for a tensor; none for one that stays as planned.</summary>
+    private Format[] FormatsFor(SourceTensor tensor, PlannedTensor planned, PlanOptions options)
+    {
+        bool isSettled = planned.Format.Family == FormatFamily.Float || options.Overrides.Any(o => o.Matches(tensor.Info.Name))
+            || (options.HeadFormat is not null && source.IsHead(tensor));
+        return isSettled ? [] : [.. Tried(tensor.Columns).Select(Format.Parse).Where(f => f.Divides(tensor.Columns)).Select(f => f.ForColumns(tensor.Columns))];
+    }
+
+    private static long BytesOf(SourceTensor tensor, Format format) => format.RowBytes(tensor.Columns) * tensor.Rows;
 
     /// <summary>What each format loses of a tensor.</summary>
     private struct ErrorsJob : IParallelJob

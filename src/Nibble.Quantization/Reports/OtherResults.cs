@@ -27,7 +27,7 @@ public sealed record OtherResults(string Name, string Remark, IReadOnlyList<Othe
         string[] lines = text.Split('\n', StringSplitOptions.TrimEntries);
         string remark = lines.FirstOrDefault(l => l.StartsWith('#'))?.TrimStart('#', ' ') ?? "";
         (string[] Fields, int Line)[] rows = [.. lines.Select((l, i) => (Text: l, Line: i + 1)).Where(l => l.Text.Length > 0 && l.Text[0] != '#').Select(l => (l.Text.Split('\t'), l.Line))];
-        if (rows.Length < 2) throw new UnusableInputException($"{path}: has no rows under a line that names the columns; see data/llama-cpp-base.tsv for the layout");
+        if (rows.Length < 2) throw new UnusableInputException($"{path}: has no rows under a line that names the columns; it needs recipe, bytes and mean_kl, tabs between them");
         string[] header = rows[0].Fields;
         int recipe = Column("recipe"), bytes = Column("bytes"), divergence = Column("mean_kl"), importance = Array.IndexOf(header, "importance");
         return new OtherResults(Path.GetFileName(path), remark, [.. rows.Skip(1).Select(Read)]);

@@ -93,10 +93,22 @@ public sealed class CalibratedQuantizeTests : IDisposable
         Assert.False(File.Exists(_folder.PathOf("x.gguf")));
     }
 
+    /// <summary>What the message asks for is enough, and it comes before anything is measured.</summary>
+    [Theory, InlineData("--size", "1kB"), InlineData("--bits", "1")]
+    public void A_budget_that_is_too_small_is_told_which_one_is_not(string option, string value)
+    {
+        string[] command = ["quantize", EmbeddedModel.Folder, "-o", _folder.PathOf("least.gguf"), "--calibration", Text, "--calibration-chunks", "1", "--json"];
+        string line = CommandRun.Of([.. command, option, value]).ErrorLine(2);
+        Assert.Contains($"{option} {value}:", line, StringComparison.Ordinal);
+        string least = Assert.Single(line.Split(' '), word => word != value && double.TryParse(word, System.Globalization.CultureInfo.InvariantCulture, out _));
+        Assert.Equal(0, CommandRun.Of([.. command, option, least]).ExitCode);
+    }
+
     [Theory]
     [InlineData("gptq", null, "--calibration TEXT")]
     [InlineData("nearest", "text", "looks at no text")]
     [InlineData("magic", "text", "the methods are")]
+    [InlineData("smoothquant:2", "text", "from 0 to 1")]
     public void A_method_and_its_text_go_together(string method, string? text, string expected)
     {
         string[] calibration = text is null ? [] : ["--calibration", Text];

@@ -23,6 +23,12 @@ public class CommandLineTests
     [InlineData("bench --prompt 1 --generate 1 --batch 2000000000", "--batch 2000000000")]
     [InlineData("run -p x -n 2147483647", "-n 2147483647")]
     [InlineData("compare --formats ,", "--formats")]
+    [InlineData("quantize --bits 3 --to Q4_K_M --calibration x.txt", "--to")]
+    [InlineData("quantize --size 3MB --pure --calibration x.txt", "--pure")]
+    [InlineData("quantize --calibration-chunks 8", "--calibration TEXT")]
+    [InlineData("quantize . --chunks 8", "--evaluate")]
+    [InlineData("quantize --to Linear4 --resume -o somewhere", "--resume")]
+    [InlineData("eval --activations int8-tensor --calibration nowhere.txt", "--calibration takes")]
     [InlineData("quantize --dry-run --to Linear4-g+32", "'g+32'")]
     [InlineData("quantize --dry-run --to Vector8x256-pq+2", "'pq+2'")]
     [InlineData("quantize --dry-run --to Linear4-g128-h+64", "h+64")]
@@ -45,6 +51,13 @@ public class CommandLineTests
         CommandRun run = CommandRun.Of("formats", "--help");
         Assert.Equal(0, run.ExitCode);
         Assert.Contains("nibble formats --json", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_message_with_a_long_path_is_one_line()
+    {
+        string path = string.Join('/', Enumerable.Repeat(new string('a', 200), 5));
+        Assert.Contains(path, CommandRun.Of("inspect", path).ErrorLine(2), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -37,6 +37,28 @@ public sealed class CompareCommandTests : IDisposable
         Assert.Contains(named, CommandRun.Of("compare", EmbeddedModel.Folder, "--formats", formats).ErrorLine(2), StringComparison.Ordinal);
     }
 
+    /// <summary>A table that takes minutes a row does not end at its last one.</summary>
+    [Fact]
+    public void What_a_file_cannot_hold_is_refused_before_any_work()
+    {
+        string floats = _folder.PathOf("f16.gguf"), few = _folder.PathOf("q4.gguf");
+        _ = CommandRun.Of("quantize", EmbeddedModel.Folder, "--to", "F16", "-o", floats, "--json").Json;
+        string line = CommandRun.Of("compare", floats, "--formats", "Q4_0,NF4", "--chunks", "1", "--context", "64").ErrorLine(2);
+        Assert.Contains("--formats NF4", line, StringComparison.Ordinal);
+        Assert.Contains(floats, line, StringComparison.Ordinal);
+        _ = CommandRun.Of("quantize", EmbeddedModel.Folder, "--to", "Q4_0", "-o", few, "--json").Json;
+        Assert.Contains("'nibble quantize --allow-requantize'", CommandRun.Of("compare", few, "--formats", "Q8_0").ErrorLine(2), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_format_without_ranges_is_named_where_ranges_are_compared()
+    {
+        CommandRun run = CommandRun.Of("compare", EmbeddedModel.Folder, "--formats", "Q4_0,IQ2_XXS", "--pure", "--ranges", "mse", "--chunks", "1", "--context", "32", "--json");
+        _ = run.Json;
+        Assert.Contains("no say in IQ2_XXS", run.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("no say in Q4_0", run.Error, StringComparison.Ordinal);
+    }
+
     private static double Divergence(JsonElement measured) => measured.GetProperty("kld").GetProperty("mean").GetDouble();
 
     public void Dispose() => _folder.Dispose();

@@ -70,5 +70,16 @@ public sealed class ImportanceCommandTests : IDisposable
     private static double Divergence(string model) =>
         CommandRun.Of("eval", model, "--chunks", "3", "--context", "256", "--reference", EmbeddedModel.Folder, "--json").Json.GetProperty("kld").GetProperty("mean").GetDouble();
 
+    [Fact]
+    public void A_model_whose_numbers_are_none_is_refused_and_nothing_is_written()
+    {
+        EmbeddedModel.CopyDamaged(_folder.Path, "model.layers.1.self_attn.v_proj.weight", 0x7FC0);
+        string output = _folder.PathOf("imatrix.gguf");
+        string line = CommandRun.Of("importance", _folder.Path, "--text", EmbeddedModel.Text, "--chunks", "1", "-o", output).ErrorLine(2);
+        Assert.Contains(_folder.Path, line, StringComparison.Ordinal);
+        Assert.Contains("not finite", line, StringComparison.Ordinal);
+        Assert.False(File.Exists(output));
+    }
+
     public void Dispose() => _folder.Dispose();
 }

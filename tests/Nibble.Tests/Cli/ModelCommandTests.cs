@@ -4,6 +4,7 @@ using Nibble.Models;
 using Nibble.Models.Decoder;
 using Nibble.Models.Tokenizers;
 using Nibble.Tests.Files;
+using Nibble.Tests.Golden;
 
 namespace Nibble.Tests.Cli;
 
@@ -214,6 +215,35 @@ public class ModelCommandTests
     [InlineData("logits --tokens 1 --activations int8-channel --calibration nowhere.txt", "nowhere.txt")]
     public void What_cannot_be_done_is_said_in_one_line(string arguments, string named) =>
         Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.OrdinalIgnoreCase);
+
+    [Theory]
+    [InlineData("run -p x")]
+    [InlineData("eval")]
+    [InlineData("bench")]
+    [InlineData("logits --tokens 1")]
+    [InlineData("compare --formats Q4_0")]
+    [InlineData("report -o page.html --reference")]
+    [InlineData("quantize -o x.gguf --evaluate")]
+    [InlineData("quantize -o x.gguf --bits 5 --calibration", true)]
+    public void An_encoder_is_refused_where_tokens_are_predicted(string arguments, bool takesText = false)
+    {
+        using var folder = new TemporaryFolder();
+        string[] words = [.. arguments.Split(' ').Select(w => w.Contains('.', StringComparison.Ordinal) ? folder.PathOf(w) : w), .. takesText ? (string[])[EmbeddedModel.Text] : []];
+        if (words[^1] == "--reference") words = [.. words, EmbeddedModel.Folder];
+        string line = CommandRun.Of([.. words, GoldenCheckpoint.Folder("bert")]).ErrorLine(2);
+        Assert.Contains("is an encoder", line, StringComparison.Ordinal);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
+    }
+
+    /// <summary>A model's file may say anything; on a terminal it may not do anything.</summary>
+    [Fact]
+    public void What_a_chat_template_says_cannot_move_the_cursor()
+    {
+        using var folder = new TemporaryFolder();
+        EmbeddedModel.CopyDamaged(folder.Path, "model.norm.weight", 0x3F80);
+        File.WriteAllText(folder.PathOf("tokenizer_config.json"), """{"chat_template": "{{ raise_exception('no\u001b[2J\nway') }}"}""");
+        Assert.EndsWith("no\\u001b[2J way", CommandRun.Of("run", folder.Path, "--chat", "-p", "x").ErrorLine(2), StringComparison.Ordinal);
+    }
 
     /// <summary>JSON has no infinite numbers: a perplexity that passes them all is null, as is a logit that is no number.</summary>
     [Theory]

@@ -131,6 +131,9 @@ public sealed class ReportCommandTests : IDisposable
         Assert.False(File.Exists(page));
         Assert.Contains("blk.9.nothing", CommandRun.Of("report", EmbeddedModel.Folder, Quantize("Q4_0", "q4.gguf"), "-o", page, "--tensor", "blk.9.nothing").ErrorLine(2), StringComparison.Ordinal);
         Assert.Contains("itself", CommandRun.Of("report", EmbeddedModel.Folder, "--reference", EmbeddedModel.Folder, "-o", page).ErrorLine(2), StringComparison.Ordinal);
+        Assert.Contains("itself", CommandRun.Of("report", EmbeddedModel.Folder, EmbeddedModel.Folder + "/", "-o", page).ErrorLine(2), StringComparison.Ordinal);
+        Assert.Contains("--reference", CommandRun.Of("report", EmbeddedModel.Folder, "--tensor", "blk.0.ffn_down", "-o", page).ErrorLine(2), StringComparison.Ordinal);
+        Assert.Contains("--beside takes", CommandRun.Of("report", EmbeddedModel.Folder, other, "--beside", "nowhere.tsv", "-o", page).ErrorLine(2), StringComparison.Ordinal);
         Assert.Contains("nowhere.txt", CommandRun.Of("report", EmbeddedModel.Folder, "--text", "nowhere.txt", "-o", page).ErrorLine(2), StringComparison.Ordinal);
         string empty = _folder.PathOf("empty.txt");
         File.WriteAllText(empty, "");

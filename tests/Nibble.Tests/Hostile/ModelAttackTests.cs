@@ -105,6 +105,15 @@ public sealed class ModelAttackTests : IDisposable
     }
 
     [Fact]
+    public void A_configuration_that_is_cut_short_is_told_the_line_and_the_whole_cause()
+    {
+        File.WriteAllText(_folder.PathOf("config.json"), "{\n  \"model_type\": \"llama\",\n");
+        string message = Attack.Refused(_folder.Path, () => ModelSource.Open(_folder.Path).Dispose());
+        Assert.Contains("line 3", message, StringComparison.Ordinal);
+        Assert.Contains("reached end of data", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_missing_configuration_is_named()
     {
         File.Delete(_folder.PathOf("config.json"));
