@@ -96,7 +96,7 @@ internal sealed class QuantizeCommand : Verb
 
     private Settings Read(Invocation run)
     {
-        CheckSaysSomething(run);
+        WarnOfIdle(run);
         string path = ModelPath.Resolve(run.Get(_model));
         CalibratedMethod? method = Method(run.Get(_method), run.Get(_calibration), run.Get(_importance));
         (string Text, string Hash)? read = method is null ? null : TextFile.ReadHashed("--calibration", run.Get(_calibration)!);
@@ -123,16 +123,14 @@ internal sealed class QuantizeCommand : Verb
         return new Settings(path, output, recipe, budget, plan, OptionsOf(run, recipe, method, read?.Hash), method, text, layout, statistics);
     }
 
-    /// <summary>Refuses options that would change nothing beside the others: whoever gives one expects something of it.</summary>
-    private void CheckSaysSomething(Invocation run)
+    /// <summary>Names options that change nothing beside the others: whoever gives one expects something of it.</summary>
+    private void WarnOfIdle(Invocation run)
     {
         string? budget = run.IsGiven(_bits) ? "--bits" : run.IsGiven(_size) ? "--size" : null;
-        if (budget is not null && run.IsGiven(_to)) throw new UnusableInputException($"--to: names a recipe, and {budget} chooses each matrix's format instead; give one of them");
-        if (budget is not null && run.Get(_pure)) throw new UnusableInputException($"--pure: is one format for all, and {budget} mixes them; leave out one of them");
-        if (run.IsGiven(_calibrationChunks) && run.Get(_calibration) is null)
-            throw new UnusableInputException("--calibration-chunks: counts chunks of the text that is calibrated on; give --calibration TEXT");
-        if (run.IsGiven(_chunks) && run.Get(_model) is not null && !run.Get(_evaluate))
-            throw new UnusableInputException("--chunks: counts chunks of the text that is measured on; give --evaluate, or --calibration-chunks for the text that is calibrated on");
+        if (budget is not null && run.IsGiven(_to)) run.Terminal.Warn($"--to has no say: {budget} chooses each matrix's format");
+        if (budget is not null && run.Get(_pure)) run.Terminal.Warn($"--pure has no say: it is one format for all, and {budget} mixes them");
+        if (run.IsGiven(_calibrationChunks) && run.Get(_calibration) is null) run.Terminal.Warn("--calibration-chunks has no say: there is no --calibration TEXT");
+        if (run.IsGiven(_chunks) && run.Get(_model) is not null && !run.Get(_evaluate)) run.Terminal.Warn("--chunks has no say: nothing is measured without --evaluate");
     }
 
     private QuantizeOptions OptionsOf(Invocation run, Recipe recipe, CalibratedMethod? method, string? textHash)

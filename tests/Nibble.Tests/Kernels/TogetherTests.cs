@@ -78,6 +78,32 @@ public sealed unsafe class TogetherTests : IDisposable
         }
     }
 
+    /// <summary>Many tokens: what follows reads the sums of 32 rows where they were computed, and y stays as it was.</summary>
+    [Theory, InlineData("F16", 1), InlineData("BF16", 2), InlineData("F16", 3)]
+    public void A_gated_unit_follows_the_rows_of_pairs(string format, int workers)
+    {
+        const int tokens = 21;
+        if (!PairKernel.Handles(Random(format, 32, Columns, 1), tokens)) Assert.Skip("this processor does not multiply pairs of bfloat16");
+        using Activation x = new(), expected = new(), actual = new();
+        x.Resize(tokens, Columns);
+        for (int t = 0; t < tokens; t++) AttentionTests.Gaussian(Columns, t).CopyTo(x.Row(t));
+        expected.Resize(tokens, Rows);
+        actual.Resize(tokens, Rows);
+        using var pool = new WorkerPool(workers);
+        Weight gate = Random(format, Rows, Columns, 1), up = Random(format, Rows, Columns, 2);
+        float[] gates = new float[tokens * Rows], ups = new float[tokens * Rows], none = new float[tokens * Rows];
+        fixed (float* g = gates, u = ups, y = none)
+        {
+            MatrixProduct.Multiply(gate, x, g, pool, InputRounding.BFloat16);
+            MatrixProduct.Multiply(up, x, u, pool, InputRounding.BFloat16);
+            new GatedUnit { F = Nonlinearity.Silu, Gate = g, Up = u, Stride = Rows, Y = expected }.Run(0, Rows / 32);
+            var unit = new GatedUnit { F = Nonlinearity.Silu, Gate = y, Up = y, Stride = Rows, Y = actual };
+            Assert.True(MatrixProduct.TryMultiply([new(gate, y), new(up, y)], x, pool, InputRounding.BFloat16, unit, []));
+        }
+        for (int t = 0; t < tokens; t++) Assert.Equal(expected.Row(t).ToArray(), actual.Row(t).ToArray());
+        Assert.All(none, n => Assert.Equal(0, n));
+    }
+
     [Fact]
     public void Other_products_are_left_to_their_kernels()
     {
@@ -96,6 +122,8 @@ public sealed unsafe class TogetherTests : IDisposable
     private struct Failing : IRowsJob
     {
         public readonly int Units => Rows / 32;
+
+        public readonly void Read(ReadOnlySpan<nint> results, int stride) { }
 
         public readonly void Run(int from, int to)
         {
