@@ -23,10 +23,6 @@ public class CommandLineTests
     [InlineData("bench --prompt 1 --generate 1 --batch 2000000000", "--batch 2000000000")]
     [InlineData("run -p x -n 2147483647", "-n 2147483647")]
     [InlineData("compare --formats ,", "--formats")]
-    [InlineData("quantize --bits 3 --to Q4_K_M --calibration x.txt", "--to")]
-    [InlineData("quantize --size 3MB --pure --calibration x.txt", "--pure")]
-    [InlineData("quantize --calibration-chunks 8", "--calibration TEXT")]
-    [InlineData("quantize . --chunks 8", "--evaluate")]
     [InlineData("quantize --to Linear4 --resume -o somewhere", "--resume")]
     [InlineData("eval --activations int8-tensor --calibration nowhere.txt", "--calibration takes")]
     [InlineData("quantize --dry-run --to Linear4-g+32", "'g+32'")]
@@ -35,6 +31,17 @@ public class CommandLineTests
     public void Unusable_arguments_give_exit_code_2_and_one_line_that_names_them(string arguments, string named)
     {
         Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("quantize --dry-run --calibration-chunks 8", "--calibration-chunks has no say")]
+    [InlineData("quantize MODEL --dry-run -o x.gguf --to Q4_0 --chunks 8", "--chunks has no say")]
+    [InlineData("quantize --bits 0.5 --calibration no.txt --to Q4_0 --pure", "--to has no say")]
+    [InlineData("quantize --bits 0.5 --calibration no.txt --to Q4_0 --pure", "--pure has no say")]
+    public void Options_that_change_nothing_beside_others_are_named(string arguments, string expected)
+    {
+        CommandRun run = CommandRun.Of(arguments.Replace("MODEL", EmbeddedModel.Folder, StringComparison.Ordinal).Split(' '));
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
     }
 
     [Fact]
