@@ -23,7 +23,7 @@ internal static unsafe partial class PairKernel
         for (int i = 0; i < products.Length; i++)
         {
             Weight w = products[i].Weight;
-            if (w.Rows != rows || w.AsStored != w || !MeetsPanels(w, x.Tokens, rounding)) return false;
+            if (w.Rows != rows || w.Columns != x.Columns || w.AsStored != w || !MeetsPanels(w, x.Tokens, rounding)) return false;
             matrices[i] = rounding!.IsMixed ? new Matrix(w.Packed(pool)) : Matrix.Of(w);
         }
         if (AreMany(x.Tokens, x.Columns) && AmxPairs.Instance is { } code)
