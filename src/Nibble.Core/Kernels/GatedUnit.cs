@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Nibble.Core.Kernels.Generated;
 
 namespace Nibble.Core.Kernels;
 
@@ -47,13 +48,34 @@ public unsafe struct GatedUnit : IRowsJob
 
     public readonly void Run(int from, int to)
     {
-        int at = from * Activation.Chunk, n = Math.Min(to * Activation.Chunk, Y.Columns) - at;
-        for (int token = 0; token < Y.Tokens; token++)
+        int at = from * Activation.Chunk, end = Math.Min(to * Activation.Chunk, Y.Columns);
+        if (WideGate.Of(F, Up is not null) is { } wide) at += Apply(wide, at, end);
+        for (int token = 0; token < Y.Tokens && at < end; token++)
         {
             nint first = (nint)token * Stride + at;
-            Apply(F, new(Gate + first, n), Up is null ? default : new(Up + first, n), Y.Row(token).Slice(at, n));
+            Apply(F, new(Gate + first, end - at), Up is null ? default : new(Up + first, end - at), Y.Row(token)[at..end]);
         }
         if (MakesCodes) Y.MakeCodes(from, to);
+    }
+
+    /// <summary>Writes what whole vectors of 16 hold, of all tokens; what is left is so of the last columns alone, however they are shared.</summary>
+    /// <returns>The columns that were written.</returns>
+    private readonly int Apply(WideGate code, int at, int end)
+    {
+        int vectors = (end - at) / WideGate.Lanes, columns = vectors * WideGate.Lanes;
+        if (vectors == 0) return 0;
+        var arguments = new WideGate.Arguments
+        {
+            Gate = Gate + at,
+            Up = Up + at,
+            Y = Y.Floats + at,
+            Vectors = vectors,
+            Rows = Y.Tokens,
+            Skip = (nint)(Stride - columns) * sizeof(float),
+            SkipY = (nint)(Y.Columns - columns) * sizeof(float),
+        };
+        code.Apply(ref arguments);
+        return columns;
     }
 
     /// <summary>y = f(gate) * up; an empty <paramref name="up"/> stands for ones.</summary>
@@ -112,11 +134,13 @@ public unsafe struct GatedUnit : IRowsJob
     }
 
     /// <summary>x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, and (1 + tanh(z)) / 2 is σ(2 z).</summary>
+    internal const float TanhLinear = 1.5957691216f, TanhCubic = 0.044715f;
+
     private readonly struct GeluTanh : IGate
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector256<float> Of(Vector256<float> x) =>
-            x * Exponential.Sigmoid(1.5957691216f * x * (0.044715f * x * x + Vector256<float>.One));
+            x * Exponential.Sigmoid(TanhLinear * x * (TanhCubic * x * x + Vector256<float>.One));
     }
 
     private readonly struct Gelu : IGate

@@ -30,7 +30,7 @@ public unsafe class ElementwiseTests
         }
     }
 
-    private static double Defined(Nonlinearity f, double x) => f switch
+    internal static double Defined(Nonlinearity f, double x) => f switch
     {
         Nonlinearity.Silu => x / (1 + Math.Exp(-x)),
         Nonlinearity.Gelu => x * NormalDistribution(x),

@@ -3,8 +3,8 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Nibble.Core.Kernels.Generated;
 
-/// <summary>Code for e to numbers that are at most 0, 16 at a time, as <see cref="Exponential"/> computes it.</summary>
-/// <remarks>What is no number stays none: of two operands the instruction for the larger one takes the second then.</remarks>
+/// <summary>Code for e to numbers, 16 at a time, as <see cref="Exponential"/> computes it.</summary>
+/// <remarks>What is no number stays none: of two operands the instruction for the larger one takes the second then. Above 88 it is infinite; far above 200 it may be no number.</remarks>
 internal sealed class ExponentialCode
 {
     /// <summary>2 to its power is 0, in singles.</summary>
@@ -26,6 +26,9 @@ internal sealed class ExponentialCode
         (_whole, _square, _product) = (free.Dequeue(), free.Dequeue(), free.Dequeue());
     }
 
+    /// <summary>Ones, once constants are held.</summary>
+    public AssemblerRegisterZMM One => _one;
+
     /// <summary>Fills the registers of constants; eax is overwritten.</summary>
     public void HoldConstants()
     {
@@ -35,12 +38,13 @@ internal sealed class ExponentialCode
         Hold(_secondLn2, Exponential.SecondLn2);
         Hold(_one, 1);
         for (int i = 0; i < _polynomial.Length; i++) Hold(_polynomial[i], s_polynomial[i]);
+    }
 
-        void Hold(AssemblerRegisterZMM target, float number)
-        {
-            _.mov(eax, BitConverter.SingleToInt32Bits(number));
-            _.vpbroadcastd(target, eax);
-        }
+    /// <summary>Fills a register with a number; eax is overwritten.</summary>
+    public void Hold(AssemblerRegisterZMM target, float number)
+    {
+        _.mov(eax, BitConverter.SingleToInt32Bits(number));
+        _.vpbroadcastd(target, eax);
     }
 
     /// <summary>Replaces numbers by e to them.</summary>

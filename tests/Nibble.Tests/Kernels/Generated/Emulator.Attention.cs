@@ -1,13 +1,14 @@
 using System.Runtime.InteropServices;
 using Iced.Intel;
+using Nibble.Core.Kernels;
 using Nibble.Core.Kernels.Generated;
 
 namespace Nibble.Tests.Kernels.Generated;
 
-/// <summary>Attention over few rows, and the instructions that only it uses.</summary>
+/// <summary>Attention, gated units, and the instructions that only they use.</summary>
 internal sealed unsafe partial class Emulator
 {
-    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax, t_weights, t_halves, t_pairsOf;
+    [ThreadStatic] private static (Instruction[] Code, bool Windows) t_scores, t_sums, t_softmax, t_weights, t_halves, t_pairsOf, t_gate;
 
     /// <summary>The generated products of attention over few rows, emulated: good for calls from this thread, until the next is asked for.</summary>
     public static WideAttention Attention(StoredShape shape, bool windows)
@@ -63,6 +64,16 @@ internal sealed unsafe partial class Emulator
 
     [UnmanagedCallersOnly]
     private static void CallPairsOf(NumberPairs.Arguments* arguments) => Call(t_pairsOf, arguments);
+
+    /// <summary>The generated gated unit, emulated: good for calls from this thread, until the next is asked for.</summary>
+    public static WideGate Gate(Nonlinearity f, bool hasUp, bool windows)
+    {
+        t_gate = (Decode(WideGateCode.Assemble(f, hasUp, windows)), windows);
+        return new WideGate((nint)(delegate* unmanaged<WideGate.Arguments*, void>)&CallGate);
+    }
+
+    [UnmanagedCallersOnly]
+    private static void CallGate(WideGate.Arguments* arguments) => Call(t_gate, arguments);
 
     /// <summary>Numbers as bfloat16: what is subnormal counts as zero, and what is no number stays none.</summary>
     private static void RoundToPairs(Span<ushort> target, Span<uint> lower, Span<uint> upper)
