@@ -8,8 +8,10 @@ internal static class FifthBits
     public static void UnpackMore(uint high, Span<sbyte> codes)
     {
         // Lane i tests bit i % 8 of byte i / 8.
-        Vector256<byte> bytes = Vector256.Shuffle(Vector256.Create(high).AsByte(), Vector256.Create(
-            (byte)0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
+        Vector128<byte> word = Vector128.Create(high).AsByte();
+        var bytes = Vector256.Create(
+            Vector128.Shuffle(word, Vector128.Create((byte)0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)),
+            Vector128.Shuffle(word, Vector128.Create((byte)2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3)));
         Vector256<byte> bit = Vector256.Create(0x8040201008040201).AsByte();
         Vector256<sbyte> fifth = (Vector256.Equals(bytes & bit, bit) & Vector256.Create((byte)16)).AsSByte();
         (Vector256.Create<sbyte>(codes[..32]) | fifth).CopyTo(codes);

@@ -56,8 +56,8 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
 
     /// <summary>
     /// Where the bits of a block's codes lie, the lowest first, if a code is its level's place in <see cref="Levels"/>, or a signed
-    /// byte, and <see cref="BlockParameters"/> are all its other numbers; else empty. Such blocks are packed for the kernels
-    /// 16 at a time.
+    /// byte, and <see cref="BlockParameters"/> are all its other numbers, but for a zero point as a code behind its scale; else empty.
+    /// Such blocks are packed for the kernels 16 at a time.
     /// </summary>
     static virtual IReadOnlyList<CodePlanes> CodePlanes => [];
 

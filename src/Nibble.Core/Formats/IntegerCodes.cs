@@ -23,6 +23,14 @@ internal static class IntegerCodes
             Expand(codes.Slice(g * TBlock.Group, TBlock.Group), scales[g], offsets[g], weights.Slice(g * TBlock.Group, TBlock.Group));
     }
 
+    /// <summary>Replaces codes below 16 by levels.</summary>
+    public static void LookUp(Span<sbyte> codes, Vector128<sbyte> levels)
+    {
+        int i = 0;
+        for (; i <= codes.Length - 16; i += 16) Vector128.ShuffleNative(levels, Vector128.Create<sbyte>(codes[i..])).CopyTo(codes[i..]);
+        for (; i < codes.Length; i++) codes[i] = levels[codes[i]];
+    }
+
     /// <summary>weight = scale * code + offset. An offset of zero is not added: it would lose the sign of a zero.</summary>
     public static void Expand(ReadOnlySpan<sbyte> codes, float scale, float offset, Span<float> weights)
     {
@@ -102,11 +110,13 @@ internal static class IntegerCodes
     public static void Shift(Span<sbyte> codes, int by)
     {
         Vector128<sbyte> shift = Vector128.Create((sbyte)by);
-        for (int i = 0; i < codes.Length; i += 16)
+        int i = 0;
+        for (; i <= codes.Length - 16; i += 16)
         {
             Span<sbyte> place = codes.Slice(i, 16);
             (Vector128.Create<sbyte>(place) + shift).CopyTo(place);
         }
+        for (; i < codes.Length; i++) codes[i] += (sbyte)by;
     }
 
     /// <summary>1 / scale, and 0 for a scale of 0: every weight then gets code 0.</summary>

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace Nibble.Core.Formats;
 
 /// <summary>
@@ -11,6 +13,9 @@ namespace Nibble.Core.Formats;
 /// </remarks>
 public sealed partial class LinearFormat : GroupedFormat
 {
+    /// <summary>-1 for code 0, 1 for code 1.</summary>
+    private static readonly Vector128<sbyte> s_signs = Vector128.Create((short)0x01FF).AsSByte();
+
     private readonly LinearLevels _levels, _negative;
     private readonly sbyte[] _codes;
     private readonly ScaleArray _scales, _minimums;
@@ -183,7 +188,8 @@ public sealed partial class LinearFormat : GroupedFormat
         UnpackCodes(block, codes);
         bool binary = Bits == 1 && Kind == LinearKind.Symmetric;
         int first = FirstLevel;
-        for (int i = 0; i < BlockSize; i++) codes[i] = (sbyte)(binary ? 2 * codes[i] - 1 : (byte)codes[i] + first);
+        if (binary) IntegerCodes.LookUp(codes[..BlockSize], s_signs);
+        else IntegerCodes.Shift(codes[..BlockSize], first);
         ReadOnlySpan<byte> parameters = Parameters(block);
         for (int i = 0; i < BlockSize; i += Group)
         {

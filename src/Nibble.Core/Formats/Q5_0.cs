@@ -21,6 +21,7 @@ public struct Q5_0 : IBlock<Q5_0>
     public static ReadOnlySpan<sbyte> Levels =>
         [-16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     public static bool HalfScales => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(6, 4, 16), Formats.CodePlanes.Dense(2, 1)];
     public static double ErrorBudget => 0.0023;
     public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0)];
 

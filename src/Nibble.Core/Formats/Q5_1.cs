@@ -22,6 +22,7 @@ public struct Q5_1 : IBlock<Q5_1>
     public static ReadOnlySpan<sbyte> Levels =>
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31];
     public static bool HalfScales => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(8, 4, 16), Formats.CodePlanes.Dense(4, 1)];
     public static bool HasOffsets => true;
     public static double ErrorBudget => 0.0018;
     public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(0), BlockParameter.OfHalf(2)];

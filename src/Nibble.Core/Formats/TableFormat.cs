@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using Nibble.Core.Kernels;
 
 namespace Nibble.Core.Formats;
@@ -15,6 +16,9 @@ public sealed partial class TableFormat : GroupedFormat
     private readonly (sbyte[] Levels, float Unit)? _whole;
     private readonly sbyte[] _wholeLevels;
 
+    /// <summary>The whole levels of codes of up to four bits.</summary>
+    private readonly Vector128<sbyte> _inRegister;
+
     private TableFormat(Kind kind, Granularity granularity, ScaleType scale, int columns, ReadOnlyMemory<byte> shared)
         : base(kind.Table.Bits, granularity, scale, columns, shared, groups => new ScaleArray(scale, groups, Signed: false).Bytes)
     {
@@ -22,6 +26,7 @@ public sealed partial class TableFormat : GroupedFormat
         _table = kind.Table;
         _levels = new TableLevels(_table, scale == ScaleType.PowerOfTwo);
         _whole = _table.Whole();
+        if (_whole is { Levels: { Length: <= 16 } few }) _inRegister = Vector128.Create<sbyte>([.. few, .. new sbyte[16 - few.Length]]);
         _wholeLevels = _whole is { } whole ? [.. whole.Levels.Distinct().Order()] : [];
         _scales = new ScaleArray(scale, Groups, Signed: false);
         Name = MakeName();
@@ -83,7 +88,8 @@ public sealed partial class TableFormat : GroupedFormat
     {
         (sbyte[] levels, float unit) = _whole ?? throw new NotSupportedException($"{Name} has no integer form.");
         UnpackCodes(block, codes);
-        for (int i = 0; i < BlockSize; i++) codes[i] = levels[(byte)codes[i]];
+        if (Bits <= 4) IntegerCodes.LookUp(codes[..BlockSize], _inRegister);
+        else for (int i = 0; i < BlockSize; i++) codes[i] = levels[(byte)codes[i]];
         ReadOnlySpan<byte> parameters = Parameters(block);
         for (int i = 0; i < BlockSize; i += Group)
         {

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Nibble.Core.Formats;
 
 namespace Nibble.Core.Kernels;
 
@@ -74,6 +75,28 @@ internal static unsafe class BitSquare
             g.Store(target + 6 * apart + i);
             h.Store(target + 7 * apart + i);
         }
+    }
+
+    /// <summary>32 codes of four bits that follow each other: codes i and i + 16 become byte i.</summary>
+    public static Vector128<uint> TurnNibbles(Vector128<byte> codes)
+    {
+        (Vector128<byte> first, Vector128<byte> second) = BitPacking.SplitNibbles(codes);
+        return (first | second << 4).AsUInt32();
+    }
+
+    /// <summary>Words of 16 codes of two bits that follow each other: code 4 s + k becomes bits 2 s and 2 s + 1 of byte k.</summary>
+    public static Vector128<uint> TurnPairs(Vector128<uint> codes) => Exchange(Exchange(codes, 12, 0x0000F0F0), 6, 0x00CC00CC);
+
+    /// <summary>Words of 32 bits: bit 4 s + k becomes bit s of byte k. The bits of its place, s2 s1 s0 k1 k0, are put in the order k1 k0 s2 s1 s0.</summary>
+    public static Vector128<uint> TurnBits(Vector128<uint> codes) =>
+        Exchange(Exchange(Exchange(Exchange(codes, 12, 0x0000F0F0), 14, 0x0000CCCC), 7, 0x00AA00AA), 1, 0x22222222);
+
+    /// <summary>Some bits of a word and those that lie so far above them change places.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Exchange(Vector128<uint> words, int apart, uint lower)
+    {
+        Vector128<uint> different = (words ^ words >>> apart) & Vector128.Create(lower);
+        return words ^ different ^ different << apart;
     }
 
     /// <summary>Four vectors of fields of so many bits: field f of vector v and field v of vector f, of every four fields, change places.</summary>

@@ -47,7 +47,7 @@ internal sealed unsafe class DirectPacker : ITilePacker
         for (nint left = weight.RowBytes; left > 0; left -= _blockBytes, at += _blockRuns * _matrix.Kernel.RunBytes)
         {
             if (_units is not null) _units.Pack(blocks, rows, at);
-            else CopyHalves(blocks, (ushort*)at);
+            else PackNumbers(blocks, at);
             PackCodes(blocks, at + _shape.UnitsBytes + _shape.CodesAt);
             for (int r = 0; r < rows; r++) blocks[r] += _blockBytes;
             // The next tile: 16 rows are more than the processor reads ahead of.
@@ -60,17 +60,27 @@ internal sealed unsafe class DirectPacker : ITilePacker
     private void Clear(Span<byte> block)
     {
         block.Clear();
-        if (_planes is [{ Bits: 8 } bytes]) block[bytes.At..].Fill(128);
+        if (_planes is [{ Bits: 8, InOrder: false } bytes]) block[bytes.At..].Fill(128);
     }
 
-    /// <summary>A block that is one chunk begins with a scale, and an offset if it has one.</summary>
-    private void CopyHalves(byte** blocks, ushort* numbers)
+    /// <summary>A block begins with a scale, and an offset or a zero point if it has one: they are those of all its chunks.</summary>
+    private void PackNumbers(byte** blocks, byte* chunk)
     {
+        var scales = (ushort*)chunk;
         for (int r = 0; r < TileRows; r++)
         {
-            numbers[r] = ((ushort*)blocks[r])[0];
-            if (_shape.HasOffsets) numbers[TileRows + r] = ((ushort*)blocks[r])[1];
+            scales[r] = ((ushort*)blocks[r])[0];
+            if (_shape.HasZeroPoints) chunk[_shape.OffsetsAt + r] = ZeroPoint(blocks[r]);
+            else if (_shape.HasOffsets) scales[TileRows + r] = ((ushort*)blocks[r])[1];
         }
+        for (int i = 1; i < _blockRuns; i++) Buffer.MemoryCopy(chunk, chunk + i * _shape.ChunkBytes, _shape.CodesAt, _shape.CodesAt);
+    }
+
+    /// <summary>As a signed level, which code 0 is the lowest of; 0 where the scale is.</summary>
+    private byte ZeroPoint(byte* block)
+    {
+        int bits = _planes[0].Bits, code = block[sizeof(ushort)] & ((1 << bits) - 1);
+        return (*(ushort*)block & 0x7FFF) == 0 ? (byte)0 : (byte)(code - (1 << bits >> 1));
     }
 
     /// <param name="blocks">16 blocks.</param>
@@ -90,8 +100,13 @@ internal sealed unsafe class DirectPacker : ITilePacker
     [SkipLocalsInit]
     private void PackRun(byte** blocks, int at, CodePlanes planes, byte* target)
     {
-        bool inOrder = planes.Run * 8 == planes.Bits * Activation.Chunk;
-        byte* scratch = stackalloc byte[4 * PieceBytes], turned = inOrder ? target : scratch;
+        if (planes.InOrder)
+        {
+            PackInOrder(blocks, at, planes.Bits, target);
+            return;
+        }
+        bool isChunk = planes.Run * 8 == planes.Bits * Activation.Chunk;
+        byte* scratch = stackalloc byte[4 * PieceBytes], turned = isChunk ? target : scratch;
         // Signed bytes become their place among all signed bytes: + 128, which flips the top bit.
         var flip = Vector128.Create(planes.Bits == 8 ? 0x80808080u : 0);
         for (int from = at, end = at + planes.Run, to = 0; from < end; from += 16, to += PieceBytes)
@@ -99,11 +114,34 @@ internal sealed unsafe class DirectPacker : ITilePacker
                 Square.Turn(
                     Load(blocks[r], from) ^ flip, Load(blocks[r + 1], from) ^ flip, Load(blocks[r + 2], from) ^ flip, Load(blocks[r + 3], from) ^ flip,
                     turned + to + r * 4, 64);
-        if (inOrder) return;
+        if (isChunk) return;
         if (planes.Bits == 4) BitSquare.TurnNibbles(turned, planes.Run / Activation.Chunk, target, _shape.ChunkBytes);
         else if (planes.Bits == 2) BitSquare.TurnPairs(turned, target, _shape.ChunkBytes);
         else BitSquare.TurnBits(turned, target, _shape.ChunkBytes);
 
-        static Vector128<uint> Load(byte* block, int from) => Vector128.Load((uint*)(block + from));
     }
+
+    /// <summary>A chunk of codes that follow each other.</summary>
+    [SkipLocalsInit]
+    private static void PackInOrder(byte** blocks, int at, int bits, byte* target)
+    {
+        byte* two = stackalloc byte[4 * 64];
+        for (int r = 0; r < TileRows; r += 4)
+        {
+            byte* a = blocks[r] + at, b = blocks[r + 1] + at, c = blocks[r + 2] + at, d = blocks[r + 3] + at;
+            if (bits == 1) BitSquare.TurnBits(Vector128.Create(*(uint*)a, *(uint*)b, *(uint*)c, *(uint*)d)).Store((uint*)target + r);
+            else if (bits == 2) Square.Turn(Eight(a), Eight(b), Eight(c), Eight(d), two + 4 * r, 64);
+            else if (bits == 4) Square.Turn(Nibbles(a), Nibbles(b), Nibbles(c), Nibbles(d), target + 4 * r, 64);
+            else
+                for (int i = 0; i < 32; i += 16) Square.Turn(Load(a, i), Load(b, i), Load(c, i), Load(d, i), target + i * TileRows + 4 * r, 64);
+        }
+        if (bits == 2) new Span<byte>(two, 2 * 64).CopyTo(new Span<byte>(target, 2 * 64));
+
+        // The two words that there are, for there may be none behind them.
+        static Vector128<uint> Eight(byte* codes) => BitSquare.TurnPairs(Vector128.CreateScalar(*(ulong*)codes).AsUInt32());
+
+        static Vector128<uint> Nibbles(byte* codes) => BitSquare.TurnNibbles(Vector128.Load(codes));
+    }
+
+    private static Vector128<uint> Load(byte* block, int from) => Vector128.Load((uint*)(block + from));
 }

@@ -68,6 +68,7 @@ internal sealed unsafe class TilePacker : ITilePacker
     public void Pack(Weight weight, int first, byte* at)
     {
         int rows = Math.Min(TileRows, weight.Rows - first);
+        byte* next = weight.Data + (first + TileRows) * weight.RowBytes;
         if (rows < TileRows || _matrix.Columns % _stretch != 0) Clear();
         for (int column = 0; column < _matrix.Columns; column += _stretch)
         {
@@ -76,6 +77,10 @@ internal sealed unsafe class TilePacker : ITilePacker
             for (int r = 0; r < rows; r++) ReadRow(weight.Data + (first + r) * weight.RowBytes, r, column, columns);
             PutCodes(columns);
             at = Write(at, (columns + Chunk - 1) / Chunk);
+            // The next tile: 16 rows are more than the processor reads ahead of.
+            int bytes = TileRows * (columns / _format.BlockSize * _format.BlockBytes);
+            CacheLines.Ask(next, bytes);
+            next += bytes;
         }
     }
 
