@@ -27,6 +27,9 @@ internal sealed unsafe class TilePacker : ITilePacker
     /// </summary>
     private readonly sbyte[] _thresholds;
 
+    /// <summary>The places of numbers from the first level on, where all levels are among 32 of these; else empty.</summary>
+    private readonly sbyte[] _places;
+
     // A stretch of 16 rows as the format unpacks it, whole chunks of levels a row.
     private readonly sbyte[] _levels;
     private readonly int _width;
@@ -49,6 +52,7 @@ internal sealed unsafe class TilePacker : ITilePacker
         _format = format;
         _firstLevel = PackedKernel.FirstLevel(_format);
         _thresholds = _firstLevel is not null ? [] : [.. _format.Levels[1..].ToArray().SelectMany(level => Enumerable.Repeat(level, Chunk))];
+        _places = _firstLevel is null && _format.Levels[^1] - _format.Levels[0] < Chunk ? Places(_format.Levels) : [];
         _partWidth = Chunk / matrix.Kernel.Parts;
         _partsOfGroup = _format.Group / _partWidth;
         int unit = _format.BlockSize % Chunk == 0 ? _format.BlockSize : _format.BlockSize * 2;
@@ -64,6 +68,13 @@ internal sealed unsafe class TilePacker : ITilePacker
     }
 
     public PackedMatrix Matrix => _matrix;
+
+    private static sbyte[] Places(ReadOnlySpan<sbyte> levels)
+    {
+        var places = new sbyte[Chunk];
+        for (int i = 0; i < levels.Length; i++) places[levels[i] - levels[0]] = (sbyte)i;
+        return places;
+    }
 
     public void Pack(Weight weight, int first, byte* at)
     {
@@ -133,14 +144,30 @@ internal sealed unsafe class TilePacker : ITilePacker
     /// <summary>Of whole chunks of levels, in place.</summary>
     private void MakeCodes(Span<sbyte> levels)
     {
+        if (_firstLevel is { } first) IntegerCodes.Shift(levels, -first);
+        else if (_places.Length > 0) LookUpPlaces(levels);
+        else CountThresholds(levels);
+    }
+
+    /// <summary>In the lower or the upper half of the table: the other one has nothing at such a place.</summary>
+    private void LookUpPlaces(Span<sbyte> levels)
+    {
+        Vector128<sbyte> lower = Vector128.Create(_places), upper = Vector128.Create(_places, 16), first = Vector128.Create(_format.Levels[0]);
+        for (int i = 0; i < levels.Length; i += 16)
+        {
+            Vector128<sbyte> at = Vector128.Create<sbyte>(levels[i..]) - first;
+            (Vector128.Shuffle(lower, at) | Vector128.Shuffle(upper, at - Vector128.Create((sbyte)16))).CopyTo(levels[i..]);
+        }
+    }
+
+    private void CountThresholds(Span<sbyte> levels)
+    {
         fixed (sbyte* at = levels, thresholds = _thresholds)
             for (int i = 0; i < levels.Length; i += Chunk)
             {
                 Vector256<sbyte> level = Vector256.Load(at + i), codes = default;
-                if (_firstLevel is { } first) codes = level - Vector256.Create(first);
                 // A comparison that holds is -1.
-                else
-                    for (int t = 0; t < _thresholds.Length; t += Chunk) codes -= Vector256.GreaterThanOrEqual(level, Vector256.Load(thresholds + t));
+                for (int t = 0; t < _thresholds.Length; t += Chunk) codes -= Vector256.GreaterThanOrEqual(level, Vector256.Load(thresholds + t));
                 codes.Store(at + i);
             }
     }
