@@ -19,7 +19,7 @@ public enum StopReason
 /// <summary>What to generate.</summary>
 /// <param name="Count">The most tokens.</param>
 /// <param name="Sampling">How tokens are drawn.</param>
-/// <param name="StopTexts">Texts that end it when they come.</param>
+/// <param name="StopTexts">Texts that end it when they come; none may be empty.</param>
 public sealed record GenerationOptions(int Count, SamplingOptions Sampling, IReadOnlyList<string> StopTexts);
 
 /// <summary>A generated text.</summary>
@@ -42,13 +42,20 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
     /// <param name="options">How much and how.</param>
     /// <param name="onText">Gets the text as it grows, in whole characters.</param>
     /// <param name="cancellation">Looked at before every token, and before every batch of the prompt.</param>
-    /// <exception cref="UnusableInputException">The prompt is empty, or the text would be too long, or the model's logits are no numbers.</exception>
+    /// <exception cref="UnusableInputException">
+    /// The prompt or a stop text is empty, an option of the sampling is outside its range, the text would be too long, or the model's
+    /// logits are no numbers.
+    /// </exception>
     /// <exception cref="ArgumentOutOfRangeException">Less than no tokens are asked for.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; what had come until then was given to <paramref name="onText"/>.</exception>
     public Generation Generate(int[] prompt, GenerationOptions options, Action<string> onText, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(prompt);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(onText);
         ArgumentOutOfRangeException.ThrowIfNegative(options.Count, nameof(options));
+        // It comes before anything else does, so nothing would ever be generated.
+        if (options.StopTexts.Any(string.IsNullOrEmpty)) throw new UnusableInputException("a stop text is empty; leave it out");
         if (prompt.Length == 0) throw new UnusableInputException("the prompt is empty; give some text with -p");
         if ((long)prompt.Length + options.Count > Array.MaxLength)
             throw new UnusableInputException($"-n {options.Count}: with a prompt of {prompt.Length} tokens that is more than a text can have; at most {Array.MaxLength - prompt.Length} fit");

@@ -69,7 +69,7 @@ public class ModelCommandTests
     {
         string[] arguments = ["run", "-p", "The old man looked out over the sea and", "-n", "40", "--temperature", "0", "--json"];
         string whole = CommandRun.Of(arguments).Json.GetProperty("text").GetString()!;
-        JsonElement stopped = CommandRun.Of([.. arguments, "--stop", "beautiful", "--stop", "never comes"]).Json;
+        JsonElement stopped = CommandRun.Of([.. arguments, "--stop", "beautiful", "--stop", "never comes", "--stop", ""]).Json;
         Assert.Equal(whole[..whole.IndexOf("beautiful", StringComparison.Ordinal)], stopped.GetProperty("text").GetString());
         Assert.Equal("stop", stopped.GetProperty("stop_reason").GetString());
     }

@@ -40,6 +40,7 @@ public sealed class TextGeneratorTests : IDisposable
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         Assert.Throws<UnusableInputException>(() => _generator.Generate([], Of(1), _ => { }, cancellation));
+        Assert.Throws<UnusableInputException>(() => _generator.Generate([5], Of(1) with { StopTexts = ["end", ""] }, _ => { }, cancellation));
         Assert.Throws<ArgumentNullException>(() => _generator.Generate(null!, Of(1), _ => { }, cancellation));
         Assert.Throws<ArgumentOutOfRangeException>(() => _generator.Generate([5], Of(-1), _ => { }, cancellation));
         Assert.Equal(StopReason.Length, _generator.Generate([5], Of(0), _ => { }, cancellation).Reason);
