@@ -53,6 +53,8 @@ internal sealed class RunCommand : Verb
         bool streams = !run.Json;
         if (streams) run.Terminal.Echo(prompt);
         Generation generation = Generate(run, model, tokens, options, streams);
+        if (generation.Reason == StopReason.Context)
+            run.Terminal.Warn($"the text ends here, for the model has positions for {model.Decoder.Config.LearnedPositions} tokens only");
         RunResult result = Result(generation, options, decoder, model.Decoder);
         run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
     }
@@ -120,7 +122,7 @@ internal sealed class RunCommand : Verb
         generation.Text, generation.Tokens, generation.PromptTokens, generation.Tokens.Count,
         generation.PromptTokens / generation.PrefillSeconds,
         generation.DecodeSteps > 0 ? generation.DecodeSteps / generation.DecodeSeconds : 0,
-        generation.Reason switch { StopReason.Length => "length", StopReason.End => "end", _ => "stop" },
+        generation.Reason switch { StopReason.Length => "length", StopReason.End => "end", StopReason.Context => "context", _ => "stop" },
         options.Sampling.Temperature, options.Sampling.Seed, DecoderSettings.NameOfActivations(decoder, model), DecoderSettings.NameOfCache(decoder), generation.CacheBytes);
 
     private static string Summary(RunResult r)

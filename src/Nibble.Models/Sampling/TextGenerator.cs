@@ -14,6 +14,8 @@ public enum StopReason
     End,
     /// <summary>One of the stop texts came.</summary>
     StopText,
+    /// <summary>The model has learned positions, and no token more has one.</summary>
+    Context,
 }
 
 /// <summary>What to generate.</summary>
@@ -79,10 +81,12 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
         float[] logits, KvCache cache, Sampler sampler, int count, List<int> tokens, StoppableText text, CancellationToken cancellation)
     {
         StreamingDecoder decoder = tokenizer.DecodeStream();
-        bool ended = false, stopped = false;
+        bool ended = false, stopped = false, full = false;
         while (tokens.Count < count && !stopped)
         {
             cancellation.ThrowIfCancellationRequested();
+            full = tokens.Count > 0 && cache.Length == model.Config.LearnedPositions;
+            if (full) break;
             if (tokens.Count > 0) model.Forward([tokens[^1]], cache, logits, LogitPositions.Last);
             int token = sampler.Next(logits);
             ended = tokenizer.IsEnd(token);
@@ -92,6 +96,6 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
         }
         stopped = stopped || text.Push(decoder.Flush());
         if (!stopped) text.Finish();
-        return stopped ? StopReason.StopText : ended ? StopReason.End : StopReason.Length;
+        return stopped ? StopReason.StopText : ended ? StopReason.End : full ? StopReason.Context : StopReason.Length;
     }
 }

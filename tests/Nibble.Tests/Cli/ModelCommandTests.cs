@@ -74,6 +74,23 @@ public class ModelCommandTests
         Assert.Equal("stop", stopped.GetProperty("stop_reason").GetString());
     }
 
+    [Theory]
+    [InlineData(254, 3, "context")]
+    [InlineData(254, 3, "length")]
+    [InlineData(256, 1, "context")]
+    public void A_text_that_needs_more_positions_than_the_model_has_ends_there(int prompt, int generated, string reason)
+    {
+        using var folder = new TemporaryFolder();
+        string model = GoldenCheckpoint.WithTokenizer("gpt2", folder.PathOf("gpt2"));
+        string[] arguments = ["run", model, "-p", new string('a', prompt), "-n", reason == "length" ? $"{generated}" : "20", "--temperature", "0"];
+        CommandRun run = CommandRun.Of([.. arguments, "--json"]);
+        Assert.Equal(prompt, run.Json.GetProperty("prompt_tokens").GetInt32());
+        Assert.Equal(generated, run.Json.GetProperty("tokens").GetArrayLength());
+        Assert.Equal(reason, run.Json.GetProperty("stop_reason").GetString());
+        Assert.Equal(reason == "context", run.Error.Contains("positions for 256 tokens only", StringComparison.Ordinal));
+        if (prompt == 256) Assert.Contains("257 tokens long", CommandRun.Of([.. arguments[..2], "-p", new string('a', 257)]).ErrorLine(2), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Chat_puts_the_prompt_into_the_models_template()
     {
