@@ -58,10 +58,12 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         QuantizationPlan plan = QuantizationPlan.Make(recipe, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance), options);
         if (!source.IsForFolder && plan.Tensors.Where(t => t.Format.GgufType is null).OrderBy(t => t.Format.Name != recipe.Default).FirstOrDefault() is { } strange)
             throw new UnusableInputException(
-                $"{source.Output}: GGUF has no type for {strange.Format}, in which tensor {Quote.Name(strange.Tensor.Name)} shall be stored; name a folder, as in -o {Path.ChangeExtension(source.Output, null)}");
+                $"{source.Output}: GGUF has no type for {strange.Format}, in which tensor {Quote.Name(strange.Tensor.Name)} shall be stored; name a folder, as in output {Path.ChangeExtension(source.Output, null)}")
+            { Argument = "output" };
         if (!allowRequantize && Requantized(plan).FirstOrDefault() is { } again)
             throw new UnusableInputException(
-                $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; take the original model, or accept a worse one with 'nibble quantize --allow-requantize'");
+                $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; take the original model, or accept a worse one with {nameof(allowRequantize)}")
+            { Argument = nameof(allowRequantize) };
         return plan;
     }
 
@@ -90,7 +92,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         CheckFits(plan);
         if (QuantizationSource.IsFolder(path))
         {
-            if (options.Resume) throw new UnusableInputException($"{path}: only a .gguf file can be resumed; a folder is written anew, without --resume");
+            if (options.Resume) throw new UnusableInputException($"{path}: only a .gguf file can be resumed; a folder is written anew");
             OutputFolder.CheckFree(path, options.Force);
             using var folder = new PackedWriter(path, source.Folder, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: true), options.Force, source.UntiesHead);
             IReadOnlyList<QuantizedTensor> results = WriteAll(folder.Tensors, plan, options, cancellation);

@@ -65,7 +65,7 @@ internal static class Program
     {
         (int code, string line) = e switch
         {
-            UnusableInputException => (Unusable, e.Message),
+            UnusableInputException unusable => (Unusable, unusable.MessageFor(argument => $"--{argument}")),
             TrainingFailedException => (Failed, e.Message),
             OperationCanceledException => (Failed, "stopped; the checkpoint beside the output holds the state, and --resume goes on with it"),
             DllNotFoundException or TypeInitializationException or NotSupportedException { Source: "TorchSharp" } => (Unusable, "libtorch is not installed for this platform; 'dotnet build src/Nibble.Training -c Release' installs it"),

@@ -50,6 +50,7 @@ internal sealed class RunCommand : Verb
         _decoder.Calibrate(run, model.Decoder, model.Source, decoder);
         int[] tokens = run.Get(_chat) ? Conversation(model, prompt, run.Get(_system)) : model.Tokenizer.Encode(prompt);
 
+        Check(tokens, options.Count);
         bool streams = !run.Json;
         if (streams) run.Terminal.Echo(prompt);
         Generation generation = Generate(run, model, tokens, options, streams);
@@ -57,6 +58,14 @@ internal sealed class RunCommand : Verb
             run.Terminal.Warn($"the text ends here, for the model has positions for {model.Decoder.Config.LearnedPositions} tokens only");
         RunResult result = Result(generation, options, decoder, model.Decoder);
         run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
+    }
+
+    /// <summary>What the generator refuses too, which knows no options.</summary>
+    private static void Check(int[] prompt, int count)
+    {
+        if (prompt.Length == 0) throw new UnusableInputException("the prompt is empty; give some text with -p");
+        if ((long)prompt.Length + count > Array.MaxLength)
+            throw new UnusableInputException($"-n {count}: with a prompt of {prompt.Length} tokens that is more than a text can have; at most {Array.MaxLength - prompt.Length} fit");
     }
 
     private static Generation Generate(Invocation run, LoadedModel model, int[] tokens, GenerationOptions options, bool streams)

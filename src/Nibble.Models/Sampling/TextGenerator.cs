@@ -47,7 +47,7 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
     {
         Check(prompt, options, onText);
         if ((long)prompt.Length + options.Count > Array.MaxLength)
-            throw new UnusableInputException($"-n {options.Count}: with a prompt of {prompt.Length} tokens that is more than a text can have; at most {Array.MaxLength - prompt.Length} fit");
+            throw new UnusableInputException($"{options.Count} tokens after a prompt of {prompt.Length} are more than a text can have; at most {Array.MaxLength - prompt.Length} fit");
         using KvCache cache = model.NewCache(prompt.Length + options.Count);
         return Generate(prompt, cache, options, onText, cancellation);
     }
@@ -97,7 +97,7 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
         ArgumentOutOfRangeException.ThrowIfNegative(options.Count, nameof(options));
         // It comes before anything else does, so nothing would ever be generated.
         if (options.StopTexts.Any(string.IsNullOrEmpty)) throw new UnusableInputException("a stop text is empty; leave it out");
-        if (prompt.Length == 0) throw new UnusableInputException("the prompt is empty; give some text with -p");
+        if (prompt.Length == 0) throw new UnusableInputException("the prompt is empty; give some text");
     }
 
     private StopReason Decode(

@@ -92,6 +92,14 @@ public class ModelCommandTests
     }
 
     [Fact]
+    public void A_prompt_of_no_tokens_is_refused()
+    {
+        using var folder = new TemporaryFolder();
+        string model = GoldenCheckpoint.WithTokenizer("llama", folder.PathOf("llama"));
+        Assert.EndsWith("the prompt is empty; give some text with -p", CommandRun.Of("run", model, "-p", "").ErrorLine(2), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Chat_puts_the_prompt_into_the_models_template()
     {
         using var folder = new TemporaryFolder();
