@@ -91,7 +91,7 @@ public static class CommandLine
     {
         (int code, string line) = e switch
         {
-            UnusableInputException => (Unusable, e.Message),
+            UnusableInputException unusable => (Unusable, unusable.MessageFor(OptionOf)),
             StoppedException => (Failed, e.Message),
             OperationCanceledException => (Failed, "stopped; nothing was left half-written"),
             IOException or UnauthorizedAccessException => (Failed, e.Message),
@@ -102,6 +102,14 @@ public static class CommandLine
         if (Environment.GetEnvironmentVariable("NIBBLE_TRACE") == "1") terminal.Error.WriteLine(e);
         return code;
     }
+
+    /// <summary>What the library's argument is called here; to quantize again is for one verb to allow.</summary>
+    private static string OptionOf(string argument) => argument switch
+    {
+        "allowRequantize" => "'nibble quantize --allow-requantize'",
+        "output" => "-o",
+        _ => $"--{argument}",
+    };
 
     /// <summary>The usual help, with the verb's examples after it.</summary>
     private sealed class HelpWithExamples : SynchronousCommandLineAction

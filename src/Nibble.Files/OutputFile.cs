@@ -87,12 +87,12 @@ public sealed partial class OutputFile : IDisposable
 
     private static void CheckPlace(string path, bool force)
     {
-        if (path.Length == 0) throw new UnusableInputException("the output has no name; give one with -o");
+        if (path.Length == 0) throw new UnusableInputException("the output has no name; give it one");
         if (Directory.Exists(path)) throw new UnusableInputException($"{path}: is a folder; name a file to write");
         string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path)) ?? path;
         if (!Directory.Exists(folder)) throw new UnusableInputException($"{path}: the folder {folder} does not exist; create it first");
         if (!File.Exists(path)) return;
-        if (!force) throw new UnusableInputException($"{path}: exists already; --force replaces it");
+        if (!force) throw new UnusableInputException($"{path}: exists already; {nameof(force)} replaces it") { Argument = nameof(force) };
         // A rename over a device would put a file in its place.
         if (System.IO.Path.GetFullPath(path).StartsWith("/dev/", StringComparison.Ordinal))
             throw new UnusableInputException($"{path}: is a device; name a file to write");

@@ -62,15 +62,15 @@ public sealed partial class OutputFolder : IDisposable
 
     private static void CheckPlace(string path, bool force)
     {
-        if (path.Length == 0) throw new UnusableInputException("the output has no name; give one with -o");
+        if (path.Length == 0) throw new UnusableInputException("the output has no name; give it one");
         if (File.Exists(path)) throw new UnusableInputException($"{path}: is a file; name a folder to write");
         string parent = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path)) ?? path;
         if (!Directory.Exists(parent)) throw new UnusableInputException($"{path}: the folder {parent} does not exist; create it first");
         if (!Directory.Exists(path)) return;
-        if (!force) throw new UnusableInputException($"{path}: exists already; --force replaces it");
+        if (!force) throw new UnusableInputException($"{path}: exists already; {nameof(force)} replaces it") { Argument = nameof(force) };
         // Replacing deletes: never a home folder, whatever was typed.
         if (!File.Exists(System.IO.Path.Combine(path, "config.json")) || Directory.EnumerateDirectories(path).Any())
-            throw new UnusableInputException($"{path}: holds more than a model; --force replaces only a folder with a config.json and no folders in it");
+            throw new UnusableInputException($"{path}: holds more than a model; {nameof(force)} replaces only a folder with a config.json and no folders in it") { Argument = nameof(force) };
     }
 
     /// <summary>

@@ -20,7 +20,7 @@ public sealed class ModelSource : IDisposable
     }
 
     /// <summary>Opens a Hugging Face folder, a safetensors file with config.json beside it, or a GGUF file.</summary>
-    /// <exception cref="UnusableInputException">One line names the key or tensor that stops it.</exception>
+    /// <exception cref="UnusableInputException">There is no such file, or one line names the key or tensor that stops it.</exception>
     public static ModelSource Open(string path)
     {
         TensorFile file = TensorFile.Open(path);
@@ -57,10 +57,13 @@ public sealed class ModelSource : IDisposable
     /// <summary>What is not computed as the checkpoint says, or is left out, a sentence each.</summary>
     public IReadOnlyList<string> Notices => [.. File.Notices, .. DecodedTensors()];
 
+    /// <summary>What is computed: sizes, and the choices of the architecture, from config.json or the metadata.</summary>
     public ModelConfig Config { get; }
 
+    /// <summary>The file or folder of its tensors, as they are stored.</summary>
     public TensorFile File { get; }
 
+    /// <summary>The family of models that it is one of.</summary>
     public Architecture Architecture { get; }
 
     /// <summary>The tensors of the model by name: llama.cpp's, but for a few.</summary>
@@ -126,5 +129,6 @@ public sealed class ModelSource : IDisposable
         if (decoded > 0) yield return $"{Path}: {decoded} matrices are needed transposed, which their packed blocks cannot be: they are held as float32";
     }
 
+    /// <summary>Closes the file. Decoders made of it keep the weights they read, which are mapped.</summary>
     public void Dispose() => File.Dispose();
 }

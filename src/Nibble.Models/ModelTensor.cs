@@ -4,6 +4,7 @@ using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Files;
 using Nibble.Models.Architectures;
+using static System.FormattableString;
 
 namespace Nibble.Models;
 
@@ -116,7 +117,7 @@ public sealed unsafe class ModelTensor
         {
             vector[i] = whole[first + (_order?.Invoke(i, _config) ?? i)] + _offset;
             if (!float.IsFinite(vector[i]))
-                throw new UnusableInputException($"{_file.Path}: tensor {Quote.Name(Stored[0].Name)} holds {vector[i]} at {first + i}; the checkpoint is damaged");
+                throw new UnusableInputException(Invariant($"{_file.Path}: tensor {Quote.Name(Stored[0].Name)} holds {vector[i]} at {first + i}; the checkpoint is damaged"));
         }
         return vector;
     }

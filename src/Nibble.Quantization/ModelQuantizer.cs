@@ -43,6 +43,9 @@ public sealed record QuantizeOptions
 }
 
 /// <summary>What became of one tensor.</summary>
+/// <param name="Plan">What was to become of it.</param>
+/// <param name="Method">What chose its bits: <c>nearest</c>, <c>gptq</c>; or that it was copied.</param>
+/// <param name="Error">How far the stored weights are from the model's.</param>
 public sealed record QuantizedTensor(PlannedTensor Plan, string Method, RoundingError Error);
 
 /// <summary>
@@ -52,16 +55,22 @@ public sealed record QuantizedTensor(PlannedTensor Plan, string Method, Rounding
 public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
 {
     /// <summary>The plan of a recipe for this model.</summary>
+    /// <param name="recipe">Which tensor gets which format.</param>
+    /// <param name="options">Where the plan departs from it.</param>
+    /// <param name="allowRequantize">Whether weights that are quantized already may be quantized again.</param>
+    /// <param name="hasImportance">Whether it will be known how much each column matters, on which some recipes' formats depend.</param>
     /// <exception cref="UnusableInputException">The plan cannot be made, or would quantize again what is quantized already.</exception>
     public QuantizationPlan Plan(Recipe recipe, PlanOptions options, bool allowRequantize, bool hasImportance = false)
     {
         QuantizationPlan plan = QuantizationPlan.Make(recipe, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance), options);
         if (!source.IsForFolder && plan.Tensors.Where(t => t.Format.GgufType is null).OrderBy(t => t.Format.Name != recipe.Default).FirstOrDefault() is { } strange)
             throw new UnusableInputException(
-                $"{source.Output}: GGUF has no type for {strange.Format}, in which tensor {Quote.Name(strange.Tensor.Name)} shall be stored; name a folder, as in -o {Path.ChangeExtension(source.Output, null)}");
+                $"{source.Output}: GGUF has no type for {strange.Format}, in which tensor {Quote.Name(strange.Tensor.Name)} shall be stored; name a folder, as in output {Path.ChangeExtension(source.Output, null)}")
+            { Argument = "output" };
         if (!allowRequantize && Requantized(plan).FirstOrDefault() is { } again)
             throw new UnusableInputException(
-                $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; take the original model, or accept a worse one with 'nibble quantize --allow-requantize'");
+                $"{source.Path}: tensor {Quote.Name(again.Info.Name)} is quantized to {again.StoredFormat} already; take the original model, or accept a worse one with {nameof(allowRequantize)}")
+            { Argument = nameof(allowRequantize) };
         return plan;
     }
 
@@ -71,7 +80,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             .Where(p => p.Tensor.StoredFormat.Family != FormatFamily.Float && (p.Planned.Format.Name != p.Tensor.StoredFormat.Name || p.Tensor.HasColumnOrder))
             .Select(p => p.Tensor);
 
-    /// <summary>The exact length of the file of weights that a plan makes.</summary>
+    /// <summary>The exact length, in bytes, of the file of weights that a plan makes.</summary>
     public long FileBytes(QuantizationPlan plan, QuantizeOptions options, string path) => QuantizationSource.IsFolder(path)
         ? PackedWriter.LengthOf(path, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: false))
         : GgufWriter.LengthOf(path, Provenance.Describe(source, plan, options, path, Provenance.Fingerprint(source.Origin)), Outputs(plan));
@@ -81,7 +90,9 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
     /// <param name="plan">Made for this source.</param>
     /// <param name="options">How its formats are filled.</param>
     /// <param name="cancellation">Whatever was written is deleted when it is cancelled, unless it is to be resumed.</param>
-    /// <exception cref="UnusableInputException">The output cannot be written, or a weight is not finite.</exception>
+    /// <returns>What became of each tensor, in the plan's order.</returns>
+    /// <exception cref="UnusableInputException">The output cannot be written or exists already, or a weight is not finite.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     /// <exception cref="ArgumentException">The plan is another model's, or the source was opened for the other kind of output.</exception>
     public IReadOnlyList<QuantizedTensor> Write(string path, QuantizationPlan plan, QuantizeOptions options, CancellationToken cancellation)
     {
@@ -90,7 +101,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
         CheckFits(plan);
         if (QuantizationSource.IsFolder(path))
         {
-            if (options.Resume) throw new UnusableInputException($"{path}: only a .gguf file can be resumed; a folder is written anew, without --resume");
+            if (options.Resume) throw new UnusableInputException($"{path}: only a .gguf file can be resumed; a folder is written anew");
             OutputFolder.CheckFree(path, options.Force);
             using var folder = new PackedWriter(path, source.Folder, Outputs(plan), Provenance.DescribeFolder(source, plan, options, hash: true), options.Force, source.UntiesHead);
             IReadOnlyList<QuantizedTensor> results = WriteAll(folder.Tensors, plan, options, cancellation);

@@ -62,6 +62,7 @@ public sealed class QuantizationSource : IDisposable
     /// <exception cref="UnusableInputException">It cannot be read, or not be rotated.</exception>
     public static QuantizationSource Rotated(string path, string output) => new(path, output, null, rotates: true);
 
+    /// <summary>The path as the user gave it.</summary>
     public string Path => _source.Path;
 
     /// <summary>Where it shall be written; empty if it is only looked at.</summary>
@@ -91,6 +92,7 @@ public sealed class QuantizationSource : IDisposable
     /// <summary>What the output cannot say of this model, a sentence each.</summary>
     public IReadOnlyList<string> Warnings { get; private set; } = [];
 
+    /// <summary>What the output holds, in its order.</summary>
     public IReadOnlyList<SourceTensor> Tensors { get; }
 
     /// <summary>Layers of the model.</summary>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Nibble.Core;
@@ -13,6 +14,7 @@ internal static class Program
 
     public static int Main(string[] args)
     {
+        CultureInfo.CurrentCulture = CultureInfo.DefaultThreadCurrentCulture = CultureInfo.InvariantCulture;
         using var cancellation = new CancellationTokenSource();
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Cancel);
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Cancel);
@@ -63,7 +65,7 @@ internal static class Program
     {
         (int code, string line) = e switch
         {
-            UnusableInputException => (Unusable, e.Message),
+            UnusableInputException unusable => (Unusable, unusable.MessageFor(argument => $"--{argument}")),
             TrainingFailedException => (Failed, e.Message),
             OperationCanceledException => (Failed, "stopped; the checkpoint beside the output holds the state, and --resume goes on with it"),
             DllNotFoundException or TypeInitializationException or NotSupportedException { Source: "TorchSharp" } => (Unusable, "libtorch is not installed for this platform; 'dotnet build src/Nibble.Training -c Release' installs it"),

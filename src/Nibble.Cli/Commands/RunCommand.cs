@@ -50,11 +50,22 @@ internal sealed class RunCommand : Verb
         _decoder.Calibrate(run, model.Decoder, model.Source, decoder);
         int[] tokens = run.Get(_chat) ? Conversation(model, prompt, run.Get(_system)) : model.Tokenizer.Encode(prompt);
 
+        Check(tokens, options.Count);
         bool streams = !run.Json;
         if (streams) run.Terminal.Echo(prompt);
         Generation generation = Generate(run, model, tokens, options, streams);
+        if (generation.Reason == StopReason.Context)
+            run.Terminal.Warn($"the text ends here, for the model has positions for {model.Decoder.Config.LearnedPositions} tokens only");
         RunResult result = Result(generation, options, decoder, model.Decoder);
         run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
+    }
+
+    /// <summary>What the generator refuses too, which knows no options.</summary>
+    private static void Check(int[] prompt, int count)
+    {
+        if (prompt.Length == 0) throw new UnusableInputException("the prompt is empty; give some text with -p");
+        if ((long)prompt.Length + count > Array.MaxLength)
+            throw new UnusableInputException($"-n {count}: with a prompt of {prompt.Length} tokens that is more than a text can have; at most {Array.MaxLength - prompt.Length} fit");
     }
 
     private static Generation Generate(Invocation run, LoadedModel model, int[] tokens, GenerationOptions options, bool streams)
@@ -120,7 +131,7 @@ internal sealed class RunCommand : Verb
         generation.Text, generation.Tokens, generation.PromptTokens, generation.Tokens.Count,
         generation.PromptTokens / generation.PrefillSeconds,
         generation.DecodeSteps > 0 ? generation.DecodeSteps / generation.DecodeSeconds : 0,
-        generation.Reason switch { StopReason.Length => "length", StopReason.End => "end", _ => "stop" },
+        generation.Reason switch { StopReason.Length => "length", StopReason.End => "end", StopReason.Context => "context", _ => "stop" },
         options.Sampling.Temperature, options.Sampling.Seed, DecoderSettings.NameOfActivations(decoder, model), DecoderSettings.NameOfCache(decoder), generation.CacheBytes);
 
     private static string Summary(RunResult r)

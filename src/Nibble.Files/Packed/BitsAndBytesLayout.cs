@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text.Json;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
+using static System.FormattableString;
 
 namespace Nibble.Files.Packed;
 
@@ -74,7 +75,7 @@ internal sealed class BitsAndBytesLayout : ForeignLayout
             Format.Parse("NF4-g16-f32").Decode([0, 0, 0x80, 0x3F, 0x10, 0x32, 0x54, 0x76, 0x98, 0xBA, 0xDC, 0xFE], levels);
             float[] stored = map.ReadAll();
             for (int i = 0; i < 16; i++)
-                if (stored[i] != levels[i]) throw map.Wrong($"gives code {i} the level {stored[i]}, but NF4 has {levels[i]}");
+                if (stored[i] != levels[i]) throw map.Wrong(Invariant($"gives code {i} the level {stored[i]}, but NF4 has {levels[i]}"));
         }
 
         protected override void Translate(int firstRow, Weight target)
@@ -99,7 +100,7 @@ internal sealed class BitsAndBytesLayout : ForeignLayout
         {
             float scale = _nestedScales is null ? BinaryPrimitives.ReadSingleLittleEndian(_scales.All()[(4 * block)..])
                 : _nestedLevels![_scales.All()[block]] * _nestedScales[block / _nestedBlock] + _offset;
-            return float.IsFinite(scale) ? scale : throw _scales.Wrong($"gives block {block} the scale {scale}; the checkpoint is damaged");
+            return float.IsFinite(scale) ? scale : throw _scales.Wrong(Invariant($"gives block {block} the scale {scale}; the checkpoint is damaged"));
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
+using static System.FormattableString;
 
 namespace Nibble.Files.Packed;
 
@@ -61,7 +62,7 @@ internal sealed class ForeignFloat8 : ForeignTensor
     {
         float scale = _scales.Info.Elements == 1 ? _scales.Number(0, 0) : _scales.Info.Shape.Count == 1 ? _scales.Number(0, row)
             : _scales.Number(row / _blockRows, column / _blockColumns);
-        return float.IsFinite(scale) ? scale : throw _scales.Wrong($"holds {scale}; the checkpoint is damaged");
+        return float.IsFinite(scale) ? scale : throw _scales.Wrong(Invariant($"holds {scale}; the checkpoint is damaged"));
     }
 
     private void Refuse(ReadOnlySpan<byte> codes)

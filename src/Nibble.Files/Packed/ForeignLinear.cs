@@ -2,6 +2,7 @@ using System.Buffers;
 using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
+using static System.FormattableString;
 
 namespace Nibble.Files.Packed;
 
@@ -77,7 +78,7 @@ internal abstract class ForeignLinear : ForeignTensor
     private void Refuse(ReadOnlySpan<float> scales)
     {
         foreach (float scale in scales)
-            if (!float.IsFinite(scale)) throw Scales.Wrong($"holds {scale}; the checkpoint is damaged");
+            if (!float.IsFinite(scale)) throw Scales.Wrong(Invariant($"holds {scale}; the checkpoint is damaged"));
     }
 
     private static TensorInfo Describe(string name, in ForeignGrid grid, bool symmetric, ForeignPart scales)

@@ -42,7 +42,7 @@ internal sealed unsafe class ForeignPart(MappedTensors file, TensorInfo info)
     {
         bool right = types.Split(' ').Contains(Info.Type) && Info.Shape.Count == shape.Length && Info.Elements > 0;
         for (int i = 0; right && i < shape.Length; i++) right = shape[i] is not { } length || Info.Shape[i] == length;
-        return right ? this : throw Wrong($"is {Info.Type} [{string.Join(", ", Info.Shape)}], but must be {types} [{string.Join(", ", shape.ToArray().Select(n => n?.ToString() ?? "any"))}]");
+        return right ? this : throw Wrong($"is {Info.Type} [{string.Join(", ", Info.Shape)}], but must be {types} [{string.Join(", ", shape.ToArray().Select(n => n is { } length ? $"{length}" : "any"))}]");
     }
 
     public UnusableInputException Wrong(string what) => new($"{file.Path}: tensor {Quote.Name(Info.Name)} {what}");

@@ -21,7 +21,7 @@ public abstract class WrittenLayout
 
     /// <exception cref="UnusableInputException">No layout has the name.</exception>
     public static WrittenLayout Parse(string name) => All.FirstOrDefault(l => l.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
-        ?? throw new UnusableInputException($"--layout: there is no layout '{name}'; known are {string.Join(", ", All.Select(l => l.Name))}");
+        ?? throw new UnusableInputException($"there is no layout '{name}'; known are {string.Join(", ", All.Select(l => l.Name))}");
 
     /// <summary>Why the layout cannot hold a format, or null if it can.</summary>
     public abstract string? Refusal(Format format);

@@ -3,6 +3,7 @@ using Nibble.Core;
 using Nibble.Core.Memory;
 using Nibble.Files;
 using Nibble.Files.Gguf;
+using static System.FormattableString;
 
 namespace Nibble.Models.Architectures;
 
@@ -61,14 +62,14 @@ public sealed class GgufConfig
     {
         if (!Has(key) && fallback is { } value) return value;
         value = _metadata.GetFloat(Full(key));
-        return float.IsFinite(value) ? value : throw Error(key, $"is {value}; it must be finite");
+        return float.IsFinite(value) ? value : throw Error(key, Invariant($"is {value}; it must be finite"));
     }
 
     /// <summary>A number above zero.</summary>
     public float Positive(string key, float? fallback = null)
     {
         float value = Number(key, fallback);
-        return value > 0 ? value : throw Error(key, $"is {value}; it must be above 0");
+        return value > 0 ? value : throw Error(key, Invariant($"is {value}; it must be above 0"));
     }
 
     public bool Flag(string key, bool fallback) => Has(key) ? _metadata.GetBool(Full(key)) : fallback;
@@ -121,7 +122,7 @@ public sealed class GgufConfig
         var numbers = new float[length];
         weight.ReadRow(0, numbers);
         if (numbers.FirstOrDefault(n => !(float.IsFinite(n) && n > 0)) is var bad && bad != 0)
-            throw new UnusableInputException($"{_file.Path}: tensor {Quote.Name(name)} holds {bad}; its numbers must be above 0");
+            throw new UnusableInputException(Invariant($"{_file.Path}: tensor {Quote.Name(name)} holds {bad}; its numbers must be above 0"));
         return numbers;
     }
 

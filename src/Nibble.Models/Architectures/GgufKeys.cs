@@ -1,5 +1,6 @@
 using Nibble.Core.Kernels;
 using Nibble.Files.Gguf;
+using static System.FormattableString;
 
 namespace Nibble.Models.Architectures;
 
@@ -141,7 +142,7 @@ internal static class GgufKeys
         string type = gguf.Text("rope.scaling.type", factor is 0 or 1 ? "none" : "linear");
         if (gguf.Vector("rope_freqs.weight", dimensions / 2) is { } divisors) return new DivisorScaling(divisors);
         if (type is "none" or "longrope" || factor == 0) return null;
-        if (factor < 0) throw gguf.Error("rope.scaling.factor", $"is {factor}; it must be above 0");
+        if (factor < 0) throw gguf.Error("rope.scaling.factor", Invariant($"is {factor}; it must be above 0"));
         return type switch
         {
             "linear" => new LinearScaling(factor),

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Nibble.Core;
 using Nibble.Files;
+using static System.FormattableString;
 
 namespace Nibble.Models.Architectures;
 
@@ -93,7 +94,7 @@ public sealed class JsonConfig
     public double Positive(string key, double? fallback = null)
     {
         double value = fallback is { } number ? Number(key, number) : Number(key);
-        return value > 0 ? value : throw Error(key, $"is {value}; it must be above 0");
+        return value > 0 ? value : throw Error(key, Invariant($"is {value}; it must be above 0"));
     }
 
     public bool Flag(string key, bool fallback) => Find(key) switch

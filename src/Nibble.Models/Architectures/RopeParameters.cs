@@ -1,3 +1,5 @@
+using static System.FormattableString;
+
 namespace Nibble.Models.Architectures;
 
 /// <summary>
@@ -24,10 +26,10 @@ internal static class RopeParameters
             rotated = parameters.Positive("partial_rotary_factor", rotated);
         }
         if (part is null && rotated != 1)
-            throw config.Error("partial_rotary_factor", $"is {rotated}, but transformers rotates all of a head of this architecture, whatever it is; where it is not 1, programs disagree");
+            throw config.Error("partial_rotary_factor", Invariant($"is {rotated}, but transformers rotates all of a head of this architecture, whatever it is; where it is not 1, programs disagree"));
         int dimensions = (int)(headSize * rotated);
         if (rotated > 1 || dimensions < 2 || dimensions % 2 != 0)
-            throw config.Error("partial_rotary_factor", $"is {rotated}, which rotates {dimensions} of the {headSize} numbers of a head; it must be an even number of them");
+            throw config.Error("partial_rotary_factor", Invariant($"is {rotated}, which rotates {dimensions} of the {headSize} numbers of a head; it must be an even number of them"));
         return new RotaryConfig
         {
             Theta = theta,
@@ -59,7 +61,7 @@ internal static class RopeParameters
     private static Llama3Scaling ReadLlama3(JsonConfig scaling, int original)
     {
         double low = scaling.Positive("low_freq_factor"), high = scaling.Positive("high_freq_factor");
-        if (high <= low) throw scaling.Error("high_freq_factor", $"is {high}; it must be above low_freq_factor, {low}");
+        if (high <= low) throw scaling.Error("high_freq_factor", Invariant($"is {high}; it must be above low_freq_factor, {low}"));
         return new Llama3Scaling(scaling.Positive("factor"), low, high, original);
     }
 

@@ -56,12 +56,14 @@ public sealed unsafe partial class DecoderModel : IDisposable
         if (_options.Fast) _floats = new FloatPacking(LinearsAndHead);
     }
 
+    /// <summary>The model's sizes and choices: <see cref="ModelConfig.Vocabulary"/> is the number of logits a token.</summary>
     public ModelConfig Config { get; }
 
     /// <summary>[vocabulary, hidden]; where it is the head too, the head has it as its own weight.</summary>
     public Weight Embedding { get; private set; }
 
     /// <summary>Puts another embedding of the same shape in place of this one; a head that shares it keeps the old.</summary>
+    /// <exception cref="ArgumentException">It has another shape.</exception>
     public void ReplaceEmbedding(Weight weight)
     {
         if (weight.Rows != Embedding.Rows || weight.Columns != Embedding.Columns)
@@ -93,6 +95,8 @@ public sealed unsafe partial class DecoderModel : IDisposable
     /// Does at once what a fast decoder does bit by bit when a text gets long: weights of 16 bits are packed in 12 where their
     /// numbers allow it, exactly (<see cref="FloatTiles"/>).
     /// </summary>
+    /// <exception cref="InvalidOperationException">Another thread computes with the decoder.</exception>
+    /// <exception cref="ObjectDisposedException">The decoder was disposed.</exception>
     public void PackFloats()
     {
         _turn.Take(this);
@@ -106,7 +110,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
         }
     }
 
-    /// <summary>An empty cache for at most so many tokens.</summary>
+    /// <summary>An empty cache for at most so many tokens; <see cref="KvCache.Bytes"/> says what memory that takes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Less than one.</exception>
     /// <exception cref="UnusableInputException">The format of the cache does not divide a head.</exception>
     public KvCache NewCache(int capacity) => new(this, capacity, _options);
@@ -169,6 +173,8 @@ public sealed unsafe partial class DecoderModel : IDisposable
     /// <param name="probe">Shown what the layers read and make.</param>
     /// <exception cref="UnusableInputException">A token is not in the vocabulary, or the model has no positions for so long a text.</exception>
     /// <exception cref="ArgumentException">There is no token, or the states are too short.</exception>
+    /// <exception cref="InvalidOperationException">Another thread computes with the decoder.</exception>
+    /// <exception cref="ObjectDisposedException">The decoder was disposed.</exception>
     public void Encode(ReadOnlySpan<int> tokens, Span<float> states, IProbe? probe = null)
     {
         CheckStates(states, tokens.Length);

@@ -47,7 +47,10 @@ public sealed record DecoderOptions
 /// <summary>The tokens whose logits are wanted.</summary>
 public enum LogitPositions
 {
+    /// <summary>Of none: the cache is filled.</summary>
     None,
+    /// <summary>Of the last token, [vocabulary].</summary>
     Last,
+    /// <summary>Of every token, [tokens, vocabulary].</summary>
     All,
 }

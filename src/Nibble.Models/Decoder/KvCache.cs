@@ -74,11 +74,33 @@ public sealed class KvCache : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
-        for (int l = 0; l < Layers.Length && length < Length && length > 0; l++)
-            if (_written > Layers[l].Slots && Math.Max(0, length - _decoder.Config.Layers[l].Window) < _written - Layers[l].Slots)
-                throw new InvalidOperationException("a layer's sliding window has passed; the cache can only be cleared");
+        if (HasPassed(length)) throw new InvalidOperationException("a layer's sliding window has passed; the cache can only be cleared");
         if (length == 0) Clear();
         Length = length;
+    }
+
+    /// <summary>Whether a sliding window has overwritten what the next token after so many would need.</summary>
+    private bool HasPassed(int length)
+    {
+        for (int l = 0; l < Layers.Length && length < Length && length > 0; l++)
+            if (_written > Layers[l].Slots && Math.Max(0, length - _decoder.Config.Layers[l].Window) < _written - Layers[l].Slots) return true;
+        return false;
+    }
+
+    /// <summary>Forgets what a text does not begin with, all where a sliding window has passed that place; returns the length of what it keeps.</summary>
+    internal int Keep(ReadOnlySpan<int> text, DecoderModel decoder)
+    {
+        Take(decoder);
+        try
+        {
+            int same = text.CommonPrefixLength(Tokens);
+            Truncate(HasPassed(same) ? 0 : same);
+            return Length;
+        }
+        finally
+        {
+            GiveBack();
+        }
     }
 
     /// <param name="length">Of the whole text, for which their keys are rotated.</param>

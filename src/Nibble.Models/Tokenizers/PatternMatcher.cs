@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Nibble.Core;
 using Nibble.Models.Tokenizers.PreTokenizers;
+using static System.FormattableString;
 
 namespace Nibble.Models.Tokenizers;
 
@@ -47,7 +48,7 @@ internal sealed class PatternMatcher
         }
         catch (RegexMatchTimeoutException e)
         {
-            throw new UnusableInputException($"the tokenizer's pattern '{Pattern}' takes over {Patience.TotalSeconds} seconds on this text", e);
+            throw new UnusableInputException(Invariant($"the tokenizer's pattern '{Pattern}' takes over {Patience.TotalSeconds} seconds on this text"), e);
         }
         return matches;
     }

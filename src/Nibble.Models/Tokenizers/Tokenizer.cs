@@ -93,6 +93,7 @@ public sealed class Tokenizer
     /// <param name="text">Any text; unpaired surrogates become U+FFFD.</param>
     /// <param name="addSpecial">Whether to add the tokens that begin and end a text, where the model has them.</param>
     /// <param name="parseSpecial">Whether special tokens written in the text are the tokens, rather than text that looks like them.</param>
+    /// <exception cref="UnusableInputException">The tokenizer's pattern takes too long on this text.</exception>
     public int[] Encode(string text, bool addSpecial = true, bool parseSpecial = true)
     {
         ArgumentNullException.ThrowIfNull(text);

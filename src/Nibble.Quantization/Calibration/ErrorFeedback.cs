@@ -7,6 +7,7 @@ using Nibble.Core.Formats;
 using Nibble.Core.Kernels;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
+using static System.FormattableString;
 
 namespace Nibble.Quantization.Calibration;
 
@@ -57,7 +58,7 @@ public sealed unsafe class ErrorFeedback
         double mean = 0;
         for (int i = 0; i < n; i++) mean += moments[i, i] / (double)n;
         if (!(mean > 0) || !double.IsFinite(mean))
-            throw new UnusableInputException($"the calibration inputs have a mean square of {mean}; the text or the model is unusable");
+            throw new UnusableInputException(Invariant($"the calibration inputs have a mean square of {mean}; the text or the model is unusable"));
         using var memory = new NativeBuffer((nint)n * n * sizeof(double));
         var lower = new Triangle((double*)memory.Pointer, n);
         for (double share = damping; share <= 1; share *= 10)

@@ -38,7 +38,7 @@ public sealed record InputBounds(InputRounding Rounding, IReadOnlyDictionary<str
         return new InputBounds(rounding, bounds);
 
         UnusableInputException Lie(string word) =>
-            new($"{place}: {Key} has no bounds of inputs at '{(word.Length > 40 ? word[..40] : word)}'; give --calibration TEXT, or train the model again");
+            new($"{place}: {Key} has no bounds of inputs at '{(word.Length > 40 ? word[..40] : word)}'; give a calibration text, or train the model again");
     }
 
     /// <summary>The bounds that a model was trained with, or null.</summary>

@@ -46,13 +46,13 @@ public sealed record StatisticsKey(string Model, string Tokens, uint Chunks, uin
     /// <exception cref="UnusableInputException">One line says what differs.</exception>
     public void Check(GgufMetadata found, string type)
     {
-        if (found.GetString(TypeKey, "") != type) throw new UnusableInputException($"{found.Path}: is a GGUF file, but none of {type}; name another folder with --statistics");
+        if (found.GetString(TypeKey, "") != type) throw new UnusableInputException($"{found.Path}: is a GGUF file, but none of {type}; name another folder for the statistics");
         string? differs =
             found.GetString(ModelKey) != Model ? "another model"
             : found.GetUInt32(ChunksKey) != Chunks ? $"{found.GetUInt32(ChunksKey)} chunks of text, and {Chunks} are asked for"
             : found.GetUInt32(ContextKey) != Context ? $"chunks of {found.GetUInt32(ContextKey)} tokens, and {Context} are asked for"
             : found.GetString(TokensKey) != Tokens ? "another text"
             : found.GetString(PrecisionKey) != Precision ? "another build's arithmetic" : null;
-        if (differs is not null) throw new UnusableInputException($"{found.Path}: was measured with {differs}; name another folder with --statistics, or delete the file");
+        if (differs is not null) throw new UnusableInputException($"{found.Path}: was measured with {differs}; name another folder for the statistics, or delete the file");
     }
 }

@@ -25,7 +25,7 @@ public sealed class EvaluationText
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         if (context < ShortestContext) throw new UnusableInputException($"a context of {context} tokens is too short to score; give at least {ShortestContext}");
         if (tokens.Length < context)
-            throw new UnusableInputException($"the text has {tokens.Length} tokens, which is less than one context of {context}; give a longer text or a shorter --context");
+            throw new UnusableInputException($"the text has {tokens.Length} tokens, which is less than one context of {context}; give a longer text or a shorter {nameof(context)}") { Argument = nameof(context) };
         (_tokens, _bos, Context) = (tokens, bos, context);
         Chunks = Math.Min(tokens.Length / context, limit);
     }

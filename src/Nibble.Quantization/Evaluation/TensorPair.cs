@@ -56,8 +56,8 @@ public sealed class TensorPair
         string rotation = model.Note(ResidualRotation.Key), expected = reference.Note(ResidualRotation.Key);
         if (rotation != expected)
             throw new UnusableInputException(rotation.Length > 0
-                ? $"{model.Path}: its residual stream is rotated ({rotation}), so weights and hidden states compare only with the rotated original; make that with 'nibble quantize {reference.Path} --to F32 --rotate -o ROTATED', and name it with --reference"
-                : $"{reference.Path}: its residual stream is rotated ({expected}), and that of {model.Path} is not; name the original that it was made from with --reference");
+                ? $"{model.Path}: its residual stream is rotated ({rotation}), so weights and hidden states compare only with the rotated original; make that with 'nibble quantize {reference.Path} --to F32 --rotate -o ROTATED', and name it as the reference"
+                : $"{reference.Path}: its residual stream is rotated ({expected}), and that of {model.Path} is not; name the original that it was made from as the reference");
         Check(reference, model, "layers", reference.Config.Layers.Count, model.Config.Layers.Count);
         Check(reference, model, "numbers a token between layers", reference.Config.Hidden, model.Config.Hidden);
         Check(reference, model, "tokens in its vocabulary", reference.Config.Vocabulary, model.Config.Vocabulary);

@@ -5,6 +5,7 @@ using Nibble.Core.Memory;
 using Nibble.Core.Threading;
 using Nibble.Files;
 using Nibble.Quantization.Evaluation;
+using static System.FormattableString;
 
 namespace Nibble.Quantization.Methods;
 
@@ -201,7 +202,7 @@ public sealed unsafe class Nearest(WorkerPool pool) : IDisposable
     {
         int column = Array.FindIndex(row, w => !float.IsFinite(w));
         return new UnusableInputException(
-            $"tensor {Quote.Name(name)} holds {row[column]} at row {r}, column {column}; a model with weights that are no finite numbers cannot be quantized, repair or download it again");
+            Invariant($"tensor {Quote.Name(name)} holds {row[column]} at row {r}, column {column}; a model with weights that are no finite numbers cannot be quantized, repair or download it again"));
     }
 }
 

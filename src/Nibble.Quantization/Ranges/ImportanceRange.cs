@@ -10,6 +10,6 @@ public sealed class ImportanceRange : DynamicRange
 
     public override (float Low, float High) Choose(ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, IQuantizerLevels levels) =>
         importance.IsEmpty
-            ? throw new UnusableInputException("the range 'importance' needs the statistics of a calibration; name a text (--calibration TEXT) or choose 'mse'")
+            ? throw new UnusableInputException("the range 'importance' needs the statistics of a calibration; give a calibration text or choose 'mse'")
             : levels.LeastSquares(weights, importance);
 }

@@ -72,7 +72,7 @@ public sealed record QuantizationPlan(Recipe Recipe, PlanOptions Options, IReadO
     {
         foreach (FormatOverride change in options.Overrides)
             if (!tensors.Any(t => change.Matches(t.Name)))
-                throw new UnusableInputException($"--override '{change.Pattern}': no tensor has such a name; 'nibble inspect' lists the names");
+                throw new UnusableInputException($"override '{change.Pattern}': no tensor has such a name; 'nibble inspect' lists the names");
         Dictionary<string, TensorPlace> places = Places(tensors, model);
         return new QuantizationPlan(recipe, options, [.. tensors.Select(t => Plan(recipe, t, places[t.Name], options))]);
     }
@@ -138,14 +138,14 @@ public sealed class FormatOverride
     public static FormatOverride Parse(string text)
     {
         int equals = text.LastIndexOf('=');
-        if (equals <= 0) throw new UnusableInputException($"--override '{text}': write PATTERN=FORMAT, for example 'blk\\.\\d+\\.ffn_down=Q6_K'");
+        if (equals <= 0) throw new UnusableInputException($"override '{text}': write PATTERN=FORMAT, for example 'blk\\.\\d+\\.ffn_down=Q6_K'");
         try
         {
             return new FormatOverride(text[..equals], Format.Parse(text[(equals + 1)..]));
         }
         catch (Exception e) when (e is ArgumentException or NotSupportedException)
         {
-            throw new UnusableInputException($"--override '{text}': the pattern is not a regular expression: {e.Message}", e);
+            throw new UnusableInputException($"override '{text}': the pattern is not a regular expression: {e.Message}", e);
         }
     }
 

@@ -43,7 +43,7 @@ public sealed class ReportPage
             ("class", "soft"));
         Section("size", "Size and quality", _report.Reference is { } reference
             ? $"KL divergence is that from {reference.Name}, in nats a token. Bold is the best of a column, the reference left out."
-            : "Give --reference to see how far each model lies from the one it was made from.", Sizes);
+            : "Give a reference to see how far each model lies from the one it was made from.", Sizes);
         Section("quality", "Quality against bits per weight", "The dashed line is the Pareto front: models on it are beaten by no other that is as small.", () =>
         {
             Legend(_report.Models);

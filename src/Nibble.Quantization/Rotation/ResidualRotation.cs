@@ -43,7 +43,7 @@ internal sealed class ResidualRotation
     public ResidualRotation(ModelSource source)
     {
         _source = source;
-        if (source.Note(Key) is { Length: > 0 } note) throw new UnusableInputException($"{source.Path}: is rotated already ({note}); leave out --rotate");
+        if (source.Note(Key) is { Length: > 0 } note) throw new UnusableInputException($"{source.Path}: is rotated already ({note}); do not rotate it again");
         if (!source.Config.Causal || source.Config.Norm != NormKind.Rms || source.Config.NormBias) throw Refused("its norms subtract the mean or have biases");
         _rotation = new ColumnRotation(source.Config.Hidden, Hadamard.BlockOf(source.Config.Hidden));
     }
@@ -52,7 +52,7 @@ internal sealed class ResidualRotation
     public string Note => $"hadamard-{_rotation.Width}";
 
     private UnusableInputException Refused(string why) =>
-        new($"{_source.Path}: cannot be rotated: {why}; leave out --rotate, or take a format that rotates each matrix, as Linear4-h");
+        new($"{_source.Path}: cannot be rotated: {why}; leave the rotation out, or take a format that rotates each matrix, as Linear4-h");
 
     /// <summary>The tensors of the rotated model, in the same order, its own head last.</summary>
     /// <param name="tensors">All of the model.</param>

@@ -58,7 +58,7 @@ public sealed class RotatedModel : IDisposable
     private static void CheckFree(string folder, string to)
     {
         if (File.Exists(folder) || (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any(e => e != to && e != to + ".partial")))
-            throw new UnusableInputException($"{folder}: is where the rotated model shall lie while it is needed, and holds something else; move that, or name another output with -o");
+            throw new UnusableInputException($"{folder}: is where the rotated model shall lie while it is needed, and holds something else; move that, or name another output");
     }
 
     public void Dispose()

@@ -43,17 +43,5 @@ public sealed class ExpertUseTests : IDisposable
 
     private string Text() => _folder.Write("text.txt", System.Text.Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat("The quick brown fox jumps over the lazy dog. ", 40))));
 
-    /// <summary>A golden checkpoint with a tokenizer of bytes beside it.</summary>
-    private string WithTokenizer(string name)
-    {
-        string to = _folder.PathOf(name);
-        Directory.CreateDirectory(to);
-        foreach (string file in Directory.EnumerateFiles(GoldenCheckpoint.Folder(name))) File.CreateSymbolicLink(Path.Combine(to, Path.GetFileName(file)), file);
-        string alphabet = string.Join(", ", Enumerable.Range(33, 94).Append(0x120).Select((c, i) => $"{JsonSerializer.Serialize(((char)c).ToString())}: {i}"));
-        File.WriteAllText(Path.Combine(to, "tokenizer.json"), $$"""
-            {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
-            "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": { {{alphabet}} }, "merges": []} }
-            """);
-        return to;
-    }
+    private string WithTokenizer(string name) => GoldenCheckpoint.WithTokenizer(name, _folder.PathOf(name));
 }

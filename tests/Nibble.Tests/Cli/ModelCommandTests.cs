@@ -69,9 +69,34 @@ public class ModelCommandTests
     {
         string[] arguments = ["run", "-p", "The old man looked out over the sea and", "-n", "40", "--temperature", "0", "--json"];
         string whole = CommandRun.Of(arguments).Json.GetProperty("text").GetString()!;
-        JsonElement stopped = CommandRun.Of([.. arguments, "--stop", "beautiful", "--stop", "never comes"]).Json;
+        JsonElement stopped = CommandRun.Of([.. arguments, "--stop", "beautiful", "--stop", "never comes", "--stop", ""]).Json;
         Assert.Equal(whole[..whole.IndexOf("beautiful", StringComparison.Ordinal)], stopped.GetProperty("text").GetString());
         Assert.Equal("stop", stopped.GetProperty("stop_reason").GetString());
+    }
+
+    [Theory]
+    [InlineData(254, 3, "context")]
+    [InlineData(254, 3, "length")]
+    [InlineData(256, 1, "context")]
+    public void A_text_that_needs_more_positions_than_the_model_has_ends_there(int prompt, int generated, string reason)
+    {
+        using var folder = new TemporaryFolder();
+        string model = GoldenCheckpoint.WithTokenizer("gpt2", folder.PathOf("gpt2"));
+        string[] arguments = ["run", model, "-p", new string('a', prompt), "-n", reason == "length" ? $"{generated}" : "20", "--temperature", "0"];
+        CommandRun run = CommandRun.Of([.. arguments, "--json"]);
+        Assert.Equal(prompt, run.Json.GetProperty("prompt_tokens").GetInt32());
+        Assert.Equal(generated, run.Json.GetProperty("tokens").GetArrayLength());
+        Assert.Equal(reason, run.Json.GetProperty("stop_reason").GetString());
+        Assert.Equal(reason == "context", run.Error.Contains("positions for 256 tokens only", StringComparison.Ordinal));
+        if (prompt == 256) Assert.Contains("257 tokens long", CommandRun.Of([.. arguments[..2], "-p", new string('a', 257)]).ErrorLine(2), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_prompt_of_no_tokens_is_refused()
+    {
+        using var folder = new TemporaryFolder();
+        string model = GoldenCheckpoint.WithTokenizer("llama", folder.PathOf("llama"));
+        Assert.EndsWith("the prompt is empty; give some text with -p", CommandRun.Of("run", model, "-p", "").ErrorLine(2), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -18,8 +18,10 @@ public sealed class OutputTests : IDisposable
     [Fact]
     public void An_existing_file_is_replaced_only_by_force_and_only_at_the_end()
     {
-        string path = _folder.Write("out.gguf", "old"u8);
-        Assert.Contains("--force", Assert.Throws<UnusableInputException>(() => new OutputFile(path)).Message, StringComparison.Ordinal);
+        string path = _folder.Write("force.gguf", "old"u8);
+        UnusableInputException refusal = Assert.Throws<UnusableInputException>(() => new OutputFile(path));
+        Assert.EndsWith("; force replaces it", refusal.Message, StringComparison.Ordinal);
+        Assert.EndsWith("force.gguf: exists already; --force replaces it", refusal.MessageFor(argument => $"--{argument}"), StringComparison.Ordinal);
         using (var output = new OutputFile(path, force: true))
         {
             output.Stream.Write("new"u8);
@@ -27,7 +29,7 @@ public sealed class OutputTests : IDisposable
             output.Commit();
         }
         Assert.Equal("new", File.ReadAllText(path));
-        Assert.Equal(["out.gguf"], Names);
+        Assert.Equal(["force.gguf"], Names);
     }
 
     [Fact]

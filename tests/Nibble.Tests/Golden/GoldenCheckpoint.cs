@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text.Json;
 
 namespace Nibble.Tests.Golden;
 
@@ -20,6 +21,19 @@ public static class GoldenCheckpoint
     public static void Copy(string name, string to)
     {
         foreach (string file in Directory.EnumerateFiles(Own(name))) File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
+    }
+
+    /// <summary>Makes a folder of links to a checkpoint, with a tokenizer of bytes beside it.</summary>
+    public static string WithTokenizer(string name, string to)
+    {
+        Directory.CreateDirectory(to);
+        foreach (string file in Directory.EnumerateFiles(Folder(name))) File.CreateSymbolicLink(Path.Combine(to, Path.GetFileName(file)), file);
+        string alphabet = string.Join(", ", Enumerable.Range(33, 94).Append(0x120).Select((c, i) => $"{JsonSerializer.Serialize(((char)c).ToString())}: {i}"));
+        File.WriteAllText(Path.Combine(to, "tokenizer.json"), $$"""
+            {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+            "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": { {{alphabet}} }, "merges": []} }
+            """);
+        return to;
     }
 
     /// <summary>A folder beside this file.</summary>

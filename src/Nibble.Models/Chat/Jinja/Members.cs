@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Nibble.Models.Chat.Jinja;
 
 /// <summary>What stands after a dot or between brackets.</summary>
@@ -35,7 +37,7 @@ internal static class Members
     {
         if (path is long) return Item(value, path);
         foreach (string step in Printer.Text(path).Split('.'))
-            value = Item(value, long.TryParse(step, out long index) ? index : step);
+            value = Item(value, long.TryParse(step, CultureInfo.InvariantCulture, out long index) ? index : step);
         return value;
     }
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Nibble.Core;
 
 namespace Nibble.Models.Tokenizers.HuggingFace;
@@ -47,7 +48,7 @@ internal static class FolderTokenizer
         List<AddedToken> missing = [];
         foreach ((string key, JsonPlace entry) in declared.Entries())
         {
-            if (!int.TryParse(key, out int id) || id < 0 || id >= 2L * (parts.Vocabulary.Size + known.Count) + 4096) throw entry.Wrong("has no sensible id as its key");
+            if (!int.TryParse(key, CultureInfo.InvariantCulture, out int id) || id < 0 || id >= 2L * (parts.Vocabulary.Size + known.Count) + 4096) throw entry.Wrong("has no sensible id as its key");
             if (!known.Contains(id)) missing.Add(TokenizerJson.AddedToken(entry, id));
         }
         return parts with { Added = [.. parts.Added, .. missing] };
