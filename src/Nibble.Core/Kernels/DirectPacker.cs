@@ -118,7 +118,6 @@ internal sealed unsafe class DirectPacker : ITilePacker
         if (planes.Bits == 4) BitSquare.TurnNibbles(turned, planes.Run / Activation.Chunk, target, _shape.ChunkBytes);
         else if (planes.Bits == 2) BitSquare.TurnPairs(turned, target, _shape.ChunkBytes);
         else BitSquare.TurnBits(turned, target, _shape.ChunkBytes);
-
     }
 
     /// <summary>A chunk of codes that follow each other.</summary>

@@ -112,6 +112,9 @@ public unsafe struct GatedUnit : IRowsJob
     private static Vector256<float> Gated<TGate>(Vector256<float> gate, Vector256<float> up, bool hasUp) where TGate : struct, IGate =>
         hasUp ? TGate.Of(gate) * TGate.Factor(up) : TGate.Of(gate);
 
+    /// <summary>The GELUs are x σ(z), and z is this times x, or this times (x + the other times x³).</summary>
+    internal const float SigmoidLinear = 1.702f, TanhLinear = 1.5957691216f, TanhCubic = 0.044715f;
+
     /// <summary>A nonlinearity, eight numbers at a time.</summary>
     private interface IGate
     {
@@ -130,12 +133,10 @@ public unsafe struct GatedUnit : IRowsJob
     private readonly struct GeluSigmoid : IGate
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Of(Vector256<float> x) => x * Exponential.Sigmoid(1.702f * x);
+        public static Vector256<float> Of(Vector256<float> x) => x * Exponential.Sigmoid(SigmoidLinear * x);
     }
 
     /// <summary>x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, and (1 + tanh(z)) / 2 is σ(2 z).</summary>
-    internal const float TanhLinear = 1.5957691216f, TanhCubic = 0.044715f;
-
     private readonly struct GeluTanh : IGate
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

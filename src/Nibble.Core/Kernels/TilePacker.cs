@@ -22,13 +22,13 @@ internal sealed unsafe class TilePacker : ITilePacker
     /// <summary>The level of code 0 where codes are levels less that; else levels have their places in the format's list for codes.</summary>
     private readonly sbyte? _firstLevel;
 
-    /// <summary>
-    /// All levels but the first, 32 times each: the list ascends, so a level's place is the number of these that it reaches.
-    /// </summary>
-    private readonly sbyte[] _thresholds;
-
     /// <summary>The places of numbers from the first level on, where all levels are among 32 of these; else empty.</summary>
     private readonly sbyte[] _places;
+
+    /// <summary>
+    /// Elsewhere all levels but the first, 32 times each: the list ascends, so a level's place is the number of these that it reaches.
+    /// </summary>
+    private readonly sbyte[] _thresholds;
 
     // A stretch of 16 rows as the format unpacks it, whole chunks of levels a row.
     private readonly sbyte[] _levels;
@@ -51,8 +51,8 @@ internal sealed unsafe class TilePacker : ITilePacker
         _matrix = matrix;
         _format = format;
         _firstLevel = PackedKernel.FirstLevel(_format);
-        _thresholds = _firstLevel is not null ? [] : [.. _format.Levels[1..].ToArray().SelectMany(level => Enumerable.Repeat(level, Chunk))];
         _places = _firstLevel is null && _format.Levels[^1] - _format.Levels[0] < Chunk ? Places(_format.Levels) : [];
+        _thresholds = _firstLevel is not null || _places.Length > 0 ? [] : [.. _format.Levels[1..].ToArray().SelectMany(level => Enumerable.Repeat(level, Chunk))];
         _partWidth = Chunk / matrix.Kernel.Parts;
         _partsOfGroup = _format.Group / _partWidth;
         int unit = _format.BlockSize % Chunk == 0 ? _format.BlockSize : _format.BlockSize * 2;

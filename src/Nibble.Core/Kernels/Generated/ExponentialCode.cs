@@ -13,7 +13,7 @@ internal sealed class ExponentialCode
     private static readonly float[] s_polynomial = [Exponential.P5, Exponential.P4, Exponential.P3, Exponential.P2, Exponential.P1, Exponential.P0];
 
     private readonly Assembler _;
-    private readonly AssemblerRegisterZMM _lowest, _bitsOfE, _firstLn2, _secondLn2, _one, _whole, _square, _product;
+    private readonly AssemblerRegisterZMM _lowest, _bitsOfE, _firstLn2, _secondLn2, _whole, _square, _product;
     private readonly AssemblerRegisterZMM[] _polynomial;
 
     /// <param name="code">What is written to.</param>
@@ -21,13 +21,13 @@ internal sealed class ExponentialCode
     public ExponentialCode(Assembler code, Queue<AssemblerRegisterZMM> free)
     {
         _ = code;
-        (_lowest, _bitsOfE, _firstLn2, _secondLn2, _one) = (free.Dequeue(), free.Dequeue(), free.Dequeue(), free.Dequeue(), free.Dequeue());
+        (_lowest, _bitsOfE, _firstLn2, _secondLn2, One) = (free.Dequeue(), free.Dequeue(), free.Dequeue(), free.Dequeue(), free.Dequeue());
         _polynomial = [.. s_polynomial.Select(_ => free.Dequeue())];
         (_whole, _square, _product) = (free.Dequeue(), free.Dequeue(), free.Dequeue());
     }
 
     /// <summary>Ones, once constants are held.</summary>
-    public AssemblerRegisterZMM One => _one;
+    public AssemblerRegisterZMM One { get; }
 
     /// <summary>Fills the registers of constants; eax is overwritten.</summary>
     public void HoldConstants()
@@ -36,7 +36,7 @@ internal sealed class ExponentialCode
         Hold(_bitsOfE, Exponential.BitsOfE);
         Hold(_firstLn2, Exponential.FirstLn2);
         Hold(_secondLn2, Exponential.SecondLn2);
-        Hold(_one, 1);
+        Hold(One, 1);
         for (int i = 0; i < _polynomial.Length; i++) Hold(_polynomial[i], s_polynomial[i]);
     }
 
@@ -59,7 +59,7 @@ internal sealed class ExponentialCode
         foreach (AssemblerRegisterZMM coefficient in _polynomial[1..]) _.vfmadd213ps(_product, x, coefficient);
         _.vmulps(_square, x, x);
         _.vfmadd213ps(_product, _square, x);
-        _.vaddps(_product, _product, _one);
+        _.vaddps(_product, _product, One);
         _.vscalefps(x, _product, _whole);
     }
 }

@@ -34,7 +34,7 @@ internal sealed class WideGateCode
     public static (float Linear, float Cubic)? Exponent(Nonlinearity f) => f switch
     {
         Nonlinearity.Silu => (1, 0),
-        Nonlinearity.GeluSigmoid => (1.702f, 0),
+        Nonlinearity.GeluSigmoid => (GatedUnit.SigmoidLinear, 0),
         Nonlinearity.GeluTanh => (GatedUnit.TanhLinear, GatedUnit.TanhLinear * GatedUnit.TanhCubic),
         _ => null,
     };
