@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Memory;
@@ -19,7 +20,9 @@ internal static unsafe class ReadBandwidth
     public static double Measure(WorkerPool pool)
     {
         nint bytes = (nint)Math.Clamp(4 * LastLevelCacheBytes(), Smallest, Largest);
-        using var buffer = new NativeBuffer(bytes);
+        using var buffer = new NativeBuffer(bytes, clear: false);
+        // Pages that nobody wrote are one page of zeros, which a cache holds.
+        NativeMemory.Fill(buffer.Pointer, (nuint)bytes, 1);
         double best = 0;
         for (int pass = 0; pass < Passes; pass++)
         {

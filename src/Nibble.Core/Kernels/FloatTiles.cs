@@ -35,7 +35,7 @@ public sealed unsafe class FloatTiles
     private const int NumbersAnOutlier = 512;
 
     private readonly byte* _tiles;
-    private readonly Slab _owner;
+    private readonly object _owner;
     private readonly Outlier[][] _outliers;
 
     [ThreadStatic] private static GrowingBuffer? t_numbers;
@@ -54,7 +54,7 @@ public sealed unsafe class FloatTiles
         (Rows, Columns) = (weight.Rows, weight.Columns);
         Tiles = (Rows + TileRows - 1) / TileRows;
         TileBytes = TileBytesOf(Columns);
-        _tiles = Slab.Allocate(TileBytes * Tiles, pool, out _owner);
+        _tiles = Slab.Allocate(TileBytes * Tiles, weight, pool, out _owner);
         _outliers = new Outlier[Tiles][];
     }
 

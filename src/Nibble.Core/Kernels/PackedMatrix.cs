@@ -16,7 +16,7 @@ public sealed unsafe class PackedMatrix
     public const int TileRows = 16;
 
     private readonly byte* _tiles;
-    private readonly Slab? _owner;
+    private readonly object? _owner;
     private readonly Weight? _streamed;
 
     [ThreadStatic] private static TilePacker? t_packer;
@@ -31,7 +31,7 @@ public sealed unsafe class PackedMatrix
         Chunks = (Columns + Activation.Chunk - 1) / Activation.Chunk;
         TileBytes = (nint)(Chunks / kernel.RunChunks) * kernel.RunBytes;
         if (weight.Format is TrellisFormat) _streamed = weight;
-        else _tiles = Slab.Allocate(Tiles * TileBytes, pool, out _owner);
+        else _tiles = Slab.Allocate(Tiles * TileBytes, weight, pool, out _owner);
     }
 
     public PackedKernel Kernel { get; }

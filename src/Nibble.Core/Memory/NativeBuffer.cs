@@ -2,18 +2,27 @@ using System.Runtime.InteropServices;
 
 namespace Nibble.Core.Memory;
 
-/// <summary>Native memory, aligned to 64 bytes, and freed when disposed or collected.</summary>
+/// <summary>
+/// Native memory, aligned to 64 bytes, and freed when disposed or collected. On Linux much of it at once is mapped by itself:
+/// the C library, once it was given back such a piece, takes the next ones of that size from its heaps, whose holes the system
+/// never sees again.
+/// </summary>
 public sealed unsafe partial class NativeBuffer : SafeHandle
 {
     /// <summary>Bytes of a huge page.</summary>
     internal const nint HugePage = 2 << 20;
+
+    private const nint Alignment = 64;
+
+    /// <summary>From how many bytes on memory is mapped by itself.</summary>
+    private const nint LeastMapped = 1 << 20;
 
     /// <summary>Bytes of lasting buffers that may pile up before it is looked whether all are still in use.</summary>
     private const long LeastLasting = 512 << 20;
 
     private static long s_lasting, s_mostLasting = LeastLasting;
 
-    private readonly bool _isLasting;
+    private readonly bool _isLasting, _isMapped;
 
     /// <param name="clear">False leaves the contents unspecified and large memory untouched until it is written.</param>
     /// <param name="isLasting">True if it will most likely stay for as long as the program, so that its size is no reason to collect soon.</param>
@@ -21,9 +30,12 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
     {
         Length = bytes;
         bool huge = bytes >= 2 * HugePage;
-        SetHandle((nint)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1), huge ? (nuint)HugePage : 64));
+        nint alignment = huge ? HugePage : Alignment;
+        nint mapped = bytes >= LeastMapped && OperatingSystem.IsLinux() ? MapPages(bytes, alignment) : 0;
+        _isMapped = mapped != 0;
+        SetHandle(_isMapped ? mapped : (nint)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1), (nuint)alignment));
         if (huge) AdviseHugePages((void*)handle, bytes);
-        if (clear) NativeMemory.Clear((void*)handle, (nuint)bytes);
+        if (clear && !_isMapped) NativeMemory.Clear((void*)handle, (nuint)bytes);
         _isLasting = isLasting;
         if (isLasting) HoldLasting(bytes);
         else GC.AddMemoryPressure(Math.Max(bytes, 1));
@@ -38,7 +50,8 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
 
     protected override bool ReleaseHandle()
     {
-        NativeMemory.AlignedFree((void*)handle);
+        if (_isMapped) _ = Unmap(handle, (nuint)Length);
+        else NativeMemory.AlignedFree((void*)handle);
         if (_isLasting) Interlocked.Add(ref s_lasting, -Length);
         else GC.RemoveMemoryPressure(Math.Max(Length, 1));
         return true;
@@ -56,6 +69,23 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
         Volatile.Write(ref s_mostLasting, Math.Max(LeastLasting, 2 * Volatile.Read(ref s_lasting)));
     }
 
+    /// <summary>Pages of zeros from Linux, none of which takes memory before it is touched; 0 if it gives none.</summary>
+    private static nint MapPages(nint bytes, nint alignment)
+    {
+        const int ProtReadWrite = 1 | 2, MapPrivateAnonymous = 2 | 0x20;
+        nint length = Whole(bytes, Environment.SystemPageSize), padding = alignment > Environment.SystemPageSize ? alignment : 0;
+        nint mapped = Map(0, (nuint)(length + padding), ProtReadWrite, MapPrivateAnonymous, -1, 0);
+        if (mapped == -1) return 0;
+        if (padding == 0) return mapped;
+        nint first = Whole(mapped, alignment), before = first - mapped, after = padding - before;
+        if (before > 0) _ = Unmap(mapped, (nuint)before);
+        if (after > 0) _ = Unmap(first + length, (nuint)after);
+        return first;
+    }
+
+    /// <summary>The next multiple of a unit.</summary>
+    internal static nint Whole(nint bytes, nint unit) => (bytes + unit - 1) / unit * unit;
+
     /// <summary>
     /// Asks Linux for pages of 2 MiB: weights are read once a token, and with small pages the look-ups of addresses cost as
     /// much as the bytes. Elsewhere, or where the system has none, nothing changes.
@@ -65,6 +95,14 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
         const int MadvHugePage = 14;
         if (OperatingSystem.IsLinux()) _ = MemoryAdvise(address, (nuint)bytes, MadvHugePage);
     }
+
+    [LibraryImport("libc", EntryPoint = "mmap")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial nint Map(nint address, nuint length, int protection, int flags, int file, nint offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int Unmap(nint address, nuint length);
 
     [LibraryImport("libc", EntryPoint = "madvise")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

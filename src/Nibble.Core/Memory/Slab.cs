@@ -22,7 +22,25 @@ internal sealed unsafe class Slab
 
     private Slab(nint bytes) => _buffer = new NativeBuffer(bytes, clear: false, isLasting: true);
 
-    /// <summary>Memory of unspecified contents, aligned to 64 bytes; it stays for as long as <paramref name="owner"/> is reachable.</summary>
+    /// <summary>
+    /// Memory for what is packed of a weight, of unspecified contents and aligned to 64 bytes; it stays for as long as
+    /// <paramref name="owner"/> is reachable. Weights that somebody made come and go, as while a model is quantized, and would
+    /// keep the slab that others lie in: they get memory of their own.
+    /// </summary>
+    public static byte* Allocate(nint bytes, Weight of, WorkerPool pool, out object owner)
+    {
+        if (of.IsMapped)
+        {
+            byte* at = Allocate(bytes, pool, out Slab slab);
+            owner = slab;
+            return at;
+        }
+        var own = new NativeBuffer(bytes, clear: false);
+        owner = own;
+        return own.Pointer;
+    }
+
+    /// <summary>The same in a slab.</summary>
     /// <param name="bytes">How much.</param>
     /// <param name="pool">The workers that will fill it.</param>
     /// <param name="owner">What it lies in.</param>
@@ -31,16 +49,14 @@ internal sealed unsafe class Slab
         lock (s_lock)
         {
             if (!s_current.TryGetTarget(out Slab? slab) || slab._buffer.Length - slab._used < bytes)
-                s_current.SetTarget(slab = new Slab(Math.Max(Bytes, Whole(bytes, NativeBuffer.HugePage))));
+                s_current.SetTarget(slab = new Slab(Math.Max(Bytes, NativeBuffer.Whole(bytes, NativeBuffer.HugePage))));
             owner = slab;
             byte* at = slab._buffer.Pointer + slab._used;
-            slab._used += Whole(bytes, Alignment);
+            slab._used += NativeBuffer.Whole(bytes, Alignment);
             slab.Touch(pool);
             return at;
         }
     }
-
-    private static nint Whole(nint bytes, nint unit) => (bytes + unit - 1) / unit * unit;
 
     /// <summary>
     /// The system clears a page when it is touched first, which takes as long as filling it. Left to the workers that fill a
@@ -49,7 +65,7 @@ internal sealed unsafe class Slab
     private void Touch(WorkerPool pool)
     {
         if (_used <= _touched) return;
-        nint end = Math.Min(Whole(_used, Touched), _buffer.Length);
+        nint end = Math.Min(NativeBuffer.Whole(_used, Touched), _buffer.Length);
         var job = new TouchJob { From = _buffer.Pointer + _touched, Pages = (int)((end - _touched) / NativeBuffer.HugePage) };
         pool.Run(ref job);
         _touched = end;

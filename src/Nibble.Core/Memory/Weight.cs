@@ -61,6 +61,9 @@ public sealed unsafe class Weight : IWeightSource
     public byte* Data { get; }
     public long Bytes => (long)RowBytes * Rows;
 
+    /// <summary>Whether it lies in a file.</summary>
+    internal bool IsMapped => _owner is IMappedMemory;
+
     /// <summary>
     /// The column that each stored column is, where a method stored them in another order (GPTQ's act-order, whose groups
     /// are then contiguous); null where they lie as the input does. A product takes its input in this order.
