@@ -22,7 +22,7 @@ internal static unsafe class ReadBandwidth
         nint bytes = (nint)Math.Clamp(4 * LastLevelCacheBytes(), Smallest, Largest);
         using var buffer = new NativeBuffer(bytes, clear: false);
         // Pages that nobody wrote are one page of zeros, which a cache holds.
-        NativeMemory.Fill(buffer.Pointer, (nuint)bytes, 1);
+        NativeMemory.Clear(buffer.Pointer, (nuint)bytes);
         double best = 0;
         for (int pass = 0; pass < Passes; pass++)
         {

@@ -24,7 +24,7 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
 
     private readonly bool _isLasting, _isMapped;
 
-    /// <param name="clear">False leaves the contents unspecified and large memory untouched until it is written.</param>
+    /// <param name="clear">False leaves the contents unspecified; large memory is not touched before it is written either way.</param>
     /// <param name="isLasting">True if it will most likely stay for as long as the program, so that its size is no reason to collect soon.</param>
     public NativeBuffer(nint bytes, bool clear = true, bool isLasting = false) : base(0, ownsHandle: true)
     {
