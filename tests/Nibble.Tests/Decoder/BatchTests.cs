@@ -5,6 +5,7 @@ using Nibble.Core.Threading;
 using Nibble.Models;
 using Nibble.Models.Decoder;
 using Nibble.Tests.Golden;
+using Nibble.Tests.Memory;
 
 namespace Nibble.Tests.Decoder;
 
@@ -78,18 +79,10 @@ public class BatchTests
         int[] tokens = [1, 2, 3];
         var logits = new float[3 * model.Config.Vocabulary];
         for (int i = 0; i < 60; i++) model.Forward(tokens, caches, logits);
-        // A collection, which any thread may cause, counts what was left of this thread's buffer as allocated.
-        int collections;
-        long allocated;
-        do
+        Assert.Equal(0, Allocations.Of(() =>
         {
-            collections = GC.CollectionCount(0);
-            long before = GC.GetAllocatedBytesForCurrentThread();
             for (int i = 0; i < 2; i++) model.Forward(tokens, caches, logits);
-            allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-        }
-        while (collections != GC.CollectionCount(0));
-        Assert.Equal(0, allocated);
+        }));
         foreach (KvCache cache in caches) cache.Dispose();
     }
 

@@ -1,5 +1,6 @@
 using Nibble.Core;
 using Nibble.Models.Sampling;
+using Nibble.Tests.Memory;
 
 namespace Nibble.Tests.Sampling;
 
@@ -84,9 +85,10 @@ public class SamplerTests
         var random = new Random(1);
         float[] logits = [.. Enumerable.Range(0, 32000).Select(_ => (float)random.NextDouble() * 20)];
         sampler.Next(logits);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 20; i++) sampler.Next(logits);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, Allocations.Of(() =>
+        {
+            for (int i = 0; i < 20; i++) sampler.Next(logits);
+        }));
     }
 
     [Fact]
