@@ -12,30 +12,28 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
     /// <summary>Bytes of a huge page.</summary>
     internal const nint HugePage = 2 << 20;
 
-    private const nint Alignment = 64;
-
-    /// <summary>From how many bytes on memory is mapped by itself.</summary>
-    private const nint LeastMapped = 1 << 20;
+    private const int Alignment = 64;
 
     /// <summary>Bytes of lasting buffers that may pile up before it is looked whether all are still in use.</summary>
     private const long LeastLasting = 512 << 20;
 
     private static long s_lasting, s_mostLasting = LeastLasting;
 
-    private readonly bool _isLasting, _isMapped;
+    private readonly bool _isLasting;
+
+    /// <summary>Bytes that are mapped for it; 0 if it is the C library's.</summary>
+    private readonly nint _mapped;
 
     /// <param name="clear">False leaves the contents unspecified; large memory is not touched before it is written either way.</param>
     /// <param name="isLasting">True if it will most likely stay for as long as the program, so that its size is no reason to collect soon.</param>
     public NativeBuffer(nint bytes, bool clear = true, bool isLasting = false) : base(0, ownsHandle: true)
     {
         Length = bytes;
-        bool huge = bytes >= 2 * HugePage;
-        nint alignment = huge ? HugePage : Alignment;
-        nint mapped = bytes >= LeastMapped && OperatingSystem.IsLinux() ? MapPages(bytes, alignment) : 0;
-        _isMapped = mapped != 0;
-        SetHandle(_isMapped ? mapped : (nint)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1), (nuint)alignment));
-        if (huge) AdviseHugePages((void*)handle, bytes);
-        if (clear && !_isMapped) NativeMemory.Clear((void*)handle, (nuint)bytes);
+        bool isLarge = bytes >= HugePage;
+        if (isLarge && OperatingSystem.IsLinux()) SetHandle(MapPages(_mapped = MappedFor(bytes)));
+        if (handle == 0) (_mapped, handle) = (0, (nint)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1), isLarge ? (nuint)HugePage : Alignment));
+        if (isLarge) AdviseHugePages((void*)handle, Math.Max(_mapped, bytes));
+        if (clear && _mapped == 0) NativeMemory.Clear((void*)handle, (nuint)bytes);
         _isLasting = isLasting;
         if (isLasting) HoldLasting(bytes);
         else GC.AddMemoryPressure(Math.Max(bytes, 1));
@@ -50,7 +48,7 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
 
     protected override bool ReleaseHandle()
     {
-        if (_isMapped) _ = Unmap(handle, (nuint)Length);
+        if (_mapped > 0) _ = Unmap(handle, (nuint)_mapped);
         else NativeMemory.AlignedFree((void*)handle);
         if (_isLasting) Interlocked.Add(ref s_lasting, -Length);
         else GC.RemoveMemoryPressure(Math.Max(Length, 1));
@@ -69,17 +67,21 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
         Volatile.Write(ref s_mostLasting, Math.Max(LeastLasting, 2 * Volatile.Read(ref s_lasting)));
     }
 
-    /// <summary>Pages of zeros from Linux, none of which takes memory before it is touched; 0 if it gives none.</summary>
-    private static nint MapPages(nint bytes, nint alignment)
+    /// <summary>
+    /// Bytes of pages for a large buffer. Where it ends with more than a small part of a huge page, that is whole: a virtual
+    /// machine may take as long for 64 small pages as for a huge one.
+    /// </summary>
+    private static nint MappedFor(nint bytes) => Whole(bytes, bytes % HugePage > HugePage / 8 ? HugePage : Environment.SystemPageSize);
+
+    /// <summary>Pages of zeros from Linux, from the start of a huge one on, none of which takes memory before it is touched; 0 if it gives none.</summary>
+    private static nint MapPages(nint bytes)
     {
         const int ProtReadWrite = 1 | 2, MapPrivateAnonymous = 2 | 0x20;
-        nint length = Whole(bytes, Environment.SystemPageSize), padding = alignment > Environment.SystemPageSize ? alignment : 0;
-        nint mapped = Map(0, (nuint)(length + padding), ProtReadWrite, MapPrivateAnonymous, -1, 0);
+        nint mapped = Map(0, (nuint)(bytes + HugePage), ProtReadWrite, MapPrivateAnonymous, -1, 0);
         if (mapped == -1) return 0;
-        if (padding == 0) return mapped;
-        nint first = Whole(mapped, alignment), before = first - mapped, after = padding - before;
+        nint first = Whole(mapped, HugePage), before = first - mapped;
         if (before > 0) _ = Unmap(mapped, (nuint)before);
-        if (after > 0) _ = Unmap(first + length, (nuint)after);
+        _ = Unmap(first + bytes, (nuint)(HugePage - before));
         return first;
     }
 

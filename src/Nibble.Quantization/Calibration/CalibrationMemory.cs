@@ -36,7 +36,7 @@ internal sealed class CalibrationMemory(
     public long Bytes => Models * (Streams + Caches + Workspace) + layers.Max(Layer) + Garbage;
 
     /// <summary>Rows on their way through a method, which the collector lets lie until there is so much of them (measured).</summary>
-    private const long Garbage = 15 << 20;
+    private const long Garbage = 20 << 20;
 
     /// <summary>The residual stream of all texts, and of one that is tried.</summary>
     private long Streams => (tokens + longest) * config.Hidden * Single;
