@@ -16,11 +16,13 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
     public override int Group => TBlock.Group;
     public override ReadOnlySpan<sbyte> Levels => TBlock.Levels;
     public override bool HalfScales => TBlock.HalfScales;
+    public override bool PowerScales => TBlock.PowerScales;
     public override bool HasOffsets => TBlock.HasOffsets;
     public override bool HasUnits => TBlock.HasUnits;
     public override bool HasRange => TBlock.HasRange;
     public override IReadOnlyList<BlockParameter> BlockParameters { get; } = TBlock.BlockParameters;
     public override IReadOnlyList<CodePlanes> CodePlanes { get; } = TBlock.CodePlanes;
+    public override ReadOnlySpan<byte> CodePlaces => TBlock.CodePlaces;
 
     public override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block) =>
         TBlock.Fit(ref MemoryMarshal.AsRef<TBlock>(block), weights, options);

@@ -105,6 +105,12 @@ public abstract partial class Format
     /// <summary>True if every scale and offset of <see cref="Unpack"/>, or scale of <see cref="LevelsAt"/>, is exact in 16 bits.</summary>
     public virtual bool HalfScales => false;
 
+    /// <summary>
+    /// True if every scale of <see cref="Unpack"/> is a power of two, at least 32 weights share one, and there are no offsets. Kernels
+    /// keep its exponent, and take a scale below 2^-126, which is subnormal, for 0.
+    /// </summary>
+    public virtual bool PowerScales => false;
+
     /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
     public virtual bool HasOffsets => false;
 
@@ -115,11 +121,14 @@ public abstract partial class Format
     public virtual bool HasZeroPoints => false;
 
     /// <summary>
-    /// Where the bits of a block's codes lie, the lowest first, if a code is its level's place in <see cref="Levels"/>, or a signed
+    /// Where the bits of a block's codes lie, the lowest first, if a code is or has its level's place in <see cref="Levels"/>, or is a signed
     /// byte, and <see cref="BlockParameters"/> are all its other numbers, but for a zero point as a code behind its scale; else empty.
     /// Such blocks are packed for the kernels 16 at a time.
     /// </summary>
     public virtual IReadOnlyList<CodePlanes> CodePlanes => [];
+
+    /// <summary>The place of each code's level in <see cref="Levels"/>, where a code of 4 bits is not that place itself; else empty.</summary>
+    public virtual ReadOnlySpan<byte> CodePlaces => [];
 
     /// <summary>True for two-level blocks, whose scales are small whole multiples of one number: see <see cref="Units"/>.</summary>
     public virtual bool HasUnits => false;

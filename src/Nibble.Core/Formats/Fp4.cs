@@ -15,6 +15,9 @@ internal static class Fp4
 
     public static ReadOnlySpan<sbyte> Levels => [-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12];
 
+    /// <summary>Of each code, where its value stands among the levels.</summary>
+    public static ReadOnlySpan<byte> Places => [7, 8, 9, 10, 11, 12, 13, 14, 7, 6, 5, 4, 3, 2, 1, 0];
+
     /// <summary>The levels for a rule that chooses a range.</summary>
     public static readonly TableLevels Ranged = RangedBy(powerOfTwo: false), RangedByPowers = RangedBy(powerOfTwo: true);
 

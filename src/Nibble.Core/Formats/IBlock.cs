@@ -51,15 +51,17 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// <summary>True if every scale and offset of <see cref="Unpack"/> is exact in 16 bits.</summary>
     static virtual bool HalfScales => false;
 
+    /// <summary>See <see cref="Format.PowerScales"/>.</summary>
+    static virtual bool PowerScales => false;
+
     /// <summary>True if <see cref="Unpack"/> gives offsets other than zero.</summary>
     static virtual bool HasOffsets => false;
 
-    /// <summary>
-    /// Where the bits of a block's codes lie, the lowest first, if a code is its level's place in <see cref="Levels"/>, or a signed
-    /// byte, and <see cref="BlockParameters"/> are all its other numbers, but for a zero point as a code behind its scale; else empty.
-    /// Such blocks are packed for the kernels 16 at a time.
-    /// </summary>
+    /// <summary>See <see cref="Format.CodePlanes"/>.</summary>
     static virtual IReadOnlyList<CodePlanes> CodePlanes => [];
+
+    /// <summary>See <see cref="Format.CodePlaces"/>.</summary>
+    static virtual ReadOnlySpan<byte> CodePlaces => [];
 
     /// <summary>See <see cref="Format.HasRange"/>.</summary>
     static virtual bool HasRange => true;

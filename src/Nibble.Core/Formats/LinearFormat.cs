@@ -172,6 +172,8 @@ public sealed partial class LinearFormat : GroupedFormat
 
     public override int Group => IntegerGroup;
     public override ReadOnlySpan<sbyte> Levels => _codes;
+    public override bool PowerScales => IsFixedPoint && Group >= 32;
+
     public override bool HalfScales => Scale == ScaleType.F16 && (Kind == LinearKind.Symmetric || FirstLevel == 0);
     public override bool HasOffsets => Kind != LinearKind.Symmetric;
     public override bool HasZeroPoints => Scale == ScaleType.F16 && Kind == LinearKind.ZeroPoint;

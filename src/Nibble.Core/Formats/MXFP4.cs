@@ -20,6 +20,9 @@ public struct MXFP4 : IBlock<MXFP4>
     public static int Size => 32;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => Fp4.Levels;
+    public static bool PowerScales => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(1, 4, 16)];
+    public static ReadOnlySpan<byte> CodePlaces => Fp4.Places;
     public static double ErrorBudget => 0.021; // that of a row of sevens, which lie midway between 6 and 8
 
     [SkipLocalsInit]

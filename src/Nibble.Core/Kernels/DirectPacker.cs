@@ -24,10 +24,14 @@ internal sealed unsafe class DirectPacker : ITilePacker
     private readonly PackedShape _shape;
     private readonly UnitNumbers? _units;
 
+    /// <summary>The place that each code of 4 bits stands for; empty where it is that itself.</summary>
+    private readonly byte[] _places;
+
     public DirectPacker(PackedMatrix matrix, Format format)
     {
         _matrix = matrix;
         _planes = [.. format.CodePlanes];
+        _places = format.CodePlaces.ToArray();
         _blockBytes = format.BlockBytes;
         _blockRuns = format.BlockSize / (Activation.Chunk * matrix.Kernel.RunChunks);
         _shape = matrix.Kernel.Shape;
@@ -56,19 +60,25 @@ internal sealed unsafe class DirectPacker : ITilePacker
         }
     }
 
-    /// <summary>A block for rows beyond the matrix: numbers and codes are 0.</summary>
+    /// <summary>A block for rows beyond the matrix: numbers are 0, and so are codes.</summary>
     private void Clear(Span<byte> block)
     {
         block.Clear();
         if (_planes is [{ Bits: 8, InOrder: false } bytes]) block[bytes.At..].Fill(128);
+        if (_places.Length > 0) block[_planes[0].At..].Fill((byte)(0x11 * Array.IndexOf(_places, (byte)0)));
     }
 
-    /// <summary>A block begins with a scale, and an offset or a zero point if it has one: they are those of all its chunks.</summary>
+    /// <summary>A block begins with a scale or the exponent of twice that, and an offset or a zero point if it has one: they are those of all its chunks.</summary>
     private void PackNumbers(byte** blocks, byte* chunk)
     {
         var scales = (ushort*)chunk;
         for (int r = 0; r < TileRows; r++)
         {
+            if (_shape.HasExponents)
+            {
+                chunk[r] = (byte)Math.Max(*blocks[r] - 1, 0);
+                continue;
+            }
             scales[r] = ((ushort*)blocks[r])[0];
             if (_shape.HasZeroPoints) chunk[_shape.OffsetsAt + r] = ZeroPoint(blocks[r]);
             else if (_shape.HasOffsets) scales[TileRows + r] = ((ushort*)blocks[r])[1];
@@ -114,10 +124,25 @@ internal sealed unsafe class DirectPacker : ITilePacker
                 Square.Turn(
                     Load(blocks[r], from) ^ flip, Load(blocks[r + 1], from) ^ flip, Load(blocks[r + 2], from) ^ flip, Load(blocks[r + 3], from) ^ flip,
                     turned + to + r * 4, 64);
-        if (isChunk) return;
+        if (isChunk)
+        {
+            if (_places.Length > 0) LookUpPlaces(target);
+            return;
+        }
         if (planes.Bits == 4) BitSquare.TurnNibbles(turned, planes.Run / Activation.Chunk, target, _shape.ChunkBytes);
         else if (planes.Bits == 2) BitSquare.TurnPairs(turned, target, _shape.ChunkBytes);
         else BitSquare.TurnBits(turned, target, _shape.ChunkBytes);
+    }
+
+    /// <summary>Of a chunk's codes, two in a byte.</summary>
+    private void LookUpPlaces(byte* codes)
+    {
+        Vector128<byte> places = Vector128.Create(_places), mask = Vector128.Create((byte)15);
+        for (int i = 0; i < PieceBytes; i += 16)
+        {
+            Vector128<byte> two = Vector128.Load(codes + i);
+            (Vector128.ShuffleNative(places, two & mask) | (Vector128.ShuffleNative(places, two >>> 4) << 4)).Store(codes + i);
+        }
     }
 
     /// <summary>A chunk of codes that follow each other.</summary>

@@ -96,7 +96,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     internal override PackedShape Shape => new(
         TCodes.Bits, typeof(TCodes) == typeof(Table4), TNumber.Size, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints,
-        SharesBytes);
+        SharesBytes, typeof(TNumber) == typeof(Exponent8));
 
     public override void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run)

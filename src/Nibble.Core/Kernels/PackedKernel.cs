@@ -92,6 +92,7 @@ public abstract unsafe class PackedKernel
         format.HasZeroPoints && format.Group >= Activation.Chunk ? new PackedKernel<TDot, TCodes, Half16, ScaleZeroPointOf32>(format)
         : format is { HasUnits: true, HasOffsets: true, Group: 16 } ? new PackedKernel<TDot, TCodes, UnitNibble, ScaleOffsetOf16>(format)
         : format.HasUnits ? WithNumber<TDot, TCodes, UnitByte>(format)
+        : format.PowerScales ? new PackedKernel<TDot, TCodes, Exponent8, ScaleOf32>(format)
         : format.HalfScales ? WithNumber<TDot, TCodes, Half16>(format) : WithNumber<TDot, TCodes, Single32>(format);
 
     private static PackedKernel WithNumber<TDot, TCodes, TNumber>(Format format)

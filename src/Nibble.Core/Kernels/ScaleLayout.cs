@@ -103,11 +103,11 @@ public unsafe struct UnitNibble : IScaleNumber
     public static int Size => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Load(byte* numbers) => Vector256.ConvertToSingle(Widen(numbers) & Vector256.Create(15));
+    public static Vector256<float> Load(byte* numbers) => Vector256.ConvertToSingle(UnsignedBytes.Load(numbers) & Vector256.Create(15));
 
     /// <summary>Eight offsets.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> LoadOffsets(byte* numbers) => Vector256.ConvertToSingle(Widen(numbers) >>> 4);
+    public static Vector256<float> LoadOffsets(byte* numbers) => Vector256.ConvertToSingle(UnsignedBytes.Load(numbers) >>> 4);
 
     /// <summary>Eight scales, each twice: 16-bit factors for pairs of 16-bit lanes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -124,13 +124,37 @@ public unsafe struct UnitNibble : IScaleNumber
         UnitByte.Store(numbers * 16, at);
         *(long*)at |= scales;
     }
+}
 
+/// <summary>Eight bytes as integers.</summary>
+internal static unsafe class UnsignedBytes
+{
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Widen(byte* numbers)
+    public static Vector256<int> Load(byte* numbers)
     {
         if (Avx2.IsSupported) return Avx2.ConvertToVector256Int32(numbers);
         Vector128<ushort> words = Vector128.WidenLower(Vector128.CreateScalar(*(long*)numbers).AsByte());
         return Vector256.Create(Vector128.WidenLower(words), Vector128.WidenUpper(words)).AsInt32();
+    }
+}
+
+/// <summary>A power of two by its exponent, as the upper bits of a single have it; 0, and what is below 2^-126, is 0.</summary>
+public unsafe struct Exponent8 : IScaleNumber
+{
+    /// <summary>Bits of a single below its exponent.</summary>
+    internal const int MantissaBits = 23;
+
+    public static int Size => 1;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* numbers) => (UnsignedBytes.Load(numbers) << MantissaBits).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<float> numbers, byte* at)
+    {
+        Vector256<int> exponents = numbers.AsInt32() >>> MantissaBits;
+        Vector128<short> words = Vector128.Narrow(exponents.GetLower(), exponents.GetUpper());
+        *(ulong*)at = Vector128.Narrow(words.AsUInt16(), words.AsUInt16()).AsUInt64()[0];
     }
 }
 

@@ -13,7 +13,7 @@ namespace Nibble.Tests.Kernels;
 public sealed unsafe class MatrixProductTests
 {
     /// <summary>The list, a group that chunks of 32 columns would cross, and other parameters of linear formats.</summary>
-    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48", "Linear4-g16", "Linear4-min", "Linear3-row", "F8_E4M3-g64", "F8_E5M2-row"]);
+    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48", "Linear4-g16", "Linear4-min", "Linear3-row", "Fixed4", "Fixed8-g64", "F8_E4M3-g64", "F8_E5M2-row"]);
 
     [Theory, MemberData(nameof(Formats))]
     public void The_product_is_decode_and_multiply(string name)

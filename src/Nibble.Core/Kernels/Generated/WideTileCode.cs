@@ -386,6 +386,10 @@ internal sealed class WideTileCode
         {
             case 4: _.vmovups(target, __[At(s_tile, i, at)]); break;
             case 2: _.vcvtph2ps(target, __ymmword_ptr[At(s_tile, i, at)]); break;
+            case 1 when _shape.HasExponents:
+                _.vpmovzxbd(target, __xmmword_ptr[At(s_tile, i, at)]);
+                _.vpslld(target, target, Exponent8.MantissaBits);
+                break;
             default:
                 if (_shape.SharesBytes) LoadNibbles(target, i, at, areOffsets);
                 else _.vpmovsxbd(target, __xmmword_ptr[At(s_tile, i, at)]);
