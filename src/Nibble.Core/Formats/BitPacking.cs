@@ -74,6 +74,16 @@ public static class BitPacking
         for (; i < codes.Length; i++) codes[i] = (byte)Read(packed, i, width);
     }
 
+    /// <summary>32 codes of 3 to 6 bits: no byte but those that hold them is read.</summary>
+    internal static unsafe void Unpack32(byte* packed, int width, byte* codes)
+    {
+        int above = 64 - 8 * width;
+        *(ulong*)codes = Scatter(*(ulong*)packed, width);
+        *(ulong*)(codes + 8) = Scatter(*(ulong*)(packed + width), width);
+        *(ulong*)(codes + 16) = Scatter(*(ulong*)(packed + 3 * width - 8) >>> above, width);
+        *(ulong*)(codes + 24) = Scatter(*(ulong*)(packed + 4 * width - 8) >>> above, width);
+    }
+
     /// <summary>The low bits of eight bytes, side by side.</summary>
     private static ulong Gather(ulong bytes, int width)
     {

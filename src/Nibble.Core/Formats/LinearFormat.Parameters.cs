@@ -41,8 +41,8 @@ public sealed partial class LinearFormat
     public override IReadOnlyList<BlockParameter> BlockParameters => Scale != ScaleType.F16 || BlockGroups == 0 ? []
         : [.. Enumerable.Range(0, Kind == LinearKind.Minimum ? 2 * BlockGroups : BlockGroups).Select(i => BlockParameter.OfHalf(2 * i))];
 
-    /// <summary>Of groups that are blocks, whose scale is a half, and the zero point a code or the minimum another half.</summary>
+    /// <summary>Of groups that are blocks, but for 7 bits, which kernels hold in 8: their scale is a half, and the zero point a code or the minimum another half.</summary>
     public override IReadOnlyList<CodePlanes> CodePlanes =>
-        Bits is 2 or 4 or 8 && BlockGroups == 1 && GroupSize % 32 == 0 && (HalfScales || HasZeroPoints) && Granularity.Reach == Reach.Group
+        Bits is > 1 and not 7 && BlockGroups == 1 && GroupSize % 32 == 0 && (HalfScales || HasZeroPoints) && Granularity.Reach == Reach.Group
             ? [Formats.CodePlanes.Dense(BlockBytes - BlockSize / 8 * Bits, Bits)] : [];
 }

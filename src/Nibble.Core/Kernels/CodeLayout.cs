@@ -117,6 +117,7 @@ public unsafe struct Bits5 : ICodeLayout
         return Bits4.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)16));
     }
 
+    [SkipLocalsInit]
     public static void Pack(byte* codes, byte* chunk)
     {
         byte* low = stackalloc byte[512];
@@ -140,6 +141,7 @@ public unsafe struct Bits6 : ICodeLayout
         return Bits4.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)0x30));
     }
 
+    [SkipLocalsInit]
     public static void Pack(byte* codes, byte* chunk)
     {
         byte* part = stackalloc byte[512];
@@ -165,6 +167,7 @@ public unsafe struct Bits3 : ICodeLayout
         return Bits2.Step(chunk, half, step, table) | (shifted.AsByte() & Vector256.Create((byte)4));
     }
 
+    [SkipLocalsInit]
     public static void Pack(byte* codes, byte* chunk)
     {
         byte* low = stackalloc byte[512];

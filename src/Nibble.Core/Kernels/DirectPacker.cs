@@ -112,7 +112,8 @@ internal sealed unsafe class DirectPacker : ITilePacker
     {
         if (planes.InOrder)
         {
-            PackInOrder(blocks, at, planes.Bits, target);
+            if (planes.Bits is 1 or 2 or 4 or 8) PackInOrder(blocks, at, planes.Bits, target);
+            else PackSpread(blocks, at, planes.Bits, target);
             return;
         }
         bool isChunk = planes.Run * 8 == planes.Bits * Activation.Chunk;
@@ -165,6 +166,23 @@ internal sealed unsafe class DirectPacker : ITilePacker
         static Vector128<uint> Eight(byte* codes) => BitSquare.TurnPairs(Vector128.CreateScalar(*(ulong*)codes).AsUInt32());
 
         static Vector128<uint> Nibbles(byte* codes) => BitSquare.TurnNibbles(Vector128.Load(codes));
+    }
+
+    /// <summary>The same where a code crosses bytes: each gets a byte first.</summary>
+    [SkipLocalsInit]
+    private void PackSpread(byte** blocks, int at, int bits, byte* target)
+    {
+        const int Chunk = Activation.Chunk;
+        byte* spread = stackalloc byte[TileRows * Chunk], codes = stackalloc byte[TileRows * Chunk];
+        for (int r = 0; r < TileRows; r++) BitPacking.Unpack32(blocks[r] + at, bits, spread + r * Chunk);
+        for (int column = 0; column < Chunk; column += 16)
+            for (int r = 0; r < TileRows; r += 4)
+            {
+                byte* row = spread + r * Chunk;
+                Square.Turn(
+                    Load(row, column), Load(row + Chunk, column), Load(row + 2 * Chunk, column), Load(row + 3 * Chunk, column), codes + column * TileRows + r * 4, 64);
+            }
+        _matrix.Kernel.PackCodes(codes, target);
     }
 
     private static Vector128<uint> Load(byte* block, int from) => Vector128.Load((uint*)(block + from));

@@ -113,6 +113,8 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
             }
     }
 
+    public override void PackCodes(byte* codes, byte* at) => TCodes.Pack(codes, at);
+
     /// <summary>The scales of a chunk, and its offsets or zero points.</summary>
     private static void PackNumbers(float* scales, float* offsets, float* units, byte* chunk)
     {

@@ -40,6 +40,11 @@ public abstract unsafe class PackedKernel
     public abstract void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run);
 
+    /// <summary>Writes the codes of a chunk.</summary>
+    /// <param name="codes">[512], a byte each, in the order of <see cref="ICodeLayout"/>.</param>
+    /// <param name="at">Where the codes of the chunk begin.</param>
+    public abstract void PackCodes(byte* codes, byte* at);
+
     /// <summary>In which order <see cref="Multiply"/> wants the numbers of an input with so many tokens; null where it makes them itself.</summary>
     internal abstract InputGroups? NumbersOf(int tokens);
 
