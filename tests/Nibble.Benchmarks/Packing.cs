@@ -6,8 +6,11 @@ using Nibble.Core.Threading;
 
 namespace Nibble.Benchmarks;
 
-/// <summary>What the first product of a weight costs beside the product: dealing its bytes out to the tiles that the kernels read, in fresh memory.</summary>
-public class Packing : IDisposable
+/// <summary>
+/// What the first product of a weight that lies in a file costs beside the product: copying its bytes, and dealing them out to
+/// the tiles that the kernels read, in fresh memory.
+/// </summary>
+public unsafe class Packing : IDisposable
 {
     private const int Columns = 2048, Rows = 1 << 13;
 
@@ -20,7 +23,11 @@ public class Packing : IDisposable
     public string Stored { get; set; } = "";
 
     [GlobalSetup]
-    public void Setup() => _weight = SampleRows.Allocate(Stored, Rows, Columns);
+    public void Setup()
+    {
+        Weight made = SampleRows.Allocate(Stored, Rows, Columns);
+        _weight = new Weight("w", made.Format, Rows, Columns, made.Data, new FileInMemory(made));
+    }
 
     [Benchmark]
     public long Pack() => PackedMatrix.Pack(_weight, _pool).Bytes;
@@ -29,5 +36,16 @@ public class Packing : IDisposable
     {
         _pool.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>A file that the system holds in memory, as far as packing can tell.</summary>
+    private sealed class FileInMemory(Weight contents) : IMappedMemory
+    {
+        /// <summary>Kept for the memory that it owns.</summary>
+        private readonly Weight _contents = contents;
+
+        public void Read(byte* address, Span<byte> into) => new ReadOnlySpan<byte>(address, into.Length).CopyTo(into);
+
+        public void DoneWith(byte* address, nint bytes) { }
     }
 }
