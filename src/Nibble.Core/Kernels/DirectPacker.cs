@@ -51,6 +51,7 @@ internal sealed unsafe class DirectPacker : ITilePacker
         for (nint left = weight.RowBytes; left > 0; left -= _blockBytes, at += _blockRuns * _matrix.Kernel.RunBytes)
         {
             if (_units is not null) _units.Pack(blocks, rows, at);
+            else if (_shape.HasExponents) PackExponents(blocks, at);
             else PackNumbers(blocks, at);
             PackCodes(blocks, at + _shape.UnitsBytes + _shape.CodesAt);
             for (int r = 0; r < rows; r++) blocks[r] += _blockBytes;
@@ -68,17 +69,18 @@ internal sealed unsafe class DirectPacker : ITilePacker
         if (_places.Length > 0) block[_planes[0].At..].Fill((byte)(0x11 * Array.IndexOf(_places, (byte)0)));
     }
 
-    /// <summary>A block begins with a scale or the exponent of twice that, and an offset or a zero point if it has one: they are those of all its chunks.</summary>
+    /// <summary>A block, which is a chunk, begins with the exponent of twice its scale.</summary>
+    private static void PackExponents(byte** blocks, byte* chunk)
+    {
+        for (int r = 0; r < TileRows; r++) chunk[r] = (byte)Math.Max(*blocks[r] - 1, 0);
+    }
+
+    /// <summary>A block begins with a scale, and an offset or a zero point if it has one: they are those of all its chunks.</summary>
     private void PackNumbers(byte** blocks, byte* chunk)
     {
         var scales = (ushort*)chunk;
         for (int r = 0; r < TileRows; r++)
         {
-            if (_shape.HasExponents)
-            {
-                chunk[r] = (byte)Math.Max(*blocks[r] - 1, 0);
-                continue;
-            }
             scales[r] = ((ushort*)blocks[r])[0];
             if (_shape.HasZeroPoints) chunk[_shape.OffsetsAt + r] = ZeroPoint(blocks[r]);
             else if (_shape.HasOffsets) scales[TileRows + r] = ((ushort*)blocks[r])[1];
@@ -175,13 +177,7 @@ internal sealed unsafe class DirectPacker : ITilePacker
         const int Chunk = Activation.Chunk;
         byte* spread = stackalloc byte[TileRows * Chunk], codes = stackalloc byte[TileRows * Chunk];
         for (int r = 0; r < TileRows; r++) BitPacking.Unpack32(blocks[r] + at, bits, spread + r * Chunk);
-        for (int column = 0; column < Chunk; column += 16)
-            for (int r = 0; r < TileRows; r += 4)
-            {
-                byte* row = spread + r * Chunk;
-                Square.Turn(
-                    Load(row, column), Load(row + Chunk, column), Load(row + 2 * Chunk, column), Load(row + 3 * Chunk, column), codes + column * TileRows + r * 4, 64);
-            }
+        Square.TurnRows(spread, Chunk, Chunk, codes);
         _matrix.Kernel.PackCodes(codes, target);
     }
 

@@ -86,12 +86,7 @@ public unsafe struct UnitByte : IScaleNumber
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(Vector256<float> numbers, byte* at)
-    {
-        Vector256<int> whole = Vector256.ConvertToInt32(Vector256.Round(numbers));
-        Vector128<short> words = Vector128.Narrow(whole.GetLower(), whole.GetUpper());
-        *(long*)at = Vector128.Narrow(words, words).AsInt64()[0];
-    }
+    public static void Store(Vector256<float> numbers, byte* at) => EightBytes.Store(Vector256.ConvertToInt32(Vector256.Round(numbers)), at);
 }
 
 /// <summary>
@@ -103,11 +98,11 @@ public unsafe struct UnitNibble : IScaleNumber
     public static int Size => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Load(byte* numbers) => Vector256.ConvertToSingle(UnsignedBytes.Load(numbers) & Vector256.Create(15));
+    public static Vector256<float> Load(byte* numbers) => Vector256.ConvertToSingle(EightBytes.Load(numbers) & Vector256.Create(15));
 
     /// <summary>Eight offsets.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> LoadOffsets(byte* numbers) => Vector256.ConvertToSingle(UnsignedBytes.Load(numbers) >>> 4);
+    public static Vector256<float> LoadOffsets(byte* numbers) => Vector256.ConvertToSingle(EightBytes.Load(numbers) >>> 4);
 
     /// <summary>Eight scales, each twice: 16-bit factors for pairs of 16-bit lanes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -126,15 +121,24 @@ public unsafe struct UnitNibble : IScaleNumber
     }
 }
 
-/// <summary>Eight bytes as integers.</summary>
-internal static unsafe class UnsignedBytes
+/// <summary>Eight bytes in memory, as integers in lanes.</summary>
+internal static unsafe class EightBytes
 {
+    /// <summary>Of bytes without a sign.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Load(byte* numbers)
     {
         if (Avx2.IsSupported) return Avx2.ConvertToVector256Int32(numbers);
         Vector128<ushort> words = Vector128.WidenLower(Vector128.CreateScalar(*(long*)numbers).AsByte());
         return Vector256.Create(Vector128.WidenLower(words), Vector128.WidenUpper(words)).AsInt32();
+    }
+
+    /// <summary>The lowest byte of each.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<int> numbers, byte* at)
+    {
+        Vector128<short> words = Vector128.Narrow(numbers.GetLower(), numbers.GetUpper());
+        *(long*)at = Vector128.Narrow(words, words).AsInt64()[0];
     }
 }
 
@@ -147,15 +151,10 @@ public unsafe struct Exponent8 : IScaleNumber
     public static int Size => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Load(byte* numbers) => (UnsignedBytes.Load(numbers) << MantissaBits).AsSingle();
+    public static Vector256<float> Load(byte* numbers) => (EightBytes.Load(numbers) << MantissaBits).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(Vector256<float> numbers, byte* at)
-    {
-        Vector256<int> exponents = numbers.AsInt32() >>> MantissaBits;
-        Vector128<short> words = Vector128.Narrow(exponents.GetLower(), exponents.GetUpper());
-        *(ulong*)at = Vector128.Narrow(words.AsUInt16(), words.AsUInt16()).AsUInt64()[0];
-    }
+    public static void Store(Vector256<float> numbers, byte* at) => EightBytes.Store(numbers.AsInt32() >>> MantissaBits, at);
 }
 
 /// <summary>IEEE single precision.</summary>

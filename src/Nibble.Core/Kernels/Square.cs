@@ -54,6 +54,23 @@ internal static unsafe class Square
         Avx2.UnpackHigh(abHigh, cdHigh).AsUInt32().Store(target + 3 * apart);
     }
 
+    /// <summary>A tile's rows of codes of a byte to the order of <see cref="ICodeLayout"/>: step c / 4 is 64 bytes, of which row r's four columns are bytes 4 r to 4 r + 3.</summary>
+    /// <param name="rows">[16, columns].</param>
+    /// <param name="apart">Bytes from a row to the next.</param>
+    /// <param name="columns">A multiple of 16.</param>
+    /// <param name="codes">[columns / 4, 64].</param>
+    public static void TurnRows(byte* rows, int apart, int columns, byte* codes)
+    {
+        for (int column = 0; column < columns; column += 16)
+            for (int r = 0; r < PackedMatrix.TileRows; r += 4)
+            {
+                byte* at = rows + r * apart + column;
+                Turn(Load(at), Load(at + apart), Load(at + 2 * apart), Load(at + 3 * apart), codes + column * PackedMatrix.TileRows + r * 4, 64);
+            }
+
+        static Vector128<uint> Load(byte* at) => Vector128.Load((uint*)at);
+    }
+
     /// <summary>(x0, y0, x1, y1) and (x2, y2, x3, y3).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (Vector128<uint> Low, Vector128<uint> High) Interleave(Vector128<uint> x, Vector128<uint> y)

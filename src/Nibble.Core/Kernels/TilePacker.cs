@@ -172,18 +172,9 @@ internal sealed unsafe class TilePacker : ITilePacker
             }
     }
 
-    /// <summary>Step c / 4 of the tile is 64 bytes; row r's four columns are bytes 4 r to 4 r + 3 of it.</summary>
     private void PutCodes(int columns)
     {
         fixed (sbyte* levels = _levels)
-        fixed (byte* codes = _codes)
-            for (int column = 0; column < (columns + Chunk - 1) / Chunk * Chunk; column += 16)
-                for (int r = 0; r < TileRows; r += 4)
-                {
-                    sbyte* at = levels + r * _width + column;
-                    Square.Turn(Load(at), Load(at + _width), Load(at + 2 * _width), Load(at + 3 * _width), codes + column * TileRows + r * 4, 64);
-                }
-
-        static Vector128<uint> Load(sbyte* at) => Vector128.Load((uint*)at);
+        fixed (byte* codes = _codes) Square.TurnRows((byte*)levels, _width, (columns + Chunk - 1) / Chunk * Chunk, codes);
     }
 }

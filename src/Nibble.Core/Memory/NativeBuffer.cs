@@ -48,7 +48,7 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
 
     protected override bool ReleaseHandle()
     {
-        if (_mapped > 0) _ = Unmap(handle, (nuint)_mapped);
+        if (_mapped > 0) MappedPages.Unmap(handle, _mapped);
         else NativeMemory.AlignedFree((void*)handle);
         if (_isLasting) Interlocked.Add(ref s_lasting, -Length);
         else GC.RemoveMemoryPressure(Math.Max(Length, 1));
@@ -76,12 +76,11 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
     /// <summary>Pages of zeros from Linux, from the start of a huge one on, none of which takes memory before it is touched; 0 if it gives none.</summary>
     private static nint MapPages(nint bytes)
     {
-        const int ProtReadWrite = 1 | 2, MapPrivateAnonymous = 2 | 0x20;
-        nint mapped = Map(0, (nuint)(bytes + HugePage), ProtReadWrite, MapPrivateAnonymous, -1, 0);
-        if (mapped == -1) return 0;
+        nint mapped = MappedPages.Map(bytes + HugePage);
+        if (mapped == 0) return 0;
         nint first = Whole(mapped, HugePage), before = first - mapped;
-        if (before > 0) _ = Unmap(mapped, (nuint)before);
-        _ = Unmap(first + bytes, (nuint)(HugePage - before));
+        if (before > 0) MappedPages.Unmap(mapped, before);
+        MappedPages.Unmap(first + bytes, HugePage - before);
         return first;
     }
 
@@ -97,14 +96,6 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
         const int MadvHugePage = 14;
         if (OperatingSystem.IsLinux()) _ = MemoryAdvise(address, (nuint)bytes, MadvHugePage);
     }
-
-    [LibraryImport("libc", EntryPoint = "mmap")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial nint Map(nint address, nuint length, int protection, int flags, int file, nint offset);
-
-    [LibraryImport("libc", EntryPoint = "munmap")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Unmap(nint address, nuint length);
 
     [LibraryImport("libc", EntryPoint = "madvise")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Nibble.Core.Memory;
 
 namespace Nibble.Core.Kernels.Generated;
 
@@ -8,8 +9,8 @@ namespace Nibble.Core.Kernels.Generated;
 /// </summary>
 internal static unsafe partial class ExecutableMemory
 {
-    // What the systems call them; MAP_ANONYMOUS is the one that differs between Linux and the BSDs (macOS).
-    private const int ProtRead = 1, ProtWrite = 2, ProtExecute = 4, MapPrivate = 2, LinuxMapAnonymous = 0x20, BsdMapAnonymous = 0x1000;
+    // What the systems call them.
+    private const int ProtRead = 1, ProtExecute = 4;
     private const uint MemCommitAndReserve = 0x3000, PageReadWrite = 0x04, PageExecuteRead = 0x20;
 
     /// <summary>The address of a copy of the code that can be called, or 0 where the system allows no such thing.</summary>
@@ -17,12 +18,11 @@ internal static unsafe partial class ExecutableMemory
 
     private static nint LoadOnUnix(ReadOnlySpan<byte> code)
     {
-        int flags = MapPrivate | (OperatingSystem.IsLinux() ? LinuxMapAnonymous : BsdMapAnonymous);
-        nint pages = Map(0, (nuint)code.Length, ProtRead | ProtWrite, flags, -1, 0);
-        if (pages == -1) return 0;
+        nint pages = MappedPages.Map(code.Length);
+        if (pages == 0) return 0;
         code.CopyTo(new Span<byte>((void*)pages, code.Length));
         if (Protect(pages, (nuint)code.Length, ProtRead | ProtExecute) == 0) return pages;
-        _ = Unmap(pages, (nuint)code.Length);
+        MappedPages.Unmap(pages, code.Length);
         return 0;
     }
 
@@ -34,17 +34,9 @@ internal static unsafe partial class ExecutableMemory
         return VirtualProtect(pages, (nuint)code.Length, PageExecuteRead, out _) != 0 ? pages : 0;
     }
 
-    [LibraryImport("libc", EntryPoint = "mmap")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial nint Map(nint address, nuint length, int protection, int flags, int file, nint offset);
-
     [LibraryImport("libc", EntryPoint = "mprotect")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int Protect(nint address, nuint length, int protection);
-
-    [LibraryImport("libc", EntryPoint = "munmap")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Unmap(nint address, nuint length);
 
     [LibraryImport("kernel32")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.System32)]
