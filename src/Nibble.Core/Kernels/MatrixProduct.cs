@@ -18,6 +18,9 @@ public static unsafe partial class MatrixProduct
     /// <summary>Bytes of weights that are worth a call of a kernel with one token, and with several.</summary>
     private const int LeastBytes = 128 << 10, LeastBytesOfMany = 256 << 10;
 
+    /// <summary>Rows that one worker has in any case, where they are read as they are stored.</summary>
+    private const int Together = 16;
+
     [ThreadStatic] private static Activation? t_ordered;
 
     /// <param name="weight">[rows, columns].</param>
@@ -49,7 +52,9 @@ public static unsafe partial class MatrixProduct
             PairKernel.Multiply(weight, x, y, pool);
             return;
         }
-        var job = new FloatJob { Weight = weight, X = x.Rounded(pool, rounding), Tokens = x.Tokens, Y = y };
+        // Of more tokens, the inputs are laid out anew for each call of the kernel.
+        bool isFirst = x.Tokens == 1 && weight.IsMultipliedFirst();
+        var job = new FloatJob { Weight = weight, IsFirst = isFirst, X = x.Rounded(pool, rounding), Tokens = x.Tokens, Y = y };
         pool.Run(ref job);
     }
 
@@ -60,7 +65,7 @@ public static unsafe partial class MatrixProduct
         if (TrellisKernel.Handles(weight, x.Tokens))
         {
             x.MakeCodes(pool, rounding);
-            var rows = new TrellisJob { Weight = weight, X = x, Y = y };
+            var rows = new TrellisJob { Weight = weight, IsFirst = weight.IsMultipliedFirst(), X = x, Y = y };
             pool.Run(ref rows);
         }
         else if (PackedMatrix.CanPack(weight.Format))
@@ -132,27 +137,33 @@ public static unsafe partial class MatrixProduct
     private struct TrellisJob : IParallelJob
     {
         public Weight Weight;
+        public bool IsFirst;
         public Activation X;
         public float* Y;
 
         public readonly void Run(int worker, int workers)
         {
-            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, 16);
-            TrellisKernel.Multiply(Weight, X, Y, from, to);
+            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, Together);
+            if (!IsFirst) TrellisKernel.Multiply(Weight, X, Y, from, to);
+            else
+                foreach ((int first, int end, Weight rows) in Weight.Windows(from, to, Together)) TrellisKernel.Multiply(rows, X, Y, first, end);
         }
     }
 
     private struct FloatJob : IParallelJob
     {
         public Weight Weight;
+        public bool IsFirst;
         public float* X;
         public int Tokens;
         public float* Y;
 
         public readonly void Run(int worker, int workers)
         {
-            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, 16);
-            FloatKernel.Multiply(Weight, X, Tokens, Y, from, to);
+            (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, Together);
+            if (!IsFirst) FloatKernel.Multiply(Weight, X, Tokens, Y, from, to);
+            else
+                foreach ((int first, int end, Weight rows) in Weight.Windows(from, to, Together)) FloatKernel.Multiply(rows, X, Tokens, Y, first, end);
         }
     }
 }

@@ -64,8 +64,9 @@ internal static unsafe partial class PairKernel
         private readonly Weight? _weight;
         private readonly FloatTiles? _tiles;
         private readonly PackedMatrix? _packed;
+        private readonly bool _isFirst;
 
-        public Matrix(Weight weight) => (_weight, Rows) = (weight, weight.Rows);
+        public Matrix(Weight weight) => (_weight, Rows, _isFirst) = (weight, weight.Rows, weight.IsMultipliedFirst());
 
         public Matrix(FloatTiles tiles) => (_tiles, Rows) = (tiles, tiles.Rows);
 
@@ -84,7 +85,7 @@ internal static unsafe partial class PairKernel
             new Span<float>(sums, tokens * PairPanel.Rows).Clear();
             if (_tiles is not null) Add(products, _tiles, row, weights, sums);
             else if (_packed is not null) Add(products, _packed, row, weights, sums);
-            else Add(products, _weight!, row, weights, sums);
+            else Add(products, _isFirst ? _weight!.Window(row, Math.Min(PairPanel.Rows, Rows - row)) : _weight!, row, weights, sums);
         }
     }
 

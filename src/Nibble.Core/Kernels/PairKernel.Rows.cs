@@ -19,7 +19,7 @@ internal static unsafe partial class PairKernel
     public static void MultiplyFew(PairRows code, Weight w, Activation x, float* y, WorkerPool pool)
     {
         x.MakePairs(pool, InputPairs.Lines(x.Tokens, 1));
-        var job = new FewJob { Code = code, Weight = w, X = x, Y = y };
+        var job = new FewJob { Code = code, Weight = w, IsFirst = w.IsMultipliedFirst(), X = x, Y = y };
         nint bytes = code.Rows * w.RowBytes;
         pool.Run(ref job, (w.Rows + code.Rows - 1) / code.Rows, MatrixProduct.Least(bytes, x.Tokens));
     }
@@ -29,10 +29,29 @@ internal static unsafe partial class PairKernel
     {
         public PairRows Code;
         public Weight Weight;
+        public bool IsFirst;
         public Activation X;
         public float* Y;
 
         public readonly void Run(int from, int to)
+        {
+            if (!IsFirst)
+            {
+                MultiplyGroups(Weight, from, to);
+                return;
+            }
+            int most = Weight.StretchRows(Code.Rows) / Code.Rows;
+            for (int group = from; group < to; group += most)
+            {
+                int end = Math.Min(group + most, to), row = RowOf(group);
+                MultiplyGroups(Weight.Window(row, RowOf(end - 1) + Code.Rows - row), group, end);
+            }
+        }
+
+        /// <summary>The first row of a group; the last rows may be met twice.</summary>
+        private readonly int RowOf(int group) => Math.Min(group * Code.Rows, Weight.Rows - Code.Rows);
+
+        private readonly void MultiplyGroups(Weight weight, int from, int to)
         {
             float* sums = stackalloc float[(PairRows.MostSums + 1) * 16];
             fixed (ushort* constants = PairRows.Constants)
@@ -45,15 +64,14 @@ internal static unsafe partial class PairKernel
                     Lines = Weight.Columns / PairRows.LineColumns,
                     Constants = constants,
                 };
-                // The last rows may be met twice.
-                for (int group = from; group < to; group++) MultiplyRows(Math.Min(group * Code.Rows, Weight.Rows - Code.Rows), ref arguments);
+                for (int group = from; group < to; group++) MultiplyRows(weight, RowOf(group), ref arguments);
             }
         }
 
-        private readonly void MultiplyRows(int row, ref PairRows.Arguments arguments)
+        private readonly void MultiplyRows(Weight weight, int row, ref PairRows.Arguments arguments)
         {
-            arguments.Weights = Weight.Data + row * Weight.RowBytes;
-            arguments.Next = arguments.Weights + Code.Rows * Weight.RowBytes;
+            arguments.Weights = weight.Data + row * weight.RowBytes;
+            arguments.Next = arguments.Weights + Code.Rows * weight.RowBytes;
             arguments.Rests = 0;
             Code.Multiply(ref arguments);
             // Rows that are met twice may be met by two workers: each writes the whole sum, at once.

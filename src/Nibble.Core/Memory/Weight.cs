@@ -14,6 +14,9 @@ public sealed unsafe class Weight : IWeightSource
     /// <summary>Bytes that are copied at once: a share of the second cache, in which what they are packed into needs room too.</summary>
     private const nint StretchBytes = 256 << 10;
 
+    /// <summary>Bytes behind the last row that a kernel may read, and not use.</summary>
+    private const nint ReadBehind = 64;
+
     [ThreadStatic] private static GrowingBuffer? t_rows;
 
     private readonly object? _owner;
@@ -22,7 +25,7 @@ public sealed unsafe class Weight : IWeightSource
     private LevelMatrix? _levels;
     private LevelTiles? _levelTiles;
     private VectorTiles? _vectorTiles;
-    private bool _hasNoFloatTiles;
+    private bool _hasNoFloatTiles, _wasMultiplied;
 
     /// <param name="name">The tensor's name, for messages.</param>
     /// <param name="format">Bound to the columns, with its shared table.</param>
@@ -108,21 +111,50 @@ public sealed unsafe class Weight : IWeightSource
     /// <exception cref="UnusableInputException">The file has become shorter, or cannot be read.</exception>
     internal IEnumerable<(int First, Weight Rows)> Stretches(int from, int to, int multiple)
     {
-        int most = (int)Math.Max(1, StretchBytes / (RowBytes * multiple)) * multiple;
+        int most = StretchRows(multiple);
         to = Math.Min(to, Rows);
         for (int first = from; first < to; first += most) yield return (first, Copy(first, Math.Min(most, to - first)));
     }
 
+    /// <summary>Rows that are copied at once, a multiple.</summary>
+    internal int StretchRows(int multiple) => (int)Math.Max(1, StretchBytes / (RowBytes * multiple)) * multiple;
+
     /// <summary>The rows, as they are stored: in the thread's buffer if they lie in a mapped file, else where they are.</summary>
-    private Weight Copy(int first, int rows)
+    private Weight Copy(int first, int rows) =>
+        _owner is IMappedMemory mapped ? new Weight(Name, Format, rows, Columns, Read(mapped, first, rows), t_rows) : Slice(Name, first, rows);
+
+    /// <summary>Rows of the file, in the thread's buffer.</summary>
+    private byte* Read(IMappedMemory mapped, int first, int rows)
     {
-        if (_owner is not IMappedMemory mapped) return Slice(Name, first, rows);
         nint bytes = rows * RowBytes;
         GrowingBuffer buffer = t_rows ??= new GrowingBuffer();
-        buffer.Reserve(bytes);
+        buffer.Reserve(bytes + ReadBehind);
         mapped.Read(Data + first * RowBytes, new Span<byte>(buffer.Pointer, checked((int)bytes)));
-        return new Weight(Name, Format, rows, Columns, buffer.Pointer, buffer);
+        return buffer.Pointer;
     }
+
+    /// <summary>
+    /// Whether a product of the weight as it is stored shall read <see cref="Windows"/>: the first one of a mapped file, for which
+    /// to map pages takes longer than all else (see <see cref="Stretches"/>). Whoever multiplies again and again is better off with
+    /// pages that are mapped once.
+    /// </summary>
+    internal bool IsMultipliedFirst() => IsMapped && !Interlocked.Exchange(ref _wasMultiplied, true);
+
+    /// <summary>The rows, some at a time, copied from the file. For whoever numbers them as before, each part is the whole weight.</summary>
+    /// <param name="from">The first row.</param>
+    /// <param name="to">The row after the last.</param>
+    /// <param name="multiple">Rows that are wanted together.</param>
+    /// <returns>The first row of each part, the row after its last, and the weight, of which only these may be read, until the thread asks for the next.</returns>
+    /// <exception cref="UnusableInputException">The file has become shorter, or cannot be read.</exception>
+    internal IEnumerable<(int From, int To, Weight Rows)> Windows(int from, int to, int multiple)
+    {
+        int most = StretchRows(multiple);
+        for (int first = from; first < to; first += most) yield return (first, Math.Min(first + most, to), Window(first, Math.Min(most, to - first)));
+    }
+
+    /// <summary>One of the <see cref="Windows"/>.</summary>
+    internal Weight Window(int first, int rows) =>
+        new(Name, Format, Rows, Columns, Read((IMappedMemory)_owner!, first, rows) - first * RowBytes, t_rows);
 
     /// <summary>Tells the owner of the memory that rows will hardly be read again, now that they are packed.</summary>
     internal void DoneWith(int firstRow, int rows) => (_owner as IMappedMemory)?.DoneWith(Data + firstRow * RowBytes, rows * RowBytes);
