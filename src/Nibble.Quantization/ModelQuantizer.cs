@@ -23,9 +23,6 @@ public sealed record QuantizeOptions
     /// <summary>Whether to go on where a run with the same model and settings was stopped, and to keep what is written if this one is.</summary>
     public bool Resume { get; init; }
 
-    /// <summary>Whether weights that are quantized already may be quantized again.</summary>
-    public bool AllowRequantize { get; init; }
-
     /// <summary>Quantizes the linear layers by a calibrated method; null rounds everything to nearest.</summary>
     public LayerQuantizer? Calibrated { get; init; }
 
