@@ -60,6 +60,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
     public QuantizationPlan Plan(Recipe recipe, PlanOptions options, bool allowRequantize, bool hasImportance = false)
     {
         QuantizationPlan plan = QuantizationPlan.Make(recipe, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance), options);
+        plan = plan with { Tensors = [.. source.Tensors.Zip(plan.Tensors, Unturned)] };
         if (!source.IsForFolder && plan.Tensors.Where(t => t.Format.GgufType is null).OrderBy(t => t.Format.Name != recipe.Default).FirstOrDefault() is { } strange)
             throw new UnusableInputException(
                 $"{source.Output}: GGUF has no type for {strange.Format}, in which tensor {Quote.Name(strange.Tensor.Name)} shall be stored; name a folder, as in output {Path.ChangeExtension(source.Output, null)}")
@@ -70,6 +71,11 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             { Argument = nameof(allowRequantize) };
         return plan;
     }
+
+    /// <summary>A matrix that is stored with inputs as rows keeps its floats where it would get others: only what is quantized is turned.</summary>
+    private static PlannedTensor Unturned(SourceTensor tensor, PlannedTensor planned) =>
+        tensor.IsTurned && planned.Format.Family == FormatFamily.Float && tensor.StoredFormat.Family == FormatFamily.Float
+            ? planned with { Format = tensor.StoredFormat } : planned;
 
     /// <summary>The tensors that a plan quantizes for the second time.</summary>
     public IEnumerable<SourceTensor> Requantized(QuantizationPlan plan) =>
