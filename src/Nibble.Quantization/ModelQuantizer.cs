@@ -1,10 +1,10 @@
+using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
-using Nibble.Core;
+using Nibble.Files;
 using Nibble.Files.Gguf;
 using Nibble.Files.Packed;
-using Nibble.Files;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Methods;
 using Nibble.Quantization.Recipes;
