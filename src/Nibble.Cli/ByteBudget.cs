@@ -1,7 +1,7 @@
 using System.Globalization;
+using Nibble.Cli.Commands;
 using Nibble.Core;
 using Nibble.Core.Threading;
-using Nibble.Cli.Commands;
 using Nibble.Quantization;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Recipes;

@@ -1,6 +1,6 @@
+using Nibble.Cli.Commands;
 using Nibble.Core;
 using Nibble.Core.Threading;
-using Nibble.Cli.Commands;
 using Nibble.Quantization;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Methods;

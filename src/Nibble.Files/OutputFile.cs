@@ -139,6 +139,8 @@ public sealed partial class OutputFile : IDisposable
     private void CheckRoom(long bytes)
     {
         string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!;
+        // A share of a Windows network is no drive that could be asked.
+        if (bytes == 0 || (OperatingSystem.IsWindows() && folder.StartsWith(@"\\", StringComparison.Ordinal))) return;
         long free = new DriveInfo(folder).AvailableFreeSpace + Stream.Length;
         if (free < bytes) throw new IOException($"it takes {bytes} bytes, and the disk has {free} free");
     }

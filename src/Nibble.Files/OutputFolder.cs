@@ -45,8 +45,9 @@ public sealed partial class OutputFolder : IDisposable
     /// <exception cref="UnusableInputException">Something is there that may not be replaced, or it cannot be written.</exception>
     public static void CheckFree(string path, bool force)
     {
+        path = System.IO.Path.TrimEndingDirectorySeparator(path);
         CheckPlace(path, force);
-        string partial = System.IO.Path.TrimEndingDirectorySeparator(path) + ".partial";
+        string partial = path + ".partial";
         try
         {
             // What an earlier run left there is deleted when this one begins to write.

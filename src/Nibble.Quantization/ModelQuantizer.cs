@@ -1,10 +1,10 @@
+using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Memory;
 using Nibble.Core.Threading;
-using Nibble.Core;
+using Nibble.Files;
 using Nibble.Files.Gguf;
 using Nibble.Files.Packed;
-using Nibble.Files;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Methods;
 using Nibble.Quantization.Recipes;
@@ -22,9 +22,6 @@ public sealed record QuantizeOptions
 
     /// <summary>Whether to go on where a run with the same model and settings was stopped, and to keep what is written if this one is.</summary>
     public bool Resume { get; init; }
-
-    /// <summary>Whether weights that are quantized already may be quantized again.</summary>
-    public bool AllowRequantize { get; init; }
 
     /// <summary>Quantizes the linear layers by a calibrated method; null rounds everything to nearest.</summary>
     public LayerQuantizer? Calibrated { get; init; }
@@ -63,6 +60,7 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
     public QuantizationPlan Plan(Recipe recipe, PlanOptions options, bool allowRequantize, bool hasImportance = false)
     {
         QuantizationPlan plan = QuantizationPlan.Make(recipe, [.. source.Tensors.Select(t => t.Info)], source.Traits(hasImportance), options);
+        plan = plan with { Tensors = [.. source.Tensors.Zip(plan.Tensors, Unturned)] };
         if (!source.IsForFolder && plan.Tensors.Where(t => t.Format.GgufType is null).OrderBy(t => t.Format.Name != recipe.Default).FirstOrDefault() is { } strange)
             throw new UnusableInputException(
                 $"{source.Output}: GGUF has no type for {strange.Format}, in which tensor {Quote.Name(strange.Tensor.Name)} shall be stored; name a folder, as in output {Path.ChangeExtension(source.Output, null)}")
@@ -73,6 +71,11 @@ public sealed class ModelQuantizer(QuantizationSource source, WorkerPool pool)
             { Argument = nameof(allowRequantize) };
         return plan;
     }
+
+    /// <summary>A matrix that is stored with inputs as rows keeps its floats where it would get others: only what is quantized is turned.</summary>
+    private static PlannedTensor Unturned(SourceTensor tensor, PlannedTensor planned) =>
+        tensor.IsTurned && planned.Format.Family == FormatFamily.Float && tensor.StoredFormat.Family == FormatFamily.Float
+            ? planned with { Format = tensor.StoredFormat } : planned;
 
     /// <summary>The tensors that a plan quantizes for the second time.</summary>
     public IEnumerable<SourceTensor> Requantized(QuantizationPlan plan) =>

@@ -1,11 +1,11 @@
+using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
-using Nibble.Core;
-using Nibble.Files.Gguf;
 using Nibble.Files;
-using Nibble.Models.Tokenizers;
+using Nibble.Files.Gguf;
 using Nibble.Models;
 using Nibble.Models.Decoder;
+using Nibble.Models.Tokenizers;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Evaluation;
 using Nibble.Quantization.Methods;

@@ -33,9 +33,11 @@ internal sealed class LogitsCommand : Verb
         using var model = new DecoderModel(source, pool, options);
         _decoder.Calibrate(run, model, source, options);
         int vocabulary = model.Config.Vocabulary;
+        if ((long)tokens.Length * vocabulary > Array.MaxLength)
+            throw new UnusableInputException($"--tokens: the logits of {tokens.Length} tokens do not fit one array; at most {Array.MaxLength / vocabulary} of this model do");
         var logits = new float[tokens.Length][];
         using KvCache cache = model.NewCache(tokens.Length);
-        var all = new float[checked(tokens.Length * vocabulary)];
+        var all = new float[tokens.Length * vocabulary];
         model.Forward(tokens, cache, all, LogitPositions.All);
         for (int t = 0; t < tokens.Length; t++) logits[t] = all.AsSpan(t * vocabulary, vocabulary).ToArray();
         var result = new LogitsResult(tokens, logits);

@@ -119,8 +119,10 @@ public sealed class RotatedFormat : Format
         int width = 0;
         if (name.Length > dash + 2 && (!int.TryParse(name.AsSpan(dash + 2), NumberStyles.None, CultureInfo.InvariantCulture, out width) || width is < 2 or > 1 << 20 || !int.IsPow2(width)))
             throw new UnusableInputException($"there is no format '{name}': after -h stands a power of two, the columns that are mixed, or nothing");
-        Format inner = Parse(name[..dash]);
-        return inner.Family != FormatFamily.Float && inner is not RotatedFormat ? Of(inner, width)
-            : throw new UnusableInputException($"there is no format '{name}': {inner} is not rotated");
+        // A chain of -h -h ... is refused here, before it becomes a chain of calls.
+        ReadOnlySpan<char> within = name.AsSpan(0, dash), last = within[(within.LastIndexOf('-') + 1)..];
+        bool again = last.Length < within.Length && last.StartsWith("h", StringComparison.OrdinalIgnoreCase);
+        return !again && Parse(name[..dash]) is { Family: not FormatFamily.Float } inner ? Of(inner, width)
+            : throw new UnusableInputException($"there is no format '{name}': {within} is not rotated");
     }
 }

@@ -60,6 +60,7 @@ internal sealed class BitsAndBytesLayout : ForeignLayout
             // A row shorter than a block begins in the middle of one.
             if (granularity.Reach == Reach.Row && state.Block % state.Columns != 0) granularity = Granularity.Group(Even(state, scales));
             Format format = Format.Parse($"NF4-{granularity}-f32").ForColumns(state.Columns);
+            if (format.BlockSize % 2 != 0) throw codes.Wrong($"holds two codes a byte, which scales for {format.BlockSize} weights cut; such matrices are not computed");
             return new Nf4Tensor(TensorInfo.Of(name, format, [state.Rows, state.Columns]), codes, scales, state, nestedScales, nestedLevels);
         }
 

@@ -34,7 +34,7 @@ internal sealed class ForeignFloat8 : ForeignTensor
             _ when scales.Info.Elements == 1 => (rows, columns),
             [var r] when r == rows => (1, columns),
             [var r, 1] when r == rows => (1, columns),
-            [var r, var c] when block is [> 0 and var height, > 0 and var width] && r == (rows + height - 1) / height && c == (columns + width - 1) / width => (height, width),
+            [var r, var c] when block is [> 0 and var height, > 0 and var width] && r == ((long)rows + height - 1) / height && c == ((long)columns + width - 1) / width => (height, width),
             var shape => throw scales.Wrong(
                 $"is [{string.Join(", ", shape)}], but must be one number, or one for each of {rows} rows, or one for each block of weight_block_size of [{rows}, {columns}]"),
         };

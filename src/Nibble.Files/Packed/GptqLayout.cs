@@ -100,10 +100,10 @@ internal sealed class GptqLayout : ForeignLayout
 /// <summary>How many columns share a scale.</summary>
 internal static class ForeignGroups
 {
-    /// <summary>The size of a group: the row divided by the groups, or what config.json says where they do not divide it.</summary>
+    /// <summary>The size of a group, a row at most: the row divided by the groups, or what config.json says where they do not divide it.</summary>
     public static int Size(ForeignPart scales, long groups, long columns, int? configured)
     {
-        if (configured is > 0 and { } size && (columns + size - 1) / size == groups) return size;
+        if (configured is > 0 and { } size && (columns + size - 1) / size == groups) return (int)Math.Min(size, columns);
         return columns % groups == 0 ? (int)(columns / groups) : throw scales.Wrong($"has {groups} groups for {columns} columns, which they do not divide");
     }
 }

@@ -21,6 +21,12 @@ public sealed unsafe class Linear
     /// <summary>The canonical name, without <c>.weight</c>: <c>blk.0.attn_q</c>, of an expert <c>blk.0.ffn_up_exps[3]</c>.</summary>
     public string Name { get; }
 
+    /// <summary>
+    /// The name of what it reads: that of the first of the linear layers that read it together, so that what is measured of an
+    /// input is measured once.
+    /// </summary>
+    public string InputName => Group is { } group ? group.Linears[0].Name : Name;
+
     /// <summary>[rows, columns]: outputs by inputs.</summary>
     public Weight Weight { get; private set; }
 

@@ -38,8 +38,13 @@ public sealed class Tokenizer
     public static Tokenizer Of(ModelSource model)
     {
         Tokenizer tokenizer = model.File is GgufFile gguf ? FromGguf(gguf.Metadata) : FromFolder(model.Folder);
-        return tokenizer.VocabularySize <= model.Config.Vocabulary ? tokenizer : throw new UnusableInputException(
-            $"{model.Path}: the tokenizer has {tokenizer.VocabularySize} tokens, but the model has embeddings for {model.Config.Vocabulary}; they do not belong together");
+        int vocabulary = model.Config.Vocabulary;
+        if (tokenizer.VocabularySize > vocabulary)
+            throw new UnusableInputException($"{model.Path}: the tokenizer has {tokenizer.VocabularySize} tokens, but the model has embeddings for {vocabulary}; they do not belong together");
+        foreach (int id in (int[])[.. tokenizer.Parts.Prefix, .. tokenizer.Parts.Suffix])
+            if ((uint)id >= (uint)vocabulary)
+                throw new UnusableInputException($"{model.Path}: the tokenizer puts token {id} around every text, but the model has embeddings for {vocabulary}; they do not belong together");
+        return tokenizer;
     }
 
     /// <summary>Reads the tokenizer of a Hugging Face folder: tokenizer.json and what stands beside it.</summary>

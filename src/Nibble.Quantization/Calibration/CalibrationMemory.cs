@@ -21,6 +21,10 @@ internal sealed class CalibrationMemory(
     /// <param name="Format">That it gets.</param>
     public sealed record Matrix(string Linear, int Rows, int Columns, long StoredBytes, Format Format)
     {
+        /// <summary>Alike for matrices that read one input, as far as their names tell: no decoder is made only to count.</summary>
+        public string Input => Linear.EndsWith(".attn_k", StringComparison.Ordinal) || Linear.EndsWith(".attn_v", StringComparison.Ordinal) ? $"{Linear[..^1]}q"
+            : Linear.Replace(".ffn_up", ".ffn_gate", StringComparison.Ordinal);
+
         public long Weights => (long)Rows * Columns;
         public long Bytes => Format.ForColumns(Columns).RowBytes(Columns) * Rows;
     }
@@ -59,7 +63,7 @@ internal sealed class CalibrationMemory(
     private long Layer(Matrix[] matrices)
     {
         long bytes = matrices.Sum(m => m.StoredBytes + (inputs == CalibrationInputs.Quantized ? EightBits(m) : 0) + 2 * m.Bytes + (method.Folds ? m.Weights * Single : 0));
-        foreach (IGrouping<string, Matrix> input in matrices.GroupBy(m => MomentsProbe.Source(m.Linear)))
+        foreach (IGrouping<string, Matrix> input in matrices.GroupBy(m => m.Input))
         {
             long columns = input.First().Columns, square = columns * columns * Single;
             bytes += square + (method.HasFeedback ? (SeesDrift ? 2 : 1) * square : 0);

@@ -46,14 +46,14 @@ internal sealed unsafe class CalibrationTime(IReadOnlyList<CalibrationMemory.Mat
         double perToken = 0;
         foreach (CalibrationMemory.Matrix[] layer in layers)
         {
-            double weights = layer.Sum(m => (double)m.Weights), squares = layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => (double)g.First().Columns * g.First().Columns);
+            double weights = layer.Sum(m => (double)m.Weights), squares = layer.GroupBy(m => m.Input).Sum(g => (double)g.First().Columns * g.First().Columns);
             double attention = (double)heads * length * floats / AttentionShare;
-            double read = layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => (double)g.First().Columns);
+            double read = layer.GroupBy(m => m.Input).Sum(g => (double)g.First().Columns);
             perToken += squares * sums + read * layout;
             if (inputs == CalibrationInputs.Quantized) perToken += 2 * (weights * integers + attention);
             if (inputs != CalibrationInputs.Quantized || method.SeesDrift) perToken += weights * floats + attention;
             if (inputs == CalibrationInputs.Quantized && method.SeesDrift)
-                perToken += 2 * layer.GroupBy(m => MomentsProbe.Source(m.Linear)).Sum(g => DriftSums(g)) * sums + read * layout;
+                perToken += 2 * layer.GroupBy(m => m.Input).Sum(g => DriftSums(g)) * sums + read * layout;
         }
         return perToken * tokens + RoundingSeconds(moments);
     }

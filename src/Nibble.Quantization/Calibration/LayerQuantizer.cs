@@ -129,7 +129,7 @@ public sealed class LayerQuantizer : IDisposable
 
     private void TakeSaved(MomentsProbe probe)
     {
-        foreach (Linear linear in _current.DistinctBy(l => MomentsProbe.Source(l.Name))) probe.Put(linear.Name, _saved!.Read(linear));
+        foreach (Linear linear in _current.DistinctBy(l => l.InputName)) probe.Put(linear, _saved!.Read(linear));
     }
 
     /// <summary>Shows the probe what the layer's weights read, but for the last products of the layer, which no weight of it reads.</summary>
@@ -148,19 +148,19 @@ public sealed class LayerQuantizer : IDisposable
 
     private void Fold(int layer, Linear[] linears, MomentsProbe probe)
     {
-        HashSet<string> left = [.. linears.Select(l => MomentsProbe.Source(l.Name))];
+        HashSet<string> left = [.. linears.Select(l => l.InputName)];
         _inputs += left.Count;
         foreach (FoldableInput input in FoldableInput.Of(_model, layer))
         {
             bool all = input.Readers.All(linears.Contains) && (input.Before is null || linears.Contains(input.Before));
-            if (!all || probe.Of(input.Readers[0].Name) is not { } moments) continue;
+            if (!all || probe.Of(input.Readers[0]) is not { } moments) continue;
             float[] scales = input.Shared(_method.ChooseScales([.. input.Readers.Select(l => (l.Weight, Learn(_tensors[MatrixName.OfLinear(l.Name)], linears, probe)))], moments, _pool));
             input.Apply(_model, scales, _folded);
             float[] divisors = [.. scales.Select(s => 1 / s)];
-            foreach (string source in input.Readers.Select(l => MomentsProbe.Source(l.Name)).Distinct())
+            foreach (Linear reader in input.Readers.DistinctBy(l => l.InputName))
             {
-                probe.Of(source)!.Scale(divisors);
-                left.Remove(source);
+                probe.Of(reader)!.Scale(divisors);
+                left.Remove(reader.InputName);
             }
         }
         _unfolded.AddRange(left.Order(StringComparer.Ordinal));
@@ -188,7 +188,7 @@ public sealed class LayerQuantizer : IDisposable
             cancellation.ThrowIfCancellationRequested();
             CalibratedTensor tensor = _tensors[name];
             tensor.Learned ??= Learn(tensor, _current, probe);
-            _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear.Name), probe.DriftOf(linear));
+            _made[name] = Quantize(linear, tensor.Learned, probe.Of(linear), probe.DriftOf(linear));
             linear.Replace(_made[name]);
         }
     }
@@ -210,7 +210,7 @@ public sealed class LayerQuantizer : IDisposable
     {
         if (tensor.Format.SharedBytes == 0) return tensor.Format;
         Linear[] own = [.. linears.Where(l => tensor.Matrices.Contains(MatrixName.OfLinear(l.Name)))];
-        float[][] seen = [.. own.Select(l => probe.Of(l.Name)).OfType<InputMoments>().Select(m => m.Importance())];
+        float[][] seen = [.. own.Select(probe.Of).OfType<InputMoments>().Select(m => m.Importance())];
         float[] importance = seen.Length == 0 ? [] : [.. Enumerable.Range(0, seen[0].Length).Select(c => seen.Average(i => i[c]))];
         var stacked = new StackedWeights([.. own.Select(l => l.Weight)]);
         return tensor.Format.ForColumns(stacked.Columns).Learn(stacked, new LearnOptions { Importance = importance, Threads = _pool.Workers });

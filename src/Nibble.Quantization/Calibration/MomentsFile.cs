@@ -23,6 +23,9 @@ public sealed unsafe class MomentsFile : IDisposable
     /// <summary>By how much sums in single precision may miss the bound that exact ones keep.</summary>
     private const double Slack = 1.001;
 
+    /// <summary>By how much the largest number of a column may be above the bound, for the sums are of inputs rounded to bfloat16.</summary>
+    private const double RoundingSlack = 1 + 1.0 / 128;
+
     private readonly GgufFile _file;
     private readonly long _tokens;
 
@@ -64,12 +67,12 @@ public sealed unsafe class MomentsFile : IDisposable
             for (int layer = 0; layer < layers.Length; layer++)
             {
                 int after = first + 3 * layers[layer].Length;
-                MomentsProbe? probe = after > writer.Finished ? new MomentsProbe([], null, pool) : null;
+                MomentsProbe? probe = after > writer.Finished ? new MomentsProbe([.. inputs.LinearsOf(layer)], null, pool) : null;
                 inputs.PassAll(layer, probe, cancellation);
                 if (probe is not null) measured += layers[layer].Length;
                 foreach (Linear linear in layers[layer])
                 {
-                    if (probe is not null) Write(writer, first, probe.Of(linear.Name) ?? new InputMoments(linear.Weight.Columns));
+                    if (probe is not null) Write(writer, first, probe.Of(linear) ?? new InputMoments(linear.Weight.Columns));
                     first += 3;
                 }
                 progress(layer + 1);
@@ -85,11 +88,11 @@ public sealed unsafe class MomentsFile : IDisposable
     }
 
     /// <summary>Of each input of a layer, the linear layer that reads it first.</summary>
-    private static Linear[] InputsOf(IEnumerable<Linear> linears) => [.. linears.DistinctBy(l => MomentsProbe.Source(l.Name))];
+    private static Linear[] InputsOf(IEnumerable<Linear> linears) => [.. linears.DistinctBy(l => l.InputName)];
 
     private static IEnumerable<TensorInfo> Tensors(Linear linear)
     {
-        string name = MomentsProbe.Source(linear.Name);
+        string name = linear.InputName;
         long columns = linear.Weight.Columns;
         yield return TensorInfo.Of(name + SumsEnd, FloatFormat.F32, [columns * (columns + 1) / 2]);
         yield return TensorInfo.Of(name + LargestEnd, FloatFormat.F32, [columns]);
@@ -109,7 +112,7 @@ public sealed unsafe class MomentsFile : IDisposable
     /// <exception cref="UnusableInputException">The file has none of this size, or they are the moments of nothing.</exception>
     internal InputMoments? Read(Linear linear)
     {
-        string name = MomentsProbe.Source(linear.Name);
+        string name = linear.InputName;
         int columns = linear.Weight.Columns;
         float* sums = Numbers(name + SumsEnd, columns * (columns + 1L) / 2), largest = Numbers(name + LargestEnd, columns), halves = Numbers(name + TokensEnd, 2);
         bool isExpert = name.Contains('[', StringComparison.Ordinal);
@@ -131,7 +134,7 @@ public sealed unsafe class MomentsFile : IDisposable
             ReadOnlySpan<float> row = moments.Upper(r);
             for (int i = 0; i < row.Length; i++)
                 if (!(float.IsFinite(row[i]) && Math.Abs(row[i]) <= bounds[r] * bounds[r + i] + float.Epsilon)) return false;
-            if (!(Math.Abs(moments.Largest[r]) <= bounds[r] * Slack)) return false;
+            if (!(Math.Abs(moments.Largest[r]) <= bounds[r] * RoundingSlack)) return false;
         }
         return true;
     }

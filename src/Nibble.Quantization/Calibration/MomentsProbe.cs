@@ -9,10 +9,11 @@ namespace Nibble.Quantization.Calibration;
 /// Collects the moments of every linear layer's input, and its drift from the original model's where that is at hand; layers
 /// that read the same input share both.
 /// </summary>
-/// <param name="readers">The linear layers that will ask.</param>
+/// <param name="readers">The linear layers that will ask; what no one of them reads is not looked at.</param>
 /// <param name="original">The original's inputs of the same text, or null.</param>
 internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, OriginalInputs? original, WorkerPool pool) : IProbe
 {
+    private readonly ILookup<string, Linear> _readers = readers.ToLookup(l => l.InputName);
     private readonly Dictionary<string, InputMoments> _moments = [];
     private readonly Dictionary<string, InputDrift> _inputDrifts = [];
     private readonly Dictionary<string, OutputDrift> _outputDrifts = [];
@@ -22,21 +23,21 @@ internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, Origina
     private readonly TokenPanels _inputPanels = new(), _driftPanels = new();
 
     /// <summary>The moments of a linear layer's input, or null if no token reached it.</summary>
-    public InputMoments? Of(string linear) => _moments.GetValueOrDefault(Source(linear));
+    public InputMoments? Of(Linear linear) => _moments.GetValueOrDefault(linear.InputName);
 
     /// <summary>Takes the moments of a linear layer's input from elsewhere; null if no token reached it.</summary>
-    public void Put(string linear, InputMoments? moments)
+    public void Put(Linear linear, InputMoments? moments)
     {
-        if (moments is not null) _moments[Source(linear)] = moments;
+        if (moments is not null) _moments[linear.InputName] = moments;
     }
 
     /// <summary>The drift of a linear layer's output, or null where it is not known.</summary>
     public OutputDrift? DriftOf(Linear linear) =>
-        _outputDrifts.GetValueOrDefault(linear.Name) ?? _inputDrifts.GetValueOrDefault(Source(linear.Name))?.Through(linear.Weight, pool);
+        _outputDrifts.GetValueOrDefault(linear.Name) ?? _inputDrifts.GetValueOrDefault(linear.InputName)?.Through(linear.Weight, pool);
 
     public void LinearInput(string name, Activation x)
     {
-        if (Source(name) != name) return;
+        if (!_readers.Contains(name)) return;
         if (!_moments.TryGetValue(name, out InputMoments? moments)) _moments[name] = moments = new InputMoments(x.Columns);
         _inputPanels.Load(x, pool);
         moments.Add(x, _inputPanels, pool);
@@ -45,7 +46,7 @@ internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, Origina
 
     private void AddDrift(string name, ReadOnlySpan<float> original, Activation x)
     {
-        Linear[] own = [.. readers.Where(l => Source(l.Name) == name)];
+        IEnumerable<Linear> own = _readers[name];
         _drift.Resize(x.Tokens, x.Columns);
         var drift = new Span<float>(_drift.Floats, x.Tokens * x.Columns);
         TensorPrimitives.Subtract(original, new ReadOnlySpan<float>(x.Floats, drift.Length), drift);
@@ -64,10 +65,4 @@ internal sealed unsafe class MomentsProbe(IReadOnlyList<Linear> readers, Origina
     }
 
     public void Hidden(int layer, ReadOnlySpan<float> states) { }
-
-    /// <summary>Of the linear layers that read the same input, the one that runs first.</summary>
-    public static string Source(string linear) => linear
-        .Replace(".attn_k", ".attn_q", StringComparison.Ordinal)
-        .Replace(".attn_v", ".attn_q", StringComparison.Ordinal)
-        .Replace(".ffn_up", ".ffn_gate", StringComparison.Ordinal);
 }

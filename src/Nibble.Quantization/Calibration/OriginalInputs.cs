@@ -15,6 +15,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
 {
     private readonly DecoderModel _model;
     private readonly LayerWalk _walk;
+    private readonly HashSet<string> _names;
     private readonly Dictionary<string, float[]> _inputs = [];
     private IdleEnd? _idle;
     private int _layer = -1;
@@ -26,6 +27,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
     {
         _model = new DecoderModel(source, pool);
         _model.RoundInputs(linear => linear.Weight.Format == FloatFormat.BF16 ? InputRounding.BFloat16 : null);
+        _names = [.. _model.Linears.Select(l => l.InputName)];
         _walk = new LayerWalk(_model, texts);
     }
 
@@ -64,7 +66,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
 
     public void LinearInput(string name, Activation x)
     {
-        if (MomentsProbe.Source(name) != name || name.Contains('[', StringComparison.Ordinal)) return;
+        if (!_names.Contains(name) || name.Contains('[', StringComparison.Ordinal)) return;
         int length = x.Tokens * x.Columns;
         if (!_inputs.TryGetValue(name, out float[]? input) || input.Length != length) _inputs[name] = input = new float[length];
         new ReadOnlySpan<float>(x.Floats, length).CopyTo(input);

@@ -71,6 +71,16 @@ public class ChatTemplateTests
     [InlineData("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "nested too deeply")]
     [InlineData("{{ 'x' * 1000000000 }}", "grows past")]
     [InlineData("{{ [1] * 1000000000 }}", "grows past")]
+    [InlineData("{% set ns = namespace(v=[1]) %}{% for i in range(60) %}{% set ns.v = ns.v + ns.v %}{% endfor %}", "grows past")]
+    [InlineData("{% set ns = namespace(v=(1,)) %}{% for i in range(60) %}{% set ns.v = ns.v + ns.v %}{% endfor %}", "grows past")]
+    [InlineData("{% set ns = namespace(v='x') %}{% for i in range(60) %}{% set ns.v = ns.v ~ ns.v %}{% endfor %}", "grows past")]
+    [InlineData("{% set ns = namespace(v='x') %}{% for i in range(60) %}{% set ns.v = [ns.v, ns.v] %}{% endfor %}{{ ns.v }}", "grows past")]
+    [InlineData("{% set ns = namespace(v='x') %}{% for i in range(60) %}{% set ns.v = [ns.v, ns.v] %}{% endfor %}{{ ns.v|tojson }}", "grows past")]
+    [InlineData("{{ (['x' * 10000000] * 100)|join }}", "grows past")]
+    [InlineData("{{ ('x' * 10000000).replace('x', 'x' * 10000000) }}", "grows past")]
+    [InlineData("{% set ns = namespace(v=[]) %}{% for i in range(100000) %}{% set ns.v = [ns.v] %}{% endfor %}{{ ns.v }}", "nested too deeply")]
+    [InlineData("{% set a = namespace(v=[]) %}{% set b = namespace(v=[]) %}{% for i in range(100000) %}{% set a.v = [a.v] %}{% set b.v = [b.v] %}{% endfor %}{{ a.v == b.v }}", "nested too deeply")]
+    [InlineData("{% set a = namespace(v=[]) %}{% set b = namespace(v=[1]) %}{% for i in range(100000) %}{% set a.v = [a.v] %}{% set b.v = [b.v] %}{% endfor %}{{ [a.v, b.v]|sort }}", "nested too deeply")]
     [InlineData("{{ range(1000000000) }}", "more than 100000 numbers")]
     [InlineData("{{ 9223372036854775807 + 1 }}", "passes 64 bits")]
     [InlineData("{{ 9999999999999999999 }}", "passes 64 bits")]
@@ -90,6 +100,17 @@ public class ChatTemplateTests
     [Theory, InlineData("("), InlineData("["), InlineData("{'a':"), InlineData("not "), InlineData("-"), InlineData("x if x else "), InlineData("m(")]
     public void Deep_nesting_is_an_error_not_a_crash(string opening) =>
         Assert.Throws<UnusableInputException>(() => Render("{{ " + string.Concat(Enumerable.Repeat(opening, 100_000)) + " }}"));
+
+    [Theory]
+    [InlineData("{{ [1, 2, 3][1::9223372036854775807] }}", "[2]")]
+    [InlineData("{{ [1, 2, 3][-1::-9223372036854775807] }}", "[3]")]
+    [InlineData("{{ 'a,b'.split(',', 9223372036854775807) }}", "['a', 'b']")]
+    public void Numbers_as_large_as_they_can_be_are_numbers(string source, string text) => Assert.Equal(text, Render(source));
+
+    [Fact]
+    public void Long_chains_of_filters_are_an_error_at_worst() =>
+        Assert.Contains("nested too deeply", Assert.Throws<UnusableInputException>(
+            () => Render("{% set x" + string.Concat(Enumerable.Repeat("|trim", 500_000)) + " %}x{% endset %}")).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Long_chains_are_an_error_at_worst()

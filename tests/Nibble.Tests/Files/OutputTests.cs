@@ -88,6 +88,7 @@ public sealed class OutputTests : IDisposable
     {
         OutputFile.CheckFree(_folder.PathOf("free.gguf"), force: false);
         OutputFolder.CheckFree(_folder.PathOf("free"), force: false);
+        OutputFolder.CheckFree(_folder.PathOf("free") + "/", force: false);
         Assert.Empty(Names);
         Directory.CreateDirectory(_folder.PathOf("out.gguf.partial"));
         Assert.Contains("cannot be written", Assert.Throws<UnusableInputException>(() => OutputFile.CheckFree(_folder.PathOf("out.gguf"), force: false)).Message, StringComparison.Ordinal);

@@ -51,7 +51,7 @@ public class TrellisFormatTests
     {
         foreach (string name in (string[])["Trellis1", "Trellis2-g128", "Trellis3-f32", "Trellis4-g64-bf16", "Trellis2-h", "Trellis3-g128-h256"])
             Assert.Equal(name, Format.Parse(name.ToLowerInvariant()).Name);
-        foreach (string name in (string[])["Trellis5", "Trellis2-g96", "Trellis2-tensor", "Trellis2-s8", "Trellis2-h100", "F16-h", "Trellis2-h-h"])
+        foreach (string name in (string[])["Trellis5", "Trellis2-g96", "Trellis2-tensor", "Trellis2-s8", "Trellis2-h100", "F16-h", "Trellis2-h-h", "Trellis2" + string.Concat(Enumerable.Repeat("-h", 100_000))])
             Assert.Throws<UnusableInputException>(() => Format.Parse(name));
     }
 

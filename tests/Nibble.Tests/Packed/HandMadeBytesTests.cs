@@ -93,6 +93,34 @@ public sealed class HandMadeBytesTests : IDisposable
         Assert.Equal([0.25f, 0.5f, -0.75f, 112], Row("a.weight", 0));
     }
 
+    [Fact]
+    public void A_group_larger_than_any_row_is_the_row()
+    {
+        Write("gptq\", \"group_size\": 2147483647, \"desc\": \"x", ("a.qweight", "I32", [1, 8], Words(0x76543210, 0, 0, 0, 0, 0, 0, 0)),
+            ("a.qzeros", "I32", [1, 1], Words(0x44444442)), ("a.scales", "F16", [1, 8], Halves(0.5f, 2, 2, 2, 2, 2, 2, 2)));
+        Assert.Equal([-1.5f, -1, -0.5f, 0, 0.5f, 1, 1.5f, 2], Row("a.weight", 0));
+    }
+
+    [Fact]
+    public void A_block_larger_than_any_matrix_has_scales_all_the_same()
+    {
+        Write("fp8\", \"weight_block_size\": [2147483647, 4], \"desc\": \"x", ("a.weight", "F8_E4M3", [4, 8], new byte[32]), ("a.weight_scale_inv", "F32", [0, 2], []));
+        Assert.Contains("tensor 'a.weight_scale_inv' is [0, 2], but must be", Attack.Refused(_folder.Path), StringComparison.Ordinal);
+    }
+
+    /// <summary>One column: a scale for each weight would be half a byte of codes.</summary>
+    [Fact]
+    public void Nf4_in_rows_that_cut_bytes_is_refused()
+    {
+        float[] levels = [
+            -1, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0,
+            0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1];
+        byte[] state = System.Text.Encoding.UTF8.GetBytes("""{"quant_type": "nf4", "blocksize": 64, "shape": [6, 1]}""");
+        Write("bitsandbytes", ("a.weight", "U8", [3, 1], [0x0F, 0x0F, 0x0F]), ("a.weight.absmax", "F32", [1], Floats(1)),
+            ("a.weight.quant_map", "F32", [16], Floats(levels)), ("a.weight.quant_state.bitsandbytes__nf4", "U8", [state.Length], state));
+        Assert.Contains("tensor 'a.weight' holds two codes a byte", Attack.Refused(_folder.Path), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("hqq", "key 'quantization_config.quant_method' is 'hqq', a layout that is not known; known are gptq, awq, compressed-tensors")]
     [InlineData("gptq\", \"checkpoint_format\": \"marlin", "key 'quantization_config.checkpoint_format' is 'marlin'")]

@@ -1,5 +1,6 @@
 using Nibble.Core;
 using Nibble.Core.Threading;
+using Nibble.Models;
 using Nibble.Quantization;
 using Nibble.Quantization.Methods;
 using Nibble.Quantization.Recipes;
@@ -52,6 +53,20 @@ public sealed class ModelQuantizerTests : IDisposable
         Assert.Throws<ArgumentException>(() => Write(forFile, _folder.PathOf("small"), PlanOf(forFile)));
         Assert.Throws<ArgumentException>(() => Write(forFolder, Output, PlanOf(forFolder, "Linear4-g32")));
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
+    }
+
+    /// <summary>GPT-2 stores matrices with inputs as rows; they stay so, and as they are, where they stay floats.</summary>
+    [Fact]
+    public void A_folder_holds_what_the_plan_says_also_of_turned_matrices()
+    {
+        string output = _folder.PathOf("small");
+        using var source = new QuantizationSource(GoldenCheckpoint.Folder("gpt2"), output);
+        QuantizationPlan plan = PlanOf(source, "F16");
+        Assert.Contains(source.Tensors, t => t.IsTurned);
+        Write(source, output, plan);
+        using ModelSource written = ModelSource.Open(output);
+        foreach ((SourceTensor tensor, PlannedTensor planned) in source.Tensors.Zip(plan.Tensors))
+            Assert.Equal(planned.Format.Name, written.File.Get(tensor.Output(planned.Format).Name).Format!.Name);
     }
 
     [Fact]

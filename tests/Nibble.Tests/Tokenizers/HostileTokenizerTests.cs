@@ -96,6 +96,7 @@ public class HostileTokenizerTests
     [InlineData("""{"bos_token":"<s>"}""", "bos_token is '<s>', which the tokenizer does not have")]
     [InlineData("""{"add_bos_token":true}""", "add_bos_token is true, but no such token is named")]
     [InlineData("""{"added_tokens_decoder":{"123456789":{"content":"x"}}}""", "no sensible id")]
+    [InlineData("""{"added_tokens_decoder":{"5":{"content":"x"},"05":{"content":"y"}}}""", "repeats the id 5")]
     [InlineData("""{"chat_template":5}""", "chat_template must be a list")]
     public void A_configuration_that_disagrees_is_refused(string config, string message) =>
         Assert.Contains(message, Assert.Throws<UnusableInputException>(() => Load(Bpe, config)).Message);
@@ -107,6 +108,33 @@ public class HostileTokenizerTests
         var watch = Stopwatch.StartNew();
         Assert.Equal(500_000, tokenizer.Encode(string.Concat(Enumerable.Repeat("ab", 500_000))).Length);
         Assert.InRange(watch.Elapsed.TotalMinutes, 0, 1);
+    }
+
+    [Fact]
+    public void Many_marks_on_one_letter_do_not_take_their_square()
+    {
+        Tokenizer tokenizer = Load("{\"normalizer\":{\"type\":\"NFC\"}," + Bpe[1..]);
+        var watch = Stopwatch.StartNew();
+        Assert.Equal([0], tokenizer.Encode("a" + string.Concat(Enumerable.Repeat("\u0327\u0335", 300_000))));
+        Assert.InRange(watch.Elapsed.TotalMinutes, 0, 0.2);
+    }
+
+    [Fact]
+    public void A_token_around_every_text_that_the_model_lacks_is_refused()
+    {
+        string folder = Directory.CreateTempSubdirectory("nibble-tokenizer-").FullName;
+        try
+        {
+            string model = Golden.GoldenCheckpoint.WithTokenizer("llama", Path.Combine(folder, "model")), file = Path.Combine(model, "tokenizer.json");
+            const string Around = "\"post_processor\": {\"type\": \"RobertaProcessing\", \"cls\": [\"a\", 1000000], \"sep\": [\"b\", 0]}";
+            File.WriteAllText(file, File.ReadAllText(file).Replace("\"post_processor\": null", Around, StringComparison.Ordinal));
+            using Nibble.Models.ModelSource source = Nibble.Models.ModelSource.Open(model);
+            Assert.Contains("puts token 1000000 around every text", Assert.Throws<UnusableInputException>(() => Tokenizer.Of(source)).Message);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     [Fact]

@@ -78,7 +78,7 @@ internal sealed record BinaryOperation(string Symbol, Expression Left, Expressio
 
 internal sealed record Concatenation(IReadOnlyList<Expression> Parts) : Expression
 {
-    protected override object? Value(Scope scope) => string.Concat(Parts.Select(p => Printer.Text(p.Evaluate(scope))));
+    protected override object? Value(Scope scope) => Operators.Join("", Parts.Select(p => Printer.Text(p.Evaluate(scope))));
 }
 
 /// <summary>a &lt; b &lt; c is a &lt; b and b &lt; c.</summary>

@@ -43,6 +43,8 @@ internal sealed class JsonText(int? indent, string itemSeparator, string keySepa
     private void Write(object? value, int depth)
     {
         if (depth > 200) throw new JinjaException("a value for tojson is nested too deeply");
+        // A list that holds one list twice, and so on, is small until it is written.
+        Operators.Sized(_text.Length);
         switch (value)
         {
             case null or bool or long or double: _text.Append(Plain(value)); break;

@@ -1,4 +1,6 @@
 using System.Collections;
+using System.Runtime.CompilerServices;
+using System.Text;
 
 namespace Nibble.Models.Chat.Jinja;
 
@@ -21,6 +23,7 @@ internal static class Operators
 
     public static bool AreEqual(object? a, object? b)
     {
+        RuntimeHelpers.EnsureSufficientExecutionStack();
         if (IsNumber(a) && IsNumber(b)) return a is double || b is double ? ToDouble(a) == ToDouble(b) : ToLong(a) == ToLong(b);
         return (a, b) switch
         {
@@ -43,6 +46,7 @@ internal static class Operators
     /// <summary>Below zero, zero or above, as a comes before b.</summary>
     public static int Compare(object? a, object? b)
     {
+        RuntimeHelpers.EnsureSufficientExecutionStack();
         if (IsNumber(a) && IsNumber(b)) return a is double || b is double ? ToDouble(a).CompareTo(ToDouble(b)) : ToLong(a).CompareTo(ToLong(b));
         return (a, b) switch
         {
@@ -83,8 +87,8 @@ internal static class Operators
     private static object? Add(object? a, object? b) => (a, b) switch
     {
         (string x, string y) => Sized(x.Length + (long)y.Length) > 0 ? x + y : "",
-        (List<object?> x, List<object?> y) => new List<object?>([.. x, .. y]),
-        (JinjaTuple x, JinjaTuple y) => new JinjaTuple([.. x.Items, .. y.Items]),
+        (List<object?> x, List<object?> y) => Sized(x.Count + (long)y.Count) > 0 ? [.. x, .. y] : new List<object?>(),
+        (JinjaTuple x, JinjaTuple y) => Sized(x.Items.Count + (long)y.Items.Count) > 0 ? new JinjaTuple([.. x.Items, .. y.Items]) : x,
         (double x, _) when IsNumber(b) => x + ToDouble(b),
         (_, double y) when IsNumber(a) => ToDouble(a) + y,
         _ when IsNumber(a) && IsNumber(b) => OfIntegers("+", ToLong(a), ToLong(b)),
@@ -108,7 +112,23 @@ internal static class Operators
         }
     }
 
-    private static long Sized(Int128 length) => length <= LargestResult ? (long)length : throw new JinjaException($"a value grows past {LargestResult} elements");
+    /// <summary>The strings one after the other, with a separator between them.</summary>
+    public static string Join(string separator, IEnumerable<string> parts)
+    {
+        var text = new StringBuilder();
+        bool first = true;
+        foreach (string part in parts)
+        {
+            Sized((long)text.Length + separator.Length + part.Length);
+            text.Append(first ? "" : separator).Append(part);
+            first = false;
+        }
+        return text.ToString();
+    }
+
+    /// <summary>The length of a value, if it may be as long.</summary>
+    /// <exception cref="JinjaException">It may not.</exception>
+    public static long Sized(Int128 length) => length <= LargestResult ? (long)length : throw new JinjaException($"a value grows past {LargestResult} elements");
 
     private static double OfDoubles(string symbol, double a, double b) => symbol switch
     {

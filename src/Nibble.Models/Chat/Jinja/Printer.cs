@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using System.Text;
 
 namespace Nibble.Models.Chat.Jinja;
@@ -8,17 +9,54 @@ internal static class Printer
 {
     public static string Text(object? value) => value is string text ? text : value is Undefined ? "" : Representation(value);
 
-    public static string Representation(object? value) => value switch
+    public static string Representation(object? value)
+    {
+        var text = new StringBuilder();
+        Write(value, text);
+        return text.ToString();
+    }
+
+    private static void Write(object? value, StringBuilder text)
+    {
+        RuntimeHelpers.EnsureSufficientExecutionStack();
+        // A list that holds one list twice, and so on, is small until it is written.
+        Operators.Sized(text.Length);
+        switch (value)
+        {
+            case List<object?> list: Group('[', list, item => Write(item, text), "]", text); break;
+            case JinjaTuple tuple: Group('(', tuple.Items, item => Write(item, text), tuple.Items.Count == 1 ? ",)" : ")", text); break;
+            case JinjaDict dict: Group('{', dict, entry => Write(entry, text), "}", text); break;
+            default: text.Append(Single(value)); break;
+        }
+    }
+
+    private static void Write(KeyValuePair<object, object?> entry, StringBuilder text)
+    {
+        Write(entry.Key, text);
+        text.Append(": ");
+        Write(entry.Value, text);
+    }
+
+    private static void Group<T>(char open, IEnumerable<T> items, Action<T> write, string close, StringBuilder text)
+    {
+        text.Append(open);
+        bool first = true;
+        foreach (T item in items)
+        {
+            if (!first) text.Append(", ");
+            write(item);
+            first = false;
+        }
+        text.Append(close);
+    }
+
+    private static string Single(object? value) => value switch
     {
         null => "None",
         bool flag => flag ? "True" : "False",
         long number => number.ToString(CultureInfo.InvariantCulture),
         double number => Float(number),
         string text => Quoted(text),
-        List<object?> list => $"[{string.Join(", ", list.Select(Representation))}]",
-        JinjaTuple { Items: [var only] } => $"({Representation(only)},)",
-        JinjaTuple tuple => $"({string.Join(", ", tuple.Items.Select(Representation))})",
-        JinjaDict dict => $"{{{string.Join(", ", dict.Select(e => $"{Representation(e.Key)}: {Representation(e.Value)}"))}}}",
         Undefined => "Undefined",
         Namespace => "<Namespace>",
         Callable callable => $"<function {callable.Name}>",

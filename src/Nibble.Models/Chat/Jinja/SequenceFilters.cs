@@ -1,3 +1,5 @@
+using System.Runtime.ExceptionServices;
+
 namespace Nibble.Models.Chat.Jinja;
 
 /// <summary>The filters on sequences.</summary>
@@ -13,7 +15,7 @@ internal static class SequenceFilters
     {
         IEnumerable<object?> items = Sequences.Iterate(value);
         if (arguments.Get(1, "attribute") is { } path) items = items.Select(item => Members.AtPath(item, path));
-        return string.Join(Printer.Text(arguments.Get(0, "d", "")), items.Select(Printer.Text));
+        return Operators.Join(Printer.Text(arguments.Get(0, "d", "")), items.Select(Printer.Text));
     }
 
     /// <summary>Each item's attribute, or each item through another filter.</summary>
@@ -107,9 +109,10 @@ internal static class SequenceFilters
         {
             return [.. reverse ? items.OrderByDescending(key, comparer) : items.OrderBy(key, comparer)];
         }
-        catch (InvalidOperationException e) when (e.InnerException is JinjaException incomparable)     // sorting wraps what its comparison throws
+        catch (InvalidOperationException e) when (e.InnerException is { } thrown)     // sorting wraps what its comparison throws
         {
-            throw new JinjaException(incomparable.Message);
+            ExceptionDispatchInfo.Throw(thrown);
+            throw;
         }
     }
 

@@ -53,7 +53,7 @@ internal static class Sequences
         long from = start is { } s ? Math.Clamp(s < 0 ? s + count : s, low, high) : by > 0 ? low : high;
         long to = stop is { } e ? Math.Clamp(e < 0 ? e + count : e, low, high) : by > 0 ? high : low;
         var taken = new List<object?>();
-        for (long i = from; by > 0 ? i < to : i > to; i += by) taken.Add(items[(int)i]);
+        for (Int128 i = from; by > 0 ? i < to : i > to; i += by) taken.Add(items[(int)i]);
         return value switch { string => string.Concat(taken), JinjaTuple => new JinjaTuple(taken), _ => taken };
     }
 

@@ -29,7 +29,7 @@ internal static class StringMethods
             "rfind" => a => Characters(text, text.LastIndexOf(Argument(a, 0, "sub"), StringComparison.Ordinal)),
             "index" => a => Characters(text, text.IndexOf(Argument(a, 0, "sub"), StringComparison.Ordinal)) is var at and >= 0 ? at : throw new JinjaException("the part is not in the string"),
             "count" => a => Count(text, Argument(a, 0, "sub")),
-            "join" => a => string.Join(text, Sequences.Iterate(a.Need(0, "iterable")).Select(i => i as string ?? throw new JinjaException($"join takes strings, not {Sequences.KindOf(i)}"))),
+            "join" => a => Operators.Join(text, Sequences.Iterate(a.Need(0, "iterable")).Select(i => i as string ?? throw new JinjaException($"join takes strings, not {Sequences.KindOf(i)}"))),
             "removeprefix" => a => Argument(a, 0, "prefix") is var prefix && text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : text,
             "removesuffix" => a => Argument(a, 0, "suffix") is var suffix && text.EndsWith(suffix, StringComparison.Ordinal) ? text[..^suffix.Length] : text,
             "isdigit" => _ => All(text, Rune.IsDigit),
@@ -68,6 +68,7 @@ internal static class StringMethods
     {
         if (count == 0) return text;
         if (old.Length == 0) throw new JinjaException("replace cannot look for an empty string");
+        Operators.Sized(text.Length + (Int128)Count(text, old) * Math.Max(0, replacement.Length - old.Length));
         if (count < 0) return text.Replace(old, replacement, StringComparison.Ordinal);
         var result = new StringBuilder();
         int at = 0;
@@ -96,7 +97,7 @@ internal static class StringMethods
         string at = Printer.Text(separator);
         if (at.Length == 0) throw new JinjaException("split takes no empty separator");
         List<object?> parts = [.. text.Split(at)];
-        while (limit >= 0 && parts.Count > limit + 1)
+        while (limit >= 0 && parts.Count - 1 > limit)
         {
             int join = fromEnd ? 0 : parts.Count - 2;
             parts[join] = $"{parts[join]}{at}{parts[join + 1]}";

@@ -141,8 +141,11 @@ internal sealed class TemplateParser
     }
 
     /// <summary>A chain of filters with its innermost operand exchanged.</summary>
-    private static Expression Replaced(Expression chain, Expression innermost) =>
-        chain is Filtered filtered ? filtered with { Operand = Replaced(filtered.Operand, innermost) } : innermost;
+    private static Expression Replaced(Expression chain, Expression innermost)
+    {
+        RuntimeHelpers.EnsureSufficientExecutionStack();
+        return chain is Filtered filtered ? filtered with { Operand = Replaced(filtered.Operand, innermost) } : innermost;
+    }
 
     private PrintStatement Filter(int line)
     {

@@ -44,12 +44,14 @@ internal static class FolderTokenizer
     private static TokenizerParts WithDeclaredTokens(JsonPlace config, TokenizerParts parts)
     {
         if (config.Find("added_tokens_decoder") is not { } declared) return parts;
-        HashSet<int> known = [.. parts.Added.Select(t => t.Id)];
+        HashSet<int> known = [.. parts.Added.Select(t => t.Id)], declaredHere = [];
         List<AddedToken> missing = [];
         foreach ((string key, JsonPlace entry) in declared.Entries())
         {
             if (!int.TryParse(key, CultureInfo.InvariantCulture, out int id) || id < 0 || id >= 2L * (parts.Vocabulary.Size + known.Count) + 4096) throw entry.Wrong("has no sensible id as its key");
-            if (!known.Contains(id)) missing.Add(TokenizerJson.AddedToken(entry, id));
+            if (known.Contains(id)) continue;
+            if (!declaredHere.Add(id)) throw entry.Wrong($"repeats the id {id}");
+            missing.Add(TokenizerJson.AddedToken(entry, id));
         }
         return parts with { Added = [.. parts.Added, .. missing] };
     }

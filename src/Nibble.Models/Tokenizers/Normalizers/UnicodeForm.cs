@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Nibble.Models.Tokenizers.Normalizers;
@@ -53,13 +54,12 @@ public sealed class UnicodeForm(bool compose, bool compatibility) : Normalizer
     /// <summary>Marks in a row are sorted by combining class, equals staying in order.</summary>
     private static void Order(List<int> points)
     {
-        for (int i = 1; i < points.Count; i++)
+        for (int start = 0, end; start < points.Count; start = end + 1)
         {
-            int combining = Data.Value.Class(points[i]);
-            if (combining == 0) continue;
-            int point = points[i], at = i;
-            for (; at > 0 && Data.Value.Class(points[at - 1]) > combining; at--) points[at] = points[at - 1];
-            points[at] = point;
+            for (end = start; end < points.Count && Data.Value.Class(points[end]) != 0;) end++;
+            if (end - start < 2) continue;
+            int[] sorted = [.. points[start..end].OrderBy(Data.Value.Class)];
+            sorted.CopyTo(CollectionsMarshal.AsSpan(points)[start..end]);
         }
     }
 

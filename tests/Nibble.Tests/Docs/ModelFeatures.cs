@@ -1,9 +1,10 @@
 using Nibble.Core.Kernels;
+using Nibble.Models;
 
-namespace Nibble.Models;
+namespace Nibble.Tests.Docs;
 
 /// <summary>What sets a model apart from the plain decoder, in a few words each, for people.</summary>
-public static class ModelFeatures
+internal static class ModelFeatures
 {
     public static IReadOnlyList<string> Of(ModelSource source) =>
         [.. Stream(source.Config, source.Tensors), .. Attention(source.Config), .. Rotation(source.Config), .. FeedForward(source.Config)];
