@@ -9,7 +9,10 @@ using Nibble.Tests.Formats;
 
 namespace Nibble.Tests.Memory;
 
-/// <summary>Weights of a file are packed from copies of a few rows at a time; those in memory from where they lie.</summary>
+/// <summary>
+/// Weights of a file are packed from copies of a few rows at a time, and where nothing is packed the first product reads such copies;
+/// those in memory are read where they lie.
+/// </summary>
 public sealed unsafe class MappedWeightTests : IDisposable
 {
     /// <summary>Rows of which the others are copies: not a multiple of any tile's.</summary>
@@ -33,17 +36,19 @@ public sealed unsafe class MappedWeightTests : IDisposable
     {
         const int columns = 1024;
         Weight inMemory = Random(name, columns);
-        Weight mapped = Map(inMemory, out MappedFile file);
-        file.Dispose();
-        foreach (int tokens in (int[])[1, 3])
-        {
-            using var x = new Activation();
-            x.Resize(tokens, columns);
-            var random = new Random(tokens);
-            for (int t = 0; t < tokens; t++)
-                foreach (ref float v in x.Row(t)) v = (float)(random.NextDouble() - 0.5);
-            Assert.Equal(Multiply(inMemory, x), Multiply(mapped, x));
-        }
+        foreach (InputRounding? rounding in (InputRounding?[])[null, InputRounding.BFloat16])
+            foreach (int tokens in (int[])[1, 3, 19])
+            {
+                Weight mapped = Map(inMemory, out MappedFile file);
+                file.Dispose();
+                using var x = new Activation();
+                x.Resize(tokens, columns);
+                var random = new Random(tokens);
+                for (int t = 0; t < tokens; t++)
+                    foreach (ref float v in x.Row(t)) v = (float)(random.NextDouble() - 0.5);
+                float[] expected = Multiply(inMemory, x, rounding);
+                for (int turn = 0; turn < 2; turn++) Assert.Equal(expected, Multiply(mapped, x, rounding));
+            }
     }
 
     [Theory]
@@ -51,6 +56,8 @@ public sealed unsafe class MappedWeightTests : IDisposable
     [InlineData("NF4")]
     [InlineData("Log8")]
     [InlineData("Vector4x256")]
+    [InlineData("F32")]
+    [InlineData("Trellis3")]
     public void A_file_that_shrank_is_refused_and_does_not_kill_the_process(string name)
     {
         Weight mapped = Map(Random(name, 1024), out MappedFile file);
@@ -59,17 +66,17 @@ public sealed unsafe class MappedWeightTests : IDisposable
             using (var other = new FileStream(file.Path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite)) other.SetLength(file.Length / 2);
             using var x = new Activation();
             x.Resize(1, 1024);
-            Exception e = Assert.ThrowsAny<Exception>(() => Multiply(mapped, x));
+            Exception e = Assert.ThrowsAny<Exception>(() => Multiply(mapped, x, null));
             string message = Assert.IsType<UnusableInputException>(e.InnerException ?? e).Message;
             Assert.Contains($"shrank from {file.Length} to {file.Length / 2} bytes", message, StringComparison.Ordinal);
             Assert.Contains(file.Path, message, StringComparison.Ordinal);
         }
     }
 
-    private float[] Multiply(Weight weight, Activation x)
+    private float[] Multiply(Weight weight, Activation x, InputRounding? rounding)
     {
         var y = new float[x.Tokens * weight.Rows];
-        fixed (float* at = y) MatrixProduct.Multiply(weight, x, at, _pool);
+        fixed (float* at = y) MatrixProduct.Multiply(weight, x, at, _pool, rounding);
         return y;
     }
 
