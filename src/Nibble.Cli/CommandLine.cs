@@ -95,7 +95,7 @@ public static class CommandLine
             StoppedException => (Failed, e.Message),
             OperationCanceledException => (Failed, "stopped; nothing was left half-written"),
             IOException or UnauthorizedAccessException => (Failed, e.Message),
-            OutOfMemoryException => (Failed, "not enough memory; a smaller --context or another format needs less"),
+            OutOfMemoryException => (Failed, "not enough memory; fewer tokens (-n, --context, --prompt) or another format needs less"),
             _ => (Failed, $"unexpected {e.GetType().Name}: {e.Message} (NIBBLE_TRACE=1 shows where; please report it)"),
         };
         terminal.ErrorLine(line);

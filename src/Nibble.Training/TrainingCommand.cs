@@ -20,16 +20,16 @@ internal sealed class TrainingCommand : RootCommand
     private readonly Option<double?> _minutes = new("--minutes") { Description = "Minutes of training. [default: 15 where --steps is not given]", HelpName = "M" };
     private readonly Option<int> _batch = Count("--batch", "Texts that pass through the model together.", Default.Batch);
     private readonly Option<int> _accumulate = Count("--accumulate", "Batches an update.", Default.Accumulate);
-    private readonly Option<int> _context = Count("--context", "Tokens a text. [default: the model's context, at most 512]", 0);
+    private readonly Option<int> _context = new("--context") { Description = "Tokens a text. [default: the model's context, at most 512]", HelpName = "N" };
     private readonly Option<double> _weightRate = Number("--weights-lr", "Peak learning rate of weights.", Default.WeightRate);
     private readonly Option<double> _scaleRate = Number("--scale-lr", "Peak learning rate of scales, relative to each.", Default.ScaleRate);
     private readonly Option<double> _warmUp = Number("--warm-up", "Share of the run in which the rate rises.", Default.WarmUp);
-    private readonly Option<RateSchedule> _schedule = new("--schedule") { Description = "How the rate falls: cosine, or wsd (stable, then a short decay).", DefaultValueFactory = _ => Default.Schedule };
+    private readonly Option<RateSchedule> _schedule = Choice("--schedule", "How the rate falls: cosine, or wsd (stable, then a short decay).", Default.Schedule);
     private readonly Option<double> _clip = Number("--clip", "The norm that gradients are cut to.", Default.Clip);
     private readonly Option<double> _decay = Number("--weight-decay", "Decay of weights.", Default.WeightDecay);
     private readonly Option<double> _distill = new("--distill") { Description = "Learn from the full-precision model's predictions; a number from 0 to 1 mixes in the text. [default: 0; 1 where no number follows]", HelpName = "SHARE", Arity = ArgumentArity.ZeroOrOne };
     private readonly Option<double> _distillHidden = Number("--distill-hidden", "Weight of the hidden states' distance from the full-precision model's.", 0);
-    private readonly Option<TrainedPart> _train = new("--train") { Description = "all; blocks: layer after layer, each towards the full-precision model's output; or scales alone with the codes fixed.", DefaultValueFactory = _ => TrainedPart.All };
+    private readonly Option<TrainedPart> _train = Choice("--train", "all; blocks: layer after layer, each towards the full-precision model's output; or scales alone with the codes fixed.", TrainedPart.All);
     private readonly Option<string?> _activations = new("--activations") { Description = "Round the inputs of linear layers too: int8 or int4 as 'nibble eval' does it, with -tensor by a learned bound, or any format.", HelpName = "KIND" };
     private readonly Option<string?> _cache = new("--kv") { Description = "Round keys and values to this format while training.", HelpName = "FORMAT" };
     private readonly Option<long> _seed = new("--seed") { Description = "Order of the text.", HelpName = "S", DefaultValueFactory = _ => Default.Seed };
@@ -38,7 +38,7 @@ internal sealed class TrainingCommand : RootCommand
     private readonly Option<int> _patience = Count("--patience", "Looks without improvement after which training stops; 0 never does.", Default.Patience);
     private readonly Option<bool> _resume = new("--resume") { Description = "Go on from the checkpoint beside the output." };
     private readonly Option<bool> _force = new("--force") { Description = "Replace the output if it exists." };
-    private readonly Option<int> _threads = Count("--threads", "Threads to work on; 0 is one a core.", 0);
+    private readonly Option<int> _threads = new("--threads") { Description = "Threads to work on; 0 is one a core.", HelpName = "N" };
 
     public TrainingCommand() : base("Trains a model so that it keeps its quality in few bits.")
     {
@@ -70,6 +70,10 @@ internal sealed class TrainingCommand : RootCommand
         Require(parsed.GetValue(_context) is 0 or >= 8, "--context", "at least 8 tokens");
         Require(parsed.GetValue(_evaluate) > 0, "--evaluate-every", "at least 1 update");
         Require(parsed.GetValue(_warmUp) is >= 0 and < 1, "--warm-up", "a share from 0 to below 1");
+        Require(parsed.GetValue(_patience) >= 0, "--patience", "a number of looks, or 0");
+        Require(parsed.GetValue(_threads) is >= 0 and <= 1024, "--threads", "a number from 0 to 1024");
+        foreach (Option<double> number in (Option<double>[])[_weightRate, _scaleRate, _clip, _decay, _distillHidden, _checkpoint])
+            Require(parsed.GetValue(number) is >= 0 and < double.PositiveInfinity, number.Name, "a number of at least 0");
         if (parsed.GetValue(_activations) is { } kind) InputQuantizer.Of(kind, "").Dispose();
         return new TrainingOptions
         {
@@ -94,6 +98,25 @@ internal sealed class TrainingCommand : RootCommand
     private static Option<string> Text(string name, string description, string help) => new(name) { Description = description, HelpName = help };
 
     private static Option<int> Count(string name, string description, int fallback) => new(name) { Description = description, HelpName = "N", DefaultValueFactory = _ => fallback };
+
+    /// <summary>An option of a few words, which are told in its messages; an enumeration's own parser also takes numbers that are none of them.</summary>
+    private static Option<T> Choice<T>(string name, string description, T fallback) where T : struct, Enum
+    {
+        string[] words = [.. Enum.GetNames<T>().Select(word => word.ToLowerInvariant())];
+        return new Option<T>(name)
+        {
+            Description = description,
+            HelpName = string.Join('|', words),
+            DefaultValueFactory = _ => fallback,
+            CustomParser = result =>
+            {
+                string word = result.Tokens[^1].Value;
+                if (words.Contains(word, StringComparer.OrdinalIgnoreCase)) return Enum.Parse<T>(word, ignoreCase: true);
+                result.AddError($"{name} {word}: must be {string.Join(" or ", words)}");
+                return fallback;
+            },
+        };
+    }
 
     private static Option<double> Number(string name, string description, double fallback) => new(name) { Description = description, HelpName = "X", DefaultValueFactory = _ => fallback };
 }

@@ -68,7 +68,7 @@ internal sealed class EvalCommand : Verb
     {
         Grid grid = new Grid().AddColumn(new GridColumn().NoWrap()).AddColumn();
         grid.AddRow("perplexity", $"{r.Perplexity:F4} ± {r.PerplexityError:F4}");
-        grid.AddRow("mean log-likelihood", $"{r.MeanNll:F5} nats a token");
+        grid.AddRow("negative log-likelihood", $"{r.MeanNll:F5} nats a token");
         grid.AddRow("scored", $"{r.Tokens} tokens, {r.Chunks} chunks of {r.Context}, {r.Seconds:F1} s");
         grid.AddRow("cache", $"{r.Kv}, {Quantity.Bytes(r.KvBytes)}");
         if (r.Activations is not null) grid.AddRow("activations", r.Activations);

@@ -51,7 +51,7 @@ internal sealed class QuantizeCommand : Verb
         Description = $"How dynamic ranges are chosen: {string.Join(", ", RangeRules.All.Select(r => r.Name))}. [default: each format's own way]",
         HelpName = "R",
     };
-    private readonly Option<string[]> _override = new("--override") { Description = "Give tensors whose name fits a pattern another format; may be given more than once.", HelpName = "PATTERN=FORMAT" };
+    private readonly Option<string[]> _override = new("--override") { Description = "Give tensors whose GGUF name (blk.0.ffn_down.weight) fits a pattern another format; may be given more than once.", HelpName = "PATTERN=FORMAT" };
     private readonly Option<string?> _keepOutput = new("--keep-output") { Description = "The format of the output matrix (the embedding, where they are one). [default: Q6_K or the recipe's; in a folder Linear6]", HelpName = "FORMAT" };
     private readonly Option<bool> _pure = new("--pure") { Description = "Every matrix in the one format, without the recipe's exceptions." };
     private readonly Option<bool> _force = new("--force") { Description = "Replace an existing output." };

@@ -50,7 +50,7 @@ public abstract class CalibratedMethod
     public static CalibratedMethod Parse(string name) =>
         All.FirstOrDefault(m => m.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
         ?? (name.Split(':') is [var word, var number] && word.Equals("smoothquant", StringComparison.OrdinalIgnoreCase) ? new SmoothQuant(Strength(name, number)) : null)
-        ?? throw new UnusableInputException($"there is no method '{name}'; the methods are nearest, {string.Join(", ", All.Select(m => m.Name))}");
+        ?? throw new UnusableInputException($"there is no method '{name}'; the methods are nearest, {Hqq.Word}, {string.Join(", ", All.Select(m => m.Name))}");
 
     private static double Strength(string name, string number) =>
         double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double strength) && strength is >= 0 and <= 1 ? strength

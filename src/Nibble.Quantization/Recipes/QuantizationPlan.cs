@@ -72,7 +72,7 @@ public sealed record QuantizationPlan(Recipe Recipe, PlanOptions Options, IReadO
     {
         foreach (FormatOverride change in options.Overrides)
             if (!tensors.Any(t => change.Matches(t.Name)))
-                throw new UnusableInputException($"override '{change.Pattern}': no tensor has such a name; 'nibble inspect' lists the names");
+                throw new UnusableInputException($"override '{change.Pattern}': no tensor has such a name; a folder's tensors have their GGUF names here, such as 'blk.0.ffn_down.weight'");
         Dictionary<string, TensorPlace> places = Places(tensors, model);
         return new QuantizationPlan(recipe, options, [.. tensors.Select(t => Plan(recipe, t, places[t.Name], options))]);
     }

@@ -107,7 +107,7 @@ public sealed class CalibratedQuantizeTests : IDisposable
     [Theory]
     [InlineData("gptq", null, "--calibration TEXT")]
     [InlineData("nearest", "text", "looks at no text")]
-    [InlineData("magic", "text", "the methods are")]
+    [InlineData("magic", "text", "the methods are nearest, hqq, gptq")]
     [InlineData("smoothquant:2", "text", "from 0 to 1")]
     public void A_method_and_its_text_go_together(string method, string? text, string expected)
     {

@@ -153,6 +153,7 @@ public sealed class QuantizeCommandTests : IDisposable
     [InlineData("--range magic", "magic")]
     [InlineData("--override ffn_down", "PATTERN=FORMAT")]
     [InlineData("--override nowhere=Q6_K", "nowhere")]
+    [InlineData("--override model.layers=Q6_K", "blk.0.")]
     [InlineData("--keep-output F99", "F99")]
     [InlineData("--to Linear4", "Linear4")]
     public void What_cannot_be_done_is_said_before_any_work(string options, string named)
