@@ -1,5 +1,6 @@
 using Nibble.Core;
 using Nibble.Core.Threading;
+using Nibble.Files;
 using Nibble.Models;
 using Nibble.Models.Decoder;
 using Nibble.Models.Tokenizers;
@@ -34,7 +35,9 @@ internal sealed class LoadedModel : IDisposable
             foreach (string notice in source.Notices) terminal.Warn(notice);
             var tokenizer = Tokenizer.Of(source);
             foreach (string warning in tokenizer.Warnings) terminal.Warn($"{path}: {warning}");
-            return new LoadedModel(source, new DecoderModel(source, pool, options ?? new DecoderOptions { Warn = terminal.Warn }), tokenizer);
+            var decoder = new DecoderModel(source, pool, options ?? new DecoderOptions { Warn = terminal.Warn });
+            (source.File as MappedTensors)?.LetGo();
+            return new LoadedModel(source, decoder, tokenizer);
         }
         catch
         {

@@ -43,6 +43,12 @@ public abstract unsafe class MappedTensors : TensorFile
         place.File.Advise(place.Offset + offset, Math.Min(bytes, tensor.Bytes - offset), advice);
     }
 
+    /// <summary>The process need not hold what it has read so far any longer: headers, and tensors that were copied. A later read brings it back.</summary>
+    public void LetGo()
+    {
+        foreach (MappedFile file in _files) file.Advise(0, file.Length, MemoryAdvice.DontNeed);
+    }
+
     public override void Dispose()
     {
         foreach (MappedFile file in _files) file.Dispose();

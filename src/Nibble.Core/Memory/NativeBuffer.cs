@@ -87,6 +87,14 @@ public sealed unsafe partial class NativeBuffer : SafeHandle
     /// <summary>The next multiple of a unit.</summary>
     internal static nint Whole(nint bytes, nint unit) => (bytes + unit - 1) / unit * unit;
 
+    /// <summary>Gives whole huge pages from an offset to the end back to Linux, of which nothing is wanted; touched again they are zeros.</summary>
+    internal void Discard(nint from)
+    {
+        const int MadvDontNeed = 4;
+        from = Whole(from, HugePage);
+        if (_mapped > from) _ = MemoryAdvise((void*)(handle + from), (nuint)(_mapped - from), MadvDontNeed);
+    }
+
     /// <summary>
     /// Asks Linux for pages of 2 MiB: weights are read once a token, and with small pages the look-ups of addresses cost as
     /// much as the bytes. Elsewhere, or where the system has none, nothing changes.

@@ -49,7 +49,10 @@ internal sealed unsafe class Slab
         lock (s_lock)
         {
             if (!s_current.TryGetTarget(out Slab? slab) || slab._buffer.Length - slab._used < bytes)
+            {
+                slab?._buffer.Discard(slab._used);
                 s_current.SetTarget(slab = new Slab(Math.Max(Bytes, NativeBuffer.Whole(bytes, NativeBuffer.HugePage))));
+            }
             owner = slab;
             byte* at = slab._buffer.Pointer + slab._used;
             slab._used += NativeBuffer.Whole(bytes, Alignment);

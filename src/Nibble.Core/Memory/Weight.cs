@@ -14,6 +14,9 @@ public sealed unsafe class Weight : IWeightSource
     /// <summary>Bytes that are copied at once: a share of the second cache, in which what they are packed into needs room too.</summary>
     private const nint StretchBytes = 256 << 10;
 
+    /// <summary>Bytes of a matrix in which rows are looked up one by one: less is soon mapped, and at once from then on.</summary>
+    private const long LeastLookedUp = 16 << 20;
+
     /// <summary>Bytes behind the last row that a kernel may read, and not use.</summary>
     private const nint ReadBehind = 64;
 
@@ -86,15 +89,28 @@ public sealed unsafe class Weight : IWeightSource
         return new Span<byte>(Data + row * RowBytes, checked((int)RowBytes));
     }
 
-    public void ReadRow(int row, Span<float> weights)
+    public void ReadRow(int row, Span<float> weights) => Decode(Row(row), weights);
+
+    /// <summary>
+    /// The same for whoever wants few of many rows: those of a large matrix in a file are read from there, for with a page the
+    /// system may map megabytes.
+    /// </summary>
+    /// <exception cref="UnusableInputException">The file has become shorter, or cannot be read.</exception>
+    public void LookUp(int row, Span<float> weights)
+    {
+        Span<byte> stored = Row(row);
+        Decode(_owner is IMappedMemory mapped && Bytes >= LeastLookedUp ? new Span<byte>(Read(mapped, row, 1), stored.Length) : stored, weights);
+    }
+
+    private void Decode(ReadOnlySpan<byte> row, Span<float> weights)
     {
         if (ColumnOrder is not { } order)
         {
-            Format.Decode(Row(row), weights[..Columns]);
+            Format.Decode(row, weights[..Columns]);
             return;
         }
         float[] stored = ArrayPool<float>.Shared.Rent(Columns);
-        Format.Decode(Row(row), stored.AsSpan(0, Columns));
+        Format.Decode(row, stored.AsSpan(0, Columns));
         for (int i = 0; i < order.Length; i++) weights[order[i]] = stored[i];
         ArrayPool<float>.Shared.Return(stored);
     }

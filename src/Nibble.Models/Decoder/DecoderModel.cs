@@ -299,7 +299,7 @@ public sealed unsafe partial class DecoderModel : IDisposable
         for (int t = 0; t < tokens.Length; t++)
         {
             var row = new Span<float>(x + (nint)t * Config.Hidden, Config.Hidden);
-            Embedding.ReadRow(tokens[t], row);
+            Embedding.LookUp(tokens[t], row);
             if (Config.EmbeddingScale != 1) TensorPrimitives.Multiply(row, Config.EmbeddingScale, row);
             if (_tokenType.Length > 0) TensorPrimitives.Add(row, _tokenType, row);
         }

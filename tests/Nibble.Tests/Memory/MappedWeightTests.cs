@@ -73,6 +73,28 @@ public sealed unsafe class MappedWeightTests : IDisposable
         }
     }
 
+    /// <summary>Small ones where they are mapped, large ones from the file.</summary>
+    [Theory]
+    [InlineData("Q6_K", 512)]
+    [InlineData("Q6_K", 48_000)]
+    public void Rows_are_looked_up(string name, int rows)
+    {
+        const int columns = 512;
+        Format format = Format.Parse(name);
+        Weight inMemory = Weight.Allocate("w", format, rows, columns);
+        new Random(rows).NextBytes(new Span<byte>(inMemory.Data, (int)inMemory.Bytes));
+        Weight mapped = Map(inMemory, out MappedFile file);
+        file.Dispose();
+        float[] expected = new float[columns], found = new float[columns];
+        foreach (int row in (int[])[0, 77, rows - 1])
+        {
+            inMemory.ReadRow(row, expected);
+            mapped.LookUp(row, found);
+            Assert.Equal(expected, found);
+        }
+        Assert.Throws<ArgumentOutOfRangeException>(() => mapped.LookUp(rows, found));
+    }
+
     private float[] Multiply(Weight weight, Activation x, InputRounding? rounding)
     {
         var y = new float[x.Tokens * weight.Rows];
