@@ -23,6 +23,7 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
     public override IReadOnlyList<BlockParameter> BlockParameters { get; } = TBlock.BlockParameters;
     public override IReadOnlyList<CodePlanes> CodePlanes { get; } = TBlock.CodePlanes;
     public override ReadOnlySpan<byte> CodePlaces => TBlock.CodePlaces;
+    public override ReadOnlySpan<ushort> ByteScales => TBlock.ByteScales;
 
     public override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block) =>
         TBlock.Fit(ref MemoryMarshal.AsRef<TBlock>(block), weights, options);

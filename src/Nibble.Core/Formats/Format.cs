@@ -130,6 +130,12 @@ public abstract partial class Format
     /// <summary>The place of each code's level in <see cref="Levels"/>, where a code of 4 bits is not that place itself; else empty.</summary>
     public virtual ReadOnlySpan<byte> CodePlaces => [];
 
+    /// <summary>
+    /// Of formats whose blocks begin with a scale of a byte for each group, and have no other numbers: what each byte stands for, as the bits
+    /// of a half; else empty.
+    /// </summary>
+    public virtual ReadOnlySpan<ushort> ByteScales => [];
+
     /// <summary>True for two-level blocks, whose scales are small whole multiples of one number: see <see cref="Units"/>.</summary>
     public virtual bool HasUnits => false;
 

@@ -63,6 +63,9 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// <summary>See <see cref="Format.CodePlaces"/>.</summary>
     static virtual ReadOnlySpan<byte> CodePlaces => [];
 
+    /// <summary>See <see cref="Format.ByteScales"/>.</summary>
+    static virtual ReadOnlySpan<ushort> ByteScales => [];
+
     /// <summary>See <see cref="Format.HasRange"/>.</summary>
     static virtual bool HasRange => true;
 

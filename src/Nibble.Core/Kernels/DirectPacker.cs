@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Nibble.Core.Formats;
 using Nibble.Core.Kernels.Generated;
 using Nibble.Core.Memory;
@@ -27,11 +28,15 @@ internal sealed unsafe class DirectPacker : ITilePacker
     /// <summary>The place that each code of 4 bits stands for; empty where it is that itself.</summary>
     private readonly byte[] _places;
 
+    /// <summary>What scales of a byte stand for, if blocks have such.</summary>
+    private readonly ushort[] _byteScales;
+
     public DirectPacker(PackedMatrix matrix, Format format)
     {
         _matrix = matrix;
         _planes = [.. format.CodePlanes];
         _places = format.CodePlaces.ToArray();
+        _byteScales = format.ByteScales.ToArray();
         _blockBytes = format.BlockBytes;
         _blockRuns = format.BlockSize / (Activation.Chunk * matrix.Kernel.RunChunks);
         _shape = matrix.Kernel.Shape;
@@ -52,6 +57,7 @@ internal sealed unsafe class DirectPacker : ITilePacker
         {
             if (_units is not null) _units.Pack(blocks, rows, at);
             else if (_shape.HasExponents) PackExponents(blocks, at);
+            else if (_byteScales.Length > 0) PackByteScales(blocks, at);
             else PackNumbers(blocks, at);
             PackCodes(blocks, at + _shape.UnitsBytes + _shape.CodesAt);
             for (int r = 0; r < rows; r++) blocks[r] += _blockBytes;
@@ -73,6 +79,16 @@ internal sealed unsafe class DirectPacker : ITilePacker
     private static void PackExponents(byte** blocks, byte* chunk)
     {
         for (int r = 0; r < TileRows; r++) chunk[r] = (byte)Math.Max(*blocks[r] - 1, 0);
+    }
+
+    /// <summary>A block begins with the scales of its groups, one for each part of a chunk.</summary>
+    private void PackByteScales(byte** blocks, byte* chunk)
+    {
+        for (int i = 0; i < _blockRuns * _shape.Parts; i++)
+        {
+            var scales = (ushort*)(chunk + i / _shape.Parts * _shape.ChunkBytes) + i % _shape.Parts * TileRows;
+            for (int r = 0; r < TileRows; r++) scales[r] = _byteScales[blocks[r][i]];
+        }
     }
 
     /// <summary>A block begins with a scale, and an offset or a zero point if it has one: they are those of all its chunks.</summary>
@@ -101,13 +117,16 @@ internal sealed unsafe class DirectPacker : ITilePacker
     {
         foreach (CodePlanes planes in _planes)
         {
-            int chunks = planes.Run * 8 / (planes.Bits * Activation.Chunk);
+            int run = WholeRun(planes), chunks = run * 8 / (planes.Bits * Activation.Chunk);
             byte* target = codes;
-            for (int at = planes.At, left = _matrix.Kernel.RunChunks * _blockRuns; left > 0; left -= chunks, at += planes.Run, target += chunks * _shape.ChunkBytes)
+            for (int at = planes.At, left = _matrix.Kernel.RunChunks * _blockRuns; left > 0; left -= chunks, at += run, target += chunks * _shape.ChunkBytes)
                 PackRun(blocks, at, planes, target);
             codes += 64 * planes.Bits;
         }
     }
+
+    /// <summary>Bytes of a run, or of the two that make a chunk.</summary>
+    private static int WholeRun(CodePlanes planes) => Math.Max(planes.Run, planes.Bits * Activation.Chunk / 8);
 
     [SkipLocalsInit]
     private void PackRun(byte** blocks, int at, CodePlanes planes, byte* target)
@@ -116,6 +135,11 @@ internal sealed unsafe class DirectPacker : ITilePacker
         {
             if (planes.Bits is 1 or 2 or 4 or 8) PackInOrder(blocks, at, planes.Bits, target);
             else PackSpread(blocks, at, planes.Bits, target);
+            return;
+        }
+        if (planes.Run < WholeRun(planes))
+        {
+            PackHalves(blocks, at, target);
             return;
         }
         bool isChunk = planes.Run * 8 == planes.Bits * Activation.Chunk;
@@ -135,6 +159,26 @@ internal sealed unsafe class DirectPacker : ITilePacker
         if (planes.Bits == 4) BitSquare.TurnNibbles(turned, planes.Run / Activation.Chunk, target, _shape.ChunkBytes);
         else if (planes.Bits == 2) BitSquare.TurnPairs(turned, target, _shape.ChunkBytes);
         else BitSquare.TurnBits(turned, target, _shape.ChunkBytes);
+    }
+
+    /// <summary>A chunk of two runs of 8 bytes, codes of 4 bits.</summary>
+    private void PackHalves(byte** blocks, int at, byte* target)
+    {
+        for (int r = 0; r < TileRows; r += 4)
+            Square.Turn(Join(blocks[r] + at), Join(blocks[r + 1] + at), Join(blocks[r + 2] + at), Join(blocks[r + 3] + at), target + r * 4, 64);
+        if (_places.Length > 0) LookUpPlaces(target);
+    }
+
+    /// <summary>Two runs of 8 bytes, columns i and i + 8 of a half chunk in byte i of each, as one of 16: columns i and i + 16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Join(byte* runs)
+    {
+        Vector128<byte> two = Vector128.Load(runs);
+        Vector128<ulong> low = (two & Vector128.Create((byte)15)).AsUInt64(), high = (two >>> 4).AsUInt64();
+        // Each half of the vector is a run.
+        Vector128<ulong> first = Sse2.IsSupported ? Sse2.UnpackLow(low, high) : Vector128.Create(low[0], high[0]);
+        Vector128<ulong> second = Sse2.IsSupported ? Sse2.UnpackHigh(low, high) : Vector128.Create(low[1], high[1]);
+        return (first | second << 4).AsUInt32();
     }
 
     /// <summary>Of a chunk's codes, two in a byte.</summary>
