@@ -177,6 +177,21 @@ public sealed class QuantizeCommandTests : IDisposable
         Assert.DoesNotContain("sliding window", error, StringComparison.Ordinal);
     }
 
+    /// <summary>llama.cpp's rounding to three levels, which is the default, is for models that were trained to have them.</summary>
+    [Theory]
+    [InlineData("TQ2_0", "", true)]
+    [InlineData("TQ2_0", "--range mse", false)]
+    [InlineData("Q4_0", "", false)]
+    [InlineData("Q1_0", "", false)]
+    public void Rounding_that_ruins_a_model_is_said_once(string format, string options, bool ruins)
+    {
+        CommandRun run = CommandRun.Of(
+            ["quantize", EmbeddedModel.Folder, "--to", format, "-o", _folder.PathOf("r.gguf"), "--json", .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
+        Assert.Equal(0, run.ExitCode);
+        Assert.Equal(ruins ? 1 : 0, run.Error.Split('\n').Count(line => line.Contains("--range mse loses less", StringComparison.Ordinal)));
+        Assert.Equal(ruins, run.Json.GetProperty("warnings").EnumerateArray().Any(w => w.GetString()!.Contains(format, StringComparison.Ordinal)));
+    }
+
     [Fact]
     public void Evaluate_measures_before_and_after()
     {
