@@ -156,7 +156,7 @@ internal sealed class QuantizeCommand : Verb
     {
         using RotatedModel? rotated = !run.Get(_rotate) ? null : run.Terminal.Measure("rotating", 1, "", meter => RotatedModel.Make(
             settings.Model, settings.Output, run.Get(_allowRequantize), pool, (read, all) => meter.Done = (double)read / all, run.Cancellation));
-        using var source = new QuantizationSource(rotated?.Path ?? settings.Model, settings.Output, rotated?.Origin);
+        using var source = new QuantizationSource(rotated?.Path ?? settings.Model, settings.Output, rotated?.Origin) { TextName = run.Get(_calibration) };
         var quantizer = new ModelQuantizer(source, pool);
         long held = Environment.WorkingSet;
         QuantizationPlan plan = Plan(run, settings, source, quantizer, pool);
