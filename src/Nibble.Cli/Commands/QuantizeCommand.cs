@@ -134,6 +134,8 @@ internal sealed class QuantizeCommand : Verb
         if (budget is not null && run.Get(_pure)) run.Terminal.Warn($"--pure has no say: it is one format for all, and {budget} mixes them");
         if (run.IsGiven(_calibrationChunks) && run.Get(_calibration) is null) run.Terminal.Warn("--calibration-chunks has no say: there is no --calibration TEXT");
         if (run.IsGiven(_chunks) && run.Get(_model) is not null && !run.Get(_evaluate)) run.Terminal.Warn("--chunks has no say: nothing is measured without --evaluate");
+        if (run.Get(_dryRun) && run.Get(_evaluate)) run.Terminal.Warn("--evaluate has no say: --dry-run writes nothing that could be measured");
+        if (run.Get(_dryRun) && run.Get(_resume)) run.Terminal.Warn("--resume has no say: --dry-run shows the whole run, and writes nothing");
     }
 
     private QuantizeOptions OptionsOf(Invocation run, Recipe recipe, CalibratedMethod? method, string? textHash)

@@ -26,19 +26,19 @@ internal static class QuantizeReport
     private static string Expected(QuantizeResult result) => result is not { ExpectedSeconds: { } seconds, ExpectedPeakMemoryBytes: { } bytes } ? ""
         : $", in about {(seconds < 100 ? $"{seconds:F0} s" : $"{seconds / 60:F0} min")} with at most about {Quantity.Bytes(bytes)} of memory";
 
-    /// <summary>A row a format: how many tensors, how many bytes, how much was lost.</summary>
+    /// <summary>A row a format: how many tensors, how many bytes, and how much was lost, which nobody knows before.</summary>
     private static Table Formats(QuantizeResult result)
     {
-        Table table = new Table().Border(TableBorder.Simple).AddColumn("format")
-            .AddColumn(Right("tensors")).AddColumn(Right("size")).AddColumn(Right("relative error")).AddColumn(Right("worst tensor"));
+        Table table = new Table().Border(TableBorder.Simple).AddColumn("format").AddColumn(Right("tensors")).AddColumn(Right("size"));
+        if (!result.DryRun) table.AddColumn(Right("relative error")).AddColumn(Right("worst tensor"));
         foreach (IGrouping<string, QuantizedRow> format in result.Tensors.GroupBy(t => t.Format).OrderByDescending(g => g.Sum(t => t.Bytes)))
         {
-            double mean = format.Average(t => t.RelativeMse), worst = format.Max(t => t.RelativeMse);
-            table.AddRow(format.Key, $"{format.Count()}", Quantity.Bytes(format.Sum(t => t.Bytes)), Error(mean), Error(worst));
+            string[] row = [format.Key, $"{format.Count()}", Quantity.Bytes(format.Sum(t => t.Bytes))];
+            table.AddRow(result.DryRun ? row : [.. row, Error(format.Average(t => t.RelativeMse)), Error(format.Max(t => t.RelativeMse))]);
         }
         return table;
 
-        string Error(double error) => result.DryRun ? "" : error == 0 ? "0" : $"{100 * error:0.####} %";
+        static string Error(double error) => error == 0 ? "0" : $"{100 * error:0.####} %";
     }
 
     private static Table Compare(QuantizeResult result, BeforeAndAfter e)

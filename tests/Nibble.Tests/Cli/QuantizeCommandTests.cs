@@ -168,6 +168,7 @@ public sealed class QuantizeCommandTests : IDisposable
         string output = _folder.PathOf("w.gguf");
         Assert.Contains("--range min-max has no say in 43 tensors, whose formats have no range to choose (IQ3_S)",
             CommandRun.Of("quantize", EmbeddedModel.Folder, "--to", "IQ3_S", "--pure", "--range", "min-max", "--dry-run", "-o", output).Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("relative error", CommandRun.Of("quantize", EmbeddedModel.Folder, "--dry-run", "-o", output).Output, StringComparison.Ordinal);
         Assert.DoesNotContain("--range", CommandRun.Of("quantize", EmbeddedModel.Folder, "--range", "min-max", "--dry-run", "-o", output).Error, StringComparison.Ordinal);
         Assert.Contains("leave out --range", CommandRun.Of(
             "quantize", EmbeddedModel.Folder, "--calibration", EmbeddedModel.Text, "--range", "min-max", "-o", output).ErrorLine(2), StringComparison.Ordinal);
