@@ -10,7 +10,7 @@ internal static class QuantizeReport
         if (result.Evaluation is { } evaluation)
         {
             terminal.Write(Compare(result, evaluation));
-            terminal.Markup($"  [bold]{Markup.Escape(result.Output)}[/] is written. Now run it:");
+            terminal.Markup($"  [bold]{Markup.Escape(result.Output)}[/] is written, {Quantity.Bytes(result.Bytes)}. Now run it:");
             terminal.Markup($"  {Markup.Escape(CommandLine.Name)} run {Markup.Escape(result.Output)} -p \"The old man looked out over the sea and\"");
             return;
         }
@@ -45,7 +45,7 @@ internal static class QuantizeReport
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumn("")
             .AddColumn(Right(Markup.Escape(e.Before.Name))).AddColumn(Right($"[bold]{result.Recipe}[/]")).AddColumn("");
-        Row("size", Quantity.Bytes(e.Before.Bytes), Quantity.Bytes(e.After.Bytes), $"{100.0 * e.After.Bytes / e.Before.Bytes:F0} %");
+        Row("weights", Quantity.Bytes(e.Before.Bytes), Quantity.Bytes(e.After.Bytes), $"{100.0 * e.After.Bytes / e.Before.Bytes:F0} %");
         Row("bits per weight", $"{e.Before.BitsPerWeight:F2}", $"{e.After.BitsPerWeight:F2}", "");
         Row("perplexity", $"{e.Before.Perplexity:F2}", $"{e.After.Perplexity:F2}", $"{100 * (e.After.Perplexity / e.Before.Perplexity - 1):+0.0;-0.0} %");
         Row("KL divergence", "0", $"{e.Kld.Mean:F4}", "nats a token");
