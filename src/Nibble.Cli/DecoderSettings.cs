@@ -64,8 +64,8 @@ internal sealed class DecoderSettings
             return;
         }
         var tokenizer = Tokenizer.Of(source);
-        string text = TextFile.Read(run.Get(_calibration), "--calibration");
-        var chunks = EvaluationText.Of(text, tokenizer, Math.Min(LongestContext, model.Config.ContextLength), CalibrationChunks);
+        string path = run.Get(_calibration)!, text = TextFile.Read(path, "--calibration");
+        var chunks = EvaluationText.Of(text, tokenizer, Math.Min(LongestContext, model.Config.ContextLength), CalibrationChunks, path, mayShorten: false);
         InputRanges ranges = InputRanges.Measure(model, [.. Enumerable.Range(0, chunks.Chunks).Select(chunks.Chunk)], run.Cancellation);
         IReadOnlyList<string> unknown = ranges.Apply(model, rounding);
         if (unknown.Count > 0)

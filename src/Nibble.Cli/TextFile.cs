@@ -31,6 +31,7 @@ internal static class TextFile
     private static byte[] Bytes(string option, string path)
     {
         var file = new FileInfo(path);
+        if (Directory.Exists(path)) throw new UnusableInputException($"{path}: is a folder; {option} takes a UTF-8 text");
         if (!file.Exists) throw new UnusableInputException($"{path}: there is no such file; {option} takes a UTF-8 text");
         if (file.Length > Largest) throw new UnusableInputException($"{path}: a text of {file.Length} bytes is too long; at most {Largest} are read");
         try

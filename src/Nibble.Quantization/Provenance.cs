@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
@@ -69,9 +70,9 @@ public static class Provenance
         {
             return Hash([path])[..16];
         }
-        catch (Exception e) when ((e is AggregateException ? e.InnerException : e) is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UnusableInputException($"{path}: cannot be read: {(e.InnerException ?? e).Message}", e);
+            throw new UnusableInputException($"{path}: cannot be read: {e.Message}", e);
         }
     }
 
@@ -85,13 +86,20 @@ public static class Provenance
     }
 
     /// <summary>What sha256sum prints for the file; for shards, what it prints for the list of theirs, a line each.</summary>
+    /// <exception cref="IOException">One of them cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">One of them may not be read.</exception>
     public static string Hash(IReadOnlyList<string> files)
     {
         var hashes = new string[files.Count];
-        Parallel.For(0, files.Count, i =>
+        try
         {
-            hashes[i] = Convert.ToHexStringLower(HashOf(files[i]));
-        });
+            Parallel.For(0, files.Count, i => hashes[i] = Convert.ToHexStringLower(HashOf(files[i])));
+        }
+        catch (AggregateException e)
+        {
+            // Of several files that cannot be read, the first says enough.
+            ExceptionDispatchInfo.Throw(e.InnerException!);
+        }
         return hashes is [var only] ? only : Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(string.Concat(hashes.Select(h => h + "\n")))));
     }
 

@@ -98,6 +98,9 @@ public sealed class QuantizationSource : IDisposable
     /// <summary>Layers of the model.</summary>
     public int Layers => _source.Config.Layers.Count;
 
+    /// <summary>What messages call the text that is read, such as its path.</summary>
+    public string? TextName { get; init; }
+
     /// <summary>The matrices of the layers whose importance was not measured.</summary>
     public IEnumerable<SourceTensor> UnmeasuredBy(ImportanceMatrix matrix) => Tensors.Where(t =>
         TensorRoles.LayerOf(t.Info.Name) >= 0 && TensorRoles.IsQuantizable(t.Info.Name, t.Info.Shape.Count) && !matrix.Tensors.ContainsKey(t.Info.Name));
@@ -146,7 +149,7 @@ public sealed class QuantizationSource : IDisposable
         IEnumerable<CalibratedTensor> tensors = Tensors.Zip(plan.Tensors)
             .Where(t => t.Second.Format.Family != FormatFamily.Float)
             .Select(t => new CalibratedTensor(t.Second.Format, t.First.Matrices));
-        return new LayerQuantizer(_source, tensors, Chunks(text, chunks, CalibrationContext), method, pool, onePass, saved);
+        return new LayerQuantizer(_source, tensors, Chunks(text, chunks), method, pool, onePass, saved);
     }
 
     /// <summary>What statistics measured on a text are known by.</summary>
@@ -156,7 +159,7 @@ public sealed class QuantizationSource : IDisposable
     {
         string config = System.IO.Path.Combine(Folder, "config.json");
         _hash ??= Provenance.Hash(_source.File is not GgufFile && File.Exists(config) ? [.. Files, config] : Files);
-        return Calibration.StatisticsKey.Of(_hash, Chunks(text, chunks, CalibrationContext));
+        return Calibration.StatisticsKey.Of(_hash, Chunks(text, chunks));
     }
 
     /// <summary>Measures the second moments of what every linear layer reads while the model reads a text, into a file.</summary>
@@ -164,7 +167,7 @@ public sealed class QuantizationSource : IDisposable
     /// <param name="progress">Told the layers that are done.</param>
     /// <returns>Inputs that were measured: all, but for those that a stopped run had measured before.</returns>
     public int MeasureMoments(string path, StatisticsKey key, string text, WorkerPool pool, Action<int> progress, CancellationToken cancellation) =>
-        MomentsFile.Measure(path, key, _source, Chunks(text, (int)key.Chunks, CalibrationContext), pool, progress, cancellation);
+        MomentsFile.Measure(path, key, _source, Chunks(text, (int)key.Chunks), pool, progress, cancellation);
 
     /// <summary>What carrying out a plan will take; null where formats learn tables from the weights, for which nobody can say.</summary>
     /// <param name="text">Calibrated on, as in <see cref="Calibrate"/>; read only with a method.</param>
@@ -175,7 +178,7 @@ public sealed class QuantizationSource : IDisposable
     {
         if (plan.Tensors.Any(t => t.Format.SharedBytes > 0)) return null;
         var forecaster = new Forecaster(_source.Config, Tensors, plan, options, held, pool);
-        return method is null ? forecaster.Nearest() : forecaster.Calibrated(method, Chunks(text!, chunks, CalibrationContext), inputs);
+        return method is null ? forecaster.Nearest() : forecaster.Calibrated(method, Chunks(text!, chunks), inputs);
     }
 
     /// <summary>Whether the tensor makes the logits: the output matrix, or the embedding where the two are one.</summary>
@@ -190,7 +193,7 @@ public sealed class QuantizationSource : IDisposable
     internal Sensitivity MeasureSensitivity(string text, int chunks, WorkerPool pool)
     {
         CheckPredicts();
-        return new Sensitivity(_source, Chunks(text, chunks, CalibrationContext), pool);
+        return new Sensitivity(_source, Chunks(text, chunks), pool);
     }
 
     /// <summary>Measures what every matrix reads while the model reads a text.</summary>
@@ -228,10 +231,12 @@ public sealed class QuantizationSource : IDisposable
         _source.Config.TiedHead && tensor.Matrices[0].Module == "token_embd" ? "output" : tensor.Matrices[0].Module;
 
     /// <summary>Chunks of a text, taken evenly from it.</summary>
-    private int[][] Chunks(string text, int chunks, int context)
+    /// <param name="wanted">Tokens a chunk, where these can be asked for.</param>
+    private int[][] Chunks(string text, int chunks, int? wanted = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(chunks, 1);
-        var cut = EvaluationText.Of(text, Tokenizer.Of(_source), Math.Min(context, _source.Config.ContextLength));
+        int context = Math.Min(wanted ?? CalibrationContext, _source.Config.ContextLength);
+        var cut = EvaluationText.Of(text, Tokenizer.Of(_source), context, name: TextName, mayShorten: wanted is not null);
         int count = Math.Min(chunks, cut.Chunks);
         return [.. Enumerable.Range(0, count).Select(i => cut.Chunk((int)((long)i * cut.Chunks / count)))];
     }

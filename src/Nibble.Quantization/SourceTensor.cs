@@ -13,6 +13,9 @@ public readonly record struct MatrixName(string Module, int Expert = 0)
         return bracket < 0 ? new MatrixName(linear) : new MatrixName(linear[..bracket], int.Parse(linear[(bracket + 1)..^1], System.Globalization.CultureInfo.InvariantCulture));
     }
 
+    /// <summary>Whether a linear layer is an expert, which a router sends some tokens only; the heads of latent attention have numbers too, and read all.</summary>
+    public static bool IsExpert(string linear) => linear.Contains("_exps[", StringComparison.Ordinal);
+
     /// <summary>The module of a tensor: its name without <c>.weight</c>.</summary>
     public static string ModuleOf(string tensor) => tensor.EndsWith(".weight", StringComparison.Ordinal) ? tensor[..^".weight".Length] : tensor;
 }

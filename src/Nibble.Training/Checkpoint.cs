@@ -24,8 +24,14 @@ internal static class Checkpoint
     {
         var metadata = new Dictionary<string, string>(identity)
         {
-            [StepKey] = Text(state.Step), [SecondsKey] = Text(state.Seconds), [BestKey] = Text(state.Best),
-            [BestStepKey] = Text(state.BestStep), [StaleKey] = Text(state.Stale), [FirstKey] = Text(state.First), [LossSumKey] = Text(state.LossSum), [LossCurve.Key] = LossCurve.Write(state.Curve),
+            [StepKey] = Text(state.Step),
+            [SecondsKey] = Text(state.Seconds),
+            [BestKey] = Text(state.Best),
+            [BestStepKey] = Text(state.BestStep),
+            [StaleKey] = Text(state.Stale),
+            [FirstKey] = Text(state.First),
+            [LossSumKey] = Text(state.LossSum),
+            [LossCurve.Key] = LossCurve.Write(state.Curve),
         };
         TensorInfo[] infos = [.. tensors.Select(t => TensorInfo.Of(t.Key, FloatFormat.F32, [t.Value.numel()]))];
         using var writer = new SafetensorsWriter(path, infos, metadata, force: true);
@@ -45,8 +51,12 @@ internal static class Checkpoint
         foreach ((string name, Tensor tensor) in tensors) Load(file, name, tensor);
         return new TrainingState
         {
-            Step = (long)Number(file, StepKey), Seconds = Number(file, SecondsKey), Best = Number(file, BestKey),
-            BestStep = (long)Number(file, BestStepKey), Stale = (int)Number(file, StaleKey), First = Number(file, FirstKey),
+            Step = (long)Number(file, StepKey),
+            Seconds = Number(file, SecondsKey),
+            Best = Number(file, BestKey),
+            BestStep = (long)Number(file, BestStepKey),
+            Stale = (int)Number(file, StaleKey),
+            First = Number(file, FirstKey),
             LossSum = Number(file, LossSumKey),
             Curve = LossCurve.Read(file.Metadata.GetValueOrDefault(LossCurve.Key, ""), path),
         };

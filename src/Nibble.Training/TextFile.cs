@@ -12,6 +12,7 @@ internal static class TextFile
     public static string Read(string path)
     {
         var file = new FileInfo(path);
+        if (Directory.Exists(path)) throw new UnusableInputException($"{path}: is a folder; --text takes a UTF-8 text");
         if (!file.Exists) throw new UnusableInputException($"{path}: there is no such file; --text takes a UTF-8 text");
         if (file.Length > Largest) throw new UnusableInputException($"{path}: a text of {file.Length} bytes is too long; at most {Largest} are read");
         try

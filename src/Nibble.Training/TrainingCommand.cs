@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using Nibble.Cli;
 using Nibble.Core;
 using Nibble.Core.Formats;
@@ -7,7 +8,7 @@ using Nibble.Training.Quantizers;
 namespace Nibble.Training;
 
 /// <summary>The command line of the trainer, which is that of <c>nibble train</c>.</summary>
-internal sealed class TrainingCommand : RootCommand
+internal sealed class TrainingCommand : Command
 {
     private static readonly TrainingOptions Default = new() { Model = "", To = "", Output = "", Text = "" };
 
@@ -40,8 +41,12 @@ internal sealed class TrainingCommand : RootCommand
     private readonly Option<bool> _force = new("--force") { Description = "Replace the output if it exists." };
     private readonly Option<int> _threads = new("--threads") { Description = "Threads to work on; 0 is one a core.", HelpName = "N" };
 
-    public TrainingCommand() : base("Trains a model so that it keeps its quality in few bits.")
+    public TrainingCommand() : base("train", "Trains a model so that it keeps its quality in few bits.")
     {
+        // Its help says how it is called: by the program whose verb it is.
+        _ = new Command("nibble") { this };
+        Add(new HelpOption());
+        Add(new VersionOption());
         Add(_model);
         _to.Required = _text.Required = true;
         foreach (Option option in (Option[])[_to, _output, _text, _head, _steps, _minutes, _batch, _accumulate, _context, _weightRate, _scaleRate,
@@ -77,16 +82,34 @@ internal sealed class TrainingCommand : RootCommand
         if (parsed.GetValue(_activations) is { } kind) InputQuantizer.Of(kind, "").Dispose();
         return new TrainingOptions
         {
-            Model = EmbeddedModel.Resolve(parsed.GetValue(_model)), To = parsed.GetValue(_to)!, Output = parsed.GetValue(_output)!, Text = parsed.GetValue(_text)!,
+            Model = EmbeddedModel.Resolve(parsed.GetValue(_model)),
+            To = parsed.GetValue(_to)!,
+            Output = parsed.GetValue(_output)!,
+            Text = parsed.GetValue(_text)!,
             Head = parsed.GetValue(_head) is { } head ? Format.Parse(head) : null,
-            Steps = steps, Minutes = parsed.GetValue(_minutes) ?? (steps is null ? 15 : null),
-            Batch = parsed.GetValue(_batch), Accumulate = parsed.GetValue(_accumulate), Context = parsed.GetValue(_context),
-            WeightRate = parsed.GetValue(_weightRate), ScaleRate = parsed.GetValue(_scaleRate), WarmUp = parsed.GetValue(_warmUp),
-            Schedule = parsed.GetValue(_schedule), Clip = parsed.GetValue(_clip), WeightDecay = parsed.GetValue(_decay),
-            Distill = distill, DistillHidden = parsed.GetValue(_distillHidden), Train = parsed.GetValue(_train),
-            Activations = parsed.GetValue(_activations), CacheFormat = parsed.GetValue(_cache) is { } cache ? Format.Parse(cache) : null,
-            Seed = parsed.GetValue(_seed), CheckpointMinutes = parsed.GetValue(_checkpoint), EvaluateEvery = parsed.GetValue(_evaluate),
-            Patience = parsed.GetValue(_patience), Resume = parsed.GetValue(_resume), Force = parsed.GetValue(_force), Threads = parsed.GetValue(_threads),
+            Steps = steps,
+            Minutes = parsed.GetValue(_minutes) ?? (steps is null ? 15 : null),
+            Batch = parsed.GetValue(_batch),
+            Accumulate = parsed.GetValue(_accumulate),
+            Context = parsed.GetValue(_context),
+            WeightRate = parsed.GetValue(_weightRate),
+            ScaleRate = parsed.GetValue(_scaleRate),
+            WarmUp = parsed.GetValue(_warmUp),
+            Schedule = parsed.GetValue(_schedule),
+            Clip = parsed.GetValue(_clip),
+            WeightDecay = parsed.GetValue(_decay),
+            Distill = distill,
+            DistillHidden = parsed.GetValue(_distillHidden),
+            Train = parsed.GetValue(_train),
+            Activations = parsed.GetValue(_activations),
+            CacheFormat = parsed.GetValue(_cache) is { } cache ? Format.Parse(cache) : null,
+            Seed = parsed.GetValue(_seed),
+            CheckpointMinutes = parsed.GetValue(_checkpoint),
+            EvaluateEvery = parsed.GetValue(_evaluate),
+            Patience = parsed.GetValue(_patience),
+            Resume = parsed.GetValue(_resume),
+            Force = parsed.GetValue(_force),
+            Threads = parsed.GetValue(_threads),
         };
     }
 

@@ -67,6 +67,7 @@ public class CommandTests
         (int code, string output, _) = Run(["--help"]);
         Assert.Equal(0, code);
         Assert.Contains("--distill-hidden", output, StringComparison.Ordinal);
+        Assert.Contains("nibble train [<MODEL>] [options]", output, StringComparison.Ordinal);
     }
 
     private static (int Code, string Output, string Error) Run(string[] arguments)

@@ -2,8 +2,8 @@ using Nibble.Core;
 using Nibble.Core.Formats;
 using Nibble.Core.Threading;
 using Nibble.Models;
-using Nibble.Models.Tokenizers;
 using Nibble.Models.Decoder;
+using Nibble.Models.Tokenizers;
 using Nibble.Quantization.Calibration;
 using Nibble.Quantization.Reports;
 using Nibble.Tests.Peers;
@@ -228,7 +228,9 @@ public class TrainerTests
 
         private TorchDecoder NewStudent(TrainingOptions options) => new(Source, new TorchOptions
         {
-            FormatOf = matrix => matrix.StartsWith("blk.", StringComparison.Ordinal) ? _format : null, Trains = true, Activations = options.Activations,
+            FormatOf = matrix => matrix.StartsWith("blk.", StringComparison.Ordinal) ? _format : null,
+            Trains = true,
+            Activations = options.Activations,
         });
 
         public Trainer NewTrainer(TrainingOptions options, Action<long>? updated = null)

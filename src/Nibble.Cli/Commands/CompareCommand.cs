@@ -50,7 +50,7 @@ internal sealed class CompareCommand : Verb
         string path = ModelPath.Resolve(run.Get(_model)), text = TextFile.Read(run.Get(_text));
         using WorkerPool pool = run.NewPool();
         using LoadedModel reference = LoadedModel.Open(path, pool, run.Terminal);
-        EvaluationText chunks = EvaluationText.Of(text, reference.Tokenizer, run.Get(_context), run.Get(_chunks) ?? int.MaxValue);
+        EvaluationText chunks = EvaluationText.Of(text, reference.Tokenizer, run.Get(_context), run.Get(_chunks) ?? int.MaxValue, run.Get(_text));
         InspectResult original = InspectResult.Of(reference.Source);
         Check(run, reference.Source, recipes, ranges.Length > 0, pool);
         var rows = new List<CompareRow>();

@@ -43,7 +43,7 @@ internal sealed class EvalCommand : Verb
         using LoadedModel? other = referencePath is null ? null : LoadedModel.Open(referencePath, pool, run.Terminal);
 
         long started = Stopwatch.GetTimestamp();
-        EvaluationText chunks = Cut(text, model.Cutter, other?.Cutter, run.Get(_context), run.Get(_chunks) ?? int.MaxValue);
+        EvaluationText chunks = Cut(text, model.Cutter, other?.Cutter, run.Get(_context), run.Get(_chunks) ?? int.MaxValue, run.Get(_text));
         using var evaluator = new Evaluator(model.Decoder, other?.Decoder, chunks, pool);
         EvaluationResult evaluation = run.Terminal.Measure("evaluating", chunks.Chunks, "chunks",
             meter => evaluator.Run(done => meter.Done = done, run.Cancellation));
@@ -53,11 +53,11 @@ internal sealed class EvalCommand : Verb
 
     /// <summary>Cuts the text with the model's tokenizer, after checking that the reference's gives the same tokens.</summary>
     public static EvaluationText Cut(
-        string text, (ModelSource Source, Tokenizer Tokenizer) model, (ModelSource Source, Tokenizer Tokenizer)? reference, int context, int limit)
+        string text, (ModelSource Source, Tokenizer Tokenizer) model, (ModelSource Source, Tokenizer Tokenizer)? reference, int context, int limit, string? name = null)
     {
-        var chunks = EvaluationText.Of(text, model.Tokenizer, context, limit);
+        var chunks = EvaluationText.Of(text, model.Tokenizer, context, limit, name);
         if (reference is not { } original) return chunks;
-        var others = EvaluationText.Of(text, original.Tokenizer, context, limit);
+        var others = EvaluationText.Of(text, original.Tokenizer, context, limit, name);
         if (others.Chunks != chunks.Chunks || !Enumerable.Range(0, chunks.Chunks).All(i => others.Chunk(i).SequenceEqual(chunks.Chunk(i))))
             throw new UnusableInputException(
                 $"{model.Source.Path} and {original.Source.Path} cut the text into different tokens; a model can only be compared with what it was made from");

@@ -37,7 +37,7 @@ internal sealed class ImportanceCommand : Verb
         OutputFile.CheckFree(output, run.Get(_force));
         string path = ModelPath.Resolve(run.Get(_model)), text = TextFile.Read(textPath);
         using WorkerPool pool = run.NewPool();
-        using var source = new QuantizationSource(path);
+        using var source = new QuantizationSource(path) { TextName = textPath };
         ImportanceMatrix matrix = run.Terminal.Measure("measuring", source.Layers, "layers", meter => source.MeasureImportance(
             text, Path.GetFileName(textPath), run.Get(_chunks) ?? int.MaxValue, run.Get(_context), run.Get(_processOutput), pool, done => meter.Done = done, run.Cancellation));
         matrix.Write(output, run.Get(_force));

@@ -10,7 +10,7 @@ internal static class QuantizeReport
         if (result.Evaluation is { } evaluation)
         {
             terminal.Write(Compare(result, evaluation));
-            terminal.Markup($"  [bold]{Markup.Escape(result.Output)}[/] is written. Now run it:");
+            terminal.Markup($"  [bold]{Markup.Escape(result.Output)}[/] is written, {Quantity.Bytes(result.Bytes)}. Now run it:");
             terminal.Markup($"  {Markup.Escape(CommandLine.Name)} run {Markup.Escape(result.Output)} -p \"The old man looked out over the sea and\"");
             return;
         }
@@ -26,26 +26,26 @@ internal static class QuantizeReport
     private static string Expected(QuantizeResult result) => result is not { ExpectedSeconds: { } seconds, ExpectedPeakMemoryBytes: { } bytes } ? ""
         : $", in about {(seconds < 100 ? $"{seconds:F0} s" : $"{seconds / 60:F0} min")} with at most about {Quantity.Bytes(bytes)} of memory";
 
-    /// <summary>A row a format: how many tensors, how many bytes, how much was lost.</summary>
+    /// <summary>A row a format: how many tensors, how many bytes, and how much was lost, which nobody knows before.</summary>
     private static Table Formats(QuantizeResult result)
     {
-        Table table = new Table().Border(TableBorder.Simple).AddColumn("format")
-            .AddColumn(Right("tensors")).AddColumn(Right("size")).AddColumn(Right("relative error")).AddColumn(Right("worst tensor"));
+        Table table = new Table().Border(TableBorder.Simple).AddColumn("format").AddColumn(Right("tensors")).AddColumn(Right("size"));
+        if (!result.DryRun) table.AddColumn(Right("relative error")).AddColumn(Right("worst tensor"));
         foreach (IGrouping<string, QuantizedRow> format in result.Tensors.GroupBy(t => t.Format).OrderByDescending(g => g.Sum(t => t.Bytes)))
         {
-            double mean = format.Average(t => t.RelativeMse), worst = format.Max(t => t.RelativeMse);
-            table.AddRow(format.Key, $"{format.Count()}", Quantity.Bytes(format.Sum(t => t.Bytes)), Error(mean), Error(worst));
+            string[] row = [format.Key, $"{format.Count()}", Quantity.Bytes(format.Sum(t => t.Bytes))];
+            table.AddRow(result.DryRun ? row : [.. row, Error(format.Average(t => t.RelativeMse)), Error(format.Max(t => t.RelativeMse))]);
         }
         return table;
 
-        string Error(double error) => result.DryRun ? "" : error == 0 ? "0" : $"{100 * error:0.####} %";
+        static string Error(double error) => error == 0 ? "0" : $"{100 * error:0.####} %";
     }
 
     private static Table Compare(QuantizeResult result, BeforeAndAfter e)
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumn("")
             .AddColumn(Right(Markup.Escape(e.Before.Name))).AddColumn(Right($"[bold]{result.Recipe}[/]")).AddColumn("");
-        Row("size", Quantity.Bytes(e.Before.Bytes), Quantity.Bytes(e.After.Bytes), $"{100.0 * e.After.Bytes / e.Before.Bytes:F0} %");
+        Row("weights", Quantity.Bytes(e.Before.Bytes), Quantity.Bytes(e.After.Bytes), $"{100.0 * e.After.Bytes / e.Before.Bytes:F0} %");
         Row("bits per weight", $"{e.Before.BitsPerWeight:F2}", $"{e.After.BitsPerWeight:F2}", "");
         Row("perplexity", $"{e.Before.Perplexity:F2}", $"{e.After.Perplexity:F2}", $"{100 * (e.After.Perplexity / e.Before.Perplexity - 1):+0.0;-0.0} %");
         Row("KL divergence", "0", $"{e.Kld.Mean:F4}", "nats a token");

@@ -54,7 +54,7 @@ internal sealed class ReportCommand : Verb
         string[] compared = [.. paths.Where(p => reference is null || Place(p) != Place(reference)).DistinctBy(Place)];
         if (reference is null && run.Get(_tensor) is not null) throw new UnusableInputException("--tensor: its numbers are drawn beside the original's; give --reference MODEL");
         if (compared.Length == 0) throw new UnusableInputException($"{reference}: is all there is to compare with itself; name a model that was made from it");
-        var text = new ReportText(TextFile.Read(run.Get(_text)), Path.GetFileName(run.Get(_text) ?? "the bundled text"), run.Get(_context), run.Get(_chunks));
+        var text = new ReportText(TextFile.Read(run.Get(_text)), run.Get(_text), run.Get(_context), run.Get(_chunks));
 
         OtherResults? beside = run.Get(_beside) is { } table ? OtherResults.Parse(table, TextFile.Read(table, "--beside")) : null;
         if (beside is not null && reference is null) throw new UnusableInputException("--beside: compares mean KL divergence, for which --reference names the original model");

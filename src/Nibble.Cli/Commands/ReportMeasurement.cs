@@ -8,7 +8,7 @@ using Nibble.Quantization.Reports;
 namespace Nibble.Cli.Commands;
 
 /// <summary>The text that is measured with, and how it is cut.</summary>
-internal sealed record ReportText(string Content, string Name, int Context, int Chunks);
+internal sealed record ReportText(string Content, string? Path, int Context, int Chunks);
 
 /// <summary>Opens one model at a time beside the reference, and measures it.</summary>
 internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportText text, string? referencePath)
@@ -25,7 +25,7 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
         {
             using ModelSource model = ModelSource.Open(path);
             model.CheckPredicts();
-            EvalCommand.Cut(text.Content, (model, Tokenizer.Of(model)), reference is null ? null : (reference, referenceTokenizer!), text.Context, text.Chunks);
+            EvalCommand.Cut(text.Content, (model, Tokenizer.Of(model)), reference is null ? null : (reference, referenceTokenizer!), text.Context, text.Chunks, text.Path);
             if (reference is null) continue;
             IReadOnlyList<TensorPair> pairs = TensorPair.Of(reference, model);
             if (tensor is not null && pairs.All(p => p.Name != tensor))
@@ -50,13 +50,13 @@ internal sealed class ReportMeasurement(Invocation run, WorkerPool pool, ReportT
         }
         if (reference is not null) models = [.. WithHistograms(models, paths, reference.Source, tensor ?? MostToBlame(models))];
         int layerTokens = Math.Min(LayerChunks, chunks!.Chunks) * chunks.Context;
-        return new Report(text.Name, chunks.Context, chunks.Chunks, (long)chunks.Chunks * chunks.Scored, layerTokens, models);
+        return new Report(Path.GetFileName(text.Path) ?? "the bundled text", chunks.Context, chunks.Chunks, (long)chunks.Chunks * chunks.Scored, layerTokens, models);
     }
 
     private LoadedModel? Open(string? path) => path is null ? null : LoadedModel.Open(path, pool, run.Terminal);
 
     private EvaluationText Cut(LoadedModel model, LoadedModel? reference) =>
-        EvalCommand.Cut(text.Content, model.Cutter, reference?.Cutter, text.Context, text.Chunks);
+        EvalCommand.Cut(text.Content, model.Cutter, reference?.Cutter, text.Context, text.Chunks, text.Path);
 
     private EvaluationResult Evaluate(LoadedModel model, LoadedModel? reference, EvaluationText chunks)
     {

@@ -55,7 +55,9 @@ internal sealed class RunCommand : Verb
         if (streams) run.Terminal.Echo(prompt);
         Generation generation = Generate(run, model, tokens, options, streams);
         if (generation.Reason == StopReason.Context)
-            run.Terminal.Warn($"the text ends here, for the model has positions for {model.Decoder.Config.LearnedPositions} tokens only");
+            run.Terminal.Warn(model.Decoder.Config.LearnedPositions is > 0 and var positions
+                ? $"the text ends here, for the model has positions for {positions} tokens only"
+                : $"the text ends here, for memory holds the keys and values of no more than {tokens.Length + generation.Tokens.Count} tokens");
         RunResult result = Result(generation, options, decoder, model.Decoder);
         run.Print(result, ResultJson.Written.RunResult, r => run.Terminal.Note(Summary(r)));
     }

@@ -12,6 +12,9 @@ internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
     /// <summary>The compiler makes a kernel fast after it has run a while; what runs before is not measured.</summary>
     private const double WarmUpSeconds = 1;
 
+    /// <summary>Tokens that warm sequences up which are decoded together.</summary>
+    private const int WarmUpTokens = 4;
+
     // The same tokens every time, from all over the vocabulary.
     private readonly int[] _tokens = [.. Enumerable.Range(0, prompt + generate).Select(i => (int)(i * 7919L % model.Config.Vocabulary))];
 
@@ -59,9 +62,22 @@ internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
     /// <param name="cancellation">Looked at before every token.</param>
     public IReadOnlyList<double> RunBatch(int sequences, int repeat, Action<double> progress, CancellationToken cancellation)
     {
-        const int WarmUpTokens = 4;
-        KvCache[] caches = [.. Enumerable.Range(0, sequences).Select(_ => model.NewCache(_tokens.Length))];
-        var logits = new float[sequences * model.Config.Vocabulary];
+        var caches = new KvCache[sequences];
+        try
+        {
+            for (int s = 0; s < sequences; s++) caches[s] = model.NewCache(_tokens.Length);
+            return RunBatch(caches, repeat, progress, cancellation);
+        }
+        finally
+        {
+            // The last ones are missing where memory did not suffice.
+            foreach (KvCache? cache in caches) cache?.Dispose();
+        }
+    }
+
+    private double[] RunBatch(KvCache[] caches, int repeat, Action<double> progress, CancellationToken cancellation)
+    {
+        var logits = new float[caches.Length * model.Config.Vocabulary];
         var speeds = new double[repeat];
         for (int r = -1; r < repeat; r++)
         {
@@ -74,10 +90,9 @@ internal sealed class SpeedTest(DecoderModel model, int prompt, int generate)
             int count = r < 0 ? Math.Min(WarmUpTokens, generate) : generate;
             double seconds = Decode(caches, logits, count, cancellation);
             if (r < 0) continue;
-            speeds[r] = (double)sequences * count / seconds;
+            speeds[r] = (double)caches.Length * count / seconds;
             progress(r + 1);
         }
-        foreach (KvCache cache in caches) cache.Dispose();
         return speeds;
     }
 

@@ -115,6 +115,10 @@ public sealed unsafe partial class DecoderModel : IDisposable
     /// <exception cref="UnusableInputException">The format of the cache does not divide a head.</exception>
     public KvCache NewCache(int capacity) => new(this, capacity, _options);
 
+    /// <summary>What the <see cref="KvCache.Bytes"/> of a cache for so many tokens would be.</summary>
+    /// <exception cref="UnusableInputException">The format of the cache does not divide a head.</exception>
+    public long CacheBytes(int capacity) => KvCache.BytesOf(capacity, Config, _options);
+
     /// <summary>Appends tokens to the cache and computes logits. Whatever is thrown, the cache holds whole batches of them.</summary>
     /// <param name="tokens">At least one.</param>
     /// <param name="cache">One that this decoder made.</param>

@@ -24,27 +24,38 @@ public sealed class KvCache : IDisposable
         ModelConfig config = decoder.Config;
         Capacity = capacity;
         _tokens = new int[capacity];
+        (int heads, int keySize, int valueSize) = RowsOf(config, options);
+        // A block that divides both, so that where values are the beginning of keys, that of a rotated key is the rotated beginning.
+        int rotation = options.RotateCache ? Hadamard.BlockOf(keySize | (config.Latent?.Rank ?? valueSize)) : 0;
         Layers = new KeyValueRows[config.Layers.Count];
         for (int l = 0; l < Layers.Length; l++)
-        {
-            // An encoder takes a text as one batch, however long.
-            int window = config.Causal ? config.Layers[l].Window : 0;
-            int slots = window == 0 ? capacity : (int)Math.Min(capacity, (long)window + options.BatchSize);
-            Layers[l] = config.Latent is { } latent
-                ? NewRows(options, 1, slots, latent.KeySize, latent.Rank, valuesInKeys: true)
-                : NewRows(options, config.KvHeads, slots, config.HeadSize, config.HeadSize, valuesInKeys: false);
-        }
+            Layers[l] = new KeyValueRows(options.FormatOfCache, heads, SlotsOf(l, capacity, config, options), keySize, valueSize, rotation);
     }
 
-    private static KeyValueRows NewRows(DecoderOptions options, int heads, int slots, int keySize, int valueSize, bool valuesInKeys)
+    /// <summary>What the <see cref="Bytes"/> of a cache would be.</summary>
+    internal static long BytesOf(int capacity, ModelConfig config, DecoderOptions options)
     {
+        (int heads, int keySize, int valueSize) = RowsOf(config, options);
+        long head = options.FormatOfCache.RowBytes(keySize) + options.FormatOfCache.RowBytes(valueSize);
+        return Enumerable.Range(0, config.Layers.Count).Sum(l => (long)SlotsOf(l, capacity, config, options) * heads * head);
+    }
+
+    /// <summary>Heads of a layer, and numbers of their keys and values; 0 where a value is the beginning of its key.</summary>
+    private static (int Heads, int KeySize, int ValueSize) RowsOf(ModelConfig config, DecoderOptions options)
+    {
+        (int heads, int keySize, int valueSize) = config.Latent is { } latent ? (1, latent.KeySize, 0) : (config.KvHeads, config.HeadSize, config.HeadSize);
         Format format = options.FormatOfCache;
-        if (format.BlockSize > 0 && (keySize % format.BlockSize != 0 || (!valuesInKeys && valueSize % format.BlockSize != 0)))
+        if (format.BlockSize > 0 && (keySize % format.BlockSize != 0 || valueSize % format.BlockSize != 0))
             throw new UnusableInputException(
                 $"the cache cannot be {format}: its blocks of {format.BlockSize} do not divide this model's keys of {keySize} numbers; F16 fits every model");
-        // A block that divides both, so that the beginning of a rotated key is the rotated beginning.
-        int rotation = options.RotateCache ? Hadamard.BlockOf(keySize | valueSize) : 0;
-        return new KeyValueRows(format, heads, slots, keySize, valuesInKeys ? 0 : valueSize, rotation);
+        return (heads, keySize, valueSize);
+    }
+
+    private static int SlotsOf(int layer, int capacity, ModelConfig config, DecoderOptions options)
+    {
+        // An encoder takes a text as one batch, however long.
+        int window = config.Causal ? config.Layers[layer].Window : 0;
+        return window == 0 ? capacity : (int)Math.Min(capacity, (long)window + options.BatchSize);
     }
 
     /// <summary>The most tokens it can hold.</summary>

@@ -14,7 +14,7 @@ public enum StopReason
     End,
     /// <summary>One of the stop texts came.</summary>
     StopText,
-    /// <summary>The model has learned positions, and no token more has one; or the cache that was given is full.</summary>
+    /// <summary>The model has learned positions, and no token more has one; or the cache is full: the one that was given, or all that memory holds.</summary>
     Context,
 }
 
@@ -48,8 +48,17 @@ public sealed class TextGenerator(DecoderModel model, Tokenizer tokenizer)
         Check(prompt, options, onText);
         if ((long)prompt.Length + options.Count > Array.MaxLength)
             throw new UnusableInputException($"{options.Count} tokens after a prompt of {prompt.Length} are more than a text can have; at most {Array.MaxLength - prompt.Length} fit");
-        using KvCache cache = model.NewCache(prompt.Length + options.Count);
+        using KvCache cache = model.NewCache(CapacityFor(prompt.Length, options.Count));
         return Generate(prompt, cache, options, onText, cancellation);
+    }
+
+    /// <summary>Tokens to keep: of a text without a foreseeable end, as many as there are positions and memory for, which is not touched before it is needed.</summary>
+    private int CapacityFor(int prompt, int count)
+    {
+        int wanted = prompt + count;
+        if (model.Config.LearnedPositions > 0) wanted = Math.Min(wanted, model.Config.LearnedPositions);
+        double share = (double)GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / model.CacheBytes(wanted);
+        return Math.Max(prompt, share < 1 ? (int)(wanted * share) : wanted);
     }
 
     /// <summary>

@@ -67,7 +67,7 @@ internal sealed class CalibrationMemory(
         {
             long columns = input.First().Columns, square = columns * columns * Single;
             bytes += square + (method.HasFeedback ? (SeesDrift ? 2 : 1) * square : 0);
-            if (SeesDrift && !input.Key.Contains('[', StringComparison.Ordinal)) bytes += Drift(input, columns, square);
+            if (SeesDrift && !MatrixName.IsExpert(input.Key)) bytes += Drift(input, columns, square);
         }
         // Inputs as they are laid out for sums; with drift, what drifted as it is and laid out, and what it makes of the outputs.
         bytes += (SeesDrift ? 4L : 1) * longest * matrices.Max(m => m.Columns) * Single;

@@ -115,7 +115,7 @@ public sealed unsafe class MomentsFile : IDisposable
         string name = linear.InputName;
         int columns = linear.Weight.Columns;
         float* sums = Numbers(name + SumsEnd, columns * (columns + 1L) / 2), largest = Numbers(name + LargestEnd, columns), halves = Numbers(name + TokensEnd, 2);
-        bool isExpert = name.Contains('[', StringComparison.Ordinal);
+        bool isExpert = MatrixName.IsExpert(name);
         double count = halves[0] * (double)HalfCount + halves[1];
         if (!(count >= (isExpert ? 0 : 1) && count <= _tokens && double.IsInteger(count))) throw Wrong(name);
         Taken++;

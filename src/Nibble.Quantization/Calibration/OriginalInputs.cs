@@ -66,7 +66,7 @@ internal sealed unsafe class OriginalInputs : IProbe, IDisposable
 
     public void LinearInput(string name, Activation x)
     {
-        if (!_names.Contains(name) || name.Contains('[', StringComparison.Ordinal)) return;
+        if (!_names.Contains(name) || MatrixName.IsExpert(name)) return;
         int length = x.Tokens * x.Columns;
         if (!_inputs.TryGetValue(name, out float[]? input) || input.Length != length) _inputs[name] = input = new float[length];
         new ReadOnlySpan<float>(x.Floats, length).CopyTo(input);

@@ -18,20 +18,24 @@ public sealed class EvaluationText
     /// <param name="bos">What replaces a chunk's first token, or null for nothing.</param>
     /// <param name="context">Tokens a chunk.</param>
     /// <param name="limit">At most so many chunks.</param>
+    /// <param name="name">The text's, for messages, such as its path.</param>
+    /// <param name="mayShorten">Whether a shorter context can be asked for.</param>
     /// <exception cref="UnusableInputException">The text has less than one chunk, or the context is too short.</exception>
     /// <exception cref="ArgumentOutOfRangeException">No chunk is allowed.</exception>
-    public EvaluationText(int[] tokens, int? bos, int context, int limit = int.MaxValue)
+    public EvaluationText(int[] tokens, int? bos, int context, int limit = int.MaxValue, string? name = null, bool mayShorten = true)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         if (context < ShortestContext) throw new UnusableInputException($"a context of {context} tokens is too short to score; give at least {ShortestContext}");
         if (tokens.Length < context)
-            throw new UnusableInputException($"the text has {tokens.Length} tokens, which is less than one context of {context}; give a longer text or a shorter {nameof(context)}") { Argument = nameof(context) };
+            throw new UnusableInputException(
+                $"{(name is null ? "the text" : $"{name}:")} has {tokens.Length} tokens, which is less than one context of {context}; give a longer text{(mayShorten ? $" or a shorter {nameof(context)}" : "")}")
+            { Argument = mayShorten ? nameof(context) : null };
         (_tokens, _bos, Context) = (tokens, bos, context);
         Chunks = Math.Min(tokens.Length / context, limit);
     }
 
-    public static EvaluationText Of(string text, Tokenizer tokenizer, int context, int limit = int.MaxValue) =>
-        new(tokenizer.Encode(text, addSpecial: true, parseSpecial: false), tokenizer.AddBos ? tokenizer.Bos : null, context, limit);
+    public static EvaluationText Of(string text, Tokenizer tokenizer, int context, int limit = int.MaxValue, string? name = null, bool mayShorten = true) =>
+        new(tokenizer.Encode(text, addSpecial: true, parseSpecial: false), tokenizer.AddBos ? tokenizer.Bos : null, context, limit, name, mayShorten);
 
     /// <summary>Tokens a chunk.</summary>
     public int Context { get; }

@@ -129,5 +129,18 @@ public sealed class CalibratedQuantizeTests : IDisposable
         CommandRun.Of("eval", model, "--text", Text, "--chunks", "4", "--context", "256", "--reference", EmbeddedModel.Folder, "--json")
             .Json.GetProperty("kld").GetProperty("mean").GetDouble();
 
+    [Theory]
+    [InlineData("quantize --calibration TEXT -o x.gguf", "give a longer text")]
+    [InlineData("run -p a --activations int8-tensor --calibration TEXT", "give a longer text")]
+    [InlineData("importance --text TEXT -o x.gguf", "a shorter --context")]
+    [InlineData("eval --text TEXT", "a shorter --context")]
+    public void A_text_that_is_too_short_is_named_with_what_helps(string arguments, string remedy)
+    {
+        string text = _folder.Write("short.txt", "Short."u8);
+        string line = CommandRun.Of(arguments.Replace("TEXT", text, StringComparison.Ordinal).Replace("x.gguf", _folder.PathOf("x.gguf"), StringComparison.Ordinal).Split(' ')).ErrorLine(2);
+        Assert.Contains($"{text}: has ", line, StringComparison.Ordinal);
+        Assert.EndsWith(remedy, line, StringComparison.Ordinal);
+    }
+
     public void Dispose() => _folder.Dispose();
 }

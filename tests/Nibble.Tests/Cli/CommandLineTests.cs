@@ -28,6 +28,7 @@ public class CommandLineTests
     [InlineData("quantize --dry-run --to Linear4-g+32", "'g+32'")]
     [InlineData("quantize --dry-run --to Vector8x256-pq+2", "'pq+2'")]
     [InlineData("quantize --dry-run --to Linear4-g128-h+64", "h+64")]
+    [InlineData("eval --text /", "/: is a folder; --text takes a UTF-8 text")]
     public void Unusable_arguments_give_exit_code_2_and_one_line_that_names_them(string arguments, string named)
     {
         Assert.Contains(named, CommandRun.Of(arguments.Split(' ')).ErrorLine(2), StringComparison.Ordinal);
@@ -38,6 +39,8 @@ public class CommandLineTests
     [InlineData("quantize MODEL --dry-run -o x.gguf --to Q4_0 --chunks 8", "--chunks has no say")]
     [InlineData("quantize --bits 0.5 --calibration no.txt --to Q4_0 --pure", "--to has no say")]
     [InlineData("quantize --bits 0.5 --calibration no.txt --to Q4_0 --pure", "--pure has no say")]
+    [InlineData("quantize MODEL --dry-run -o x.gguf --evaluate", "--evaluate has no say")]
+    [InlineData("quantize MODEL --dry-run -o x.gguf --resume", "--resume has no say")]
     public void Options_that_change_nothing_beside_others_are_named(string arguments, string expected)
     {
         CommandRun run = CommandRun.Of(arguments.Replace("MODEL", EmbeddedModel.Folder, StringComparison.Ordinal).Split(' '));

@@ -74,6 +74,15 @@ public class ModelCommandTests
         Assert.Equal("stop", stopped.GetProperty("stop_reason").GetString());
     }
 
+    /// <summary>More tokens than any memory holds keys and values of: who asks for so many wants the text to its end.</summary>
+    [Fact]
+    public void A_text_without_a_foreseeable_end_takes_no_more_memory_than_there_is()
+    {
+        JsonElement run = CommandRun.Of("run", "-p", "The old man", "-n", "2000000000", "--temperature", "0", "--stop", "a", "--json").Json;
+        Assert.Equal("stop", run.GetProperty("stop_reason").GetString());
+        Assert.InRange(run.GetProperty("kv_bytes").GetInt64(), 1, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
+    }
+
     [Theory]
     [InlineData(254, 3, "context")]
     [InlineData(254, 3, "length")]

@@ -168,6 +168,7 @@ public sealed class QuantizeCommandTests : IDisposable
         string output = _folder.PathOf("w.gguf");
         Assert.Contains("--range min-max has no say in 43 tensors, whose formats have no range to choose (IQ3_S)",
             CommandRun.Of("quantize", EmbeddedModel.Folder, "--to", "IQ3_S", "--pure", "--range", "min-max", "--dry-run", "-o", output).Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("relative error", CommandRun.Of("quantize", EmbeddedModel.Folder, "--dry-run", "-o", output).Output, StringComparison.Ordinal);
         Assert.DoesNotContain("--range", CommandRun.Of("quantize", EmbeddedModel.Folder, "--range", "min-max", "--dry-run", "-o", output).Error, StringComparison.Ordinal);
         Assert.Contains("leave out --range", CommandRun.Of(
             "quantize", EmbeddedModel.Folder, "--calibration", EmbeddedModel.Text, "--range", "min-max", "-o", output).ErrorLine(2), StringComparison.Ordinal);
@@ -175,6 +176,21 @@ public sealed class QuantizeCommandTests : IDisposable
         Assert.Single(error.Split('\n'), line => line.Contains("llama.cpp reads no sliding window in llama models", StringComparison.Ordinal));
         error = CommandRun.Of("quantize", SharedData.Path("golden/architectures/gemma2"), "--dry-run", "-o", output).Error;
         Assert.DoesNotContain("sliding window", error, StringComparison.Ordinal);
+    }
+
+    /// <summary>llama.cpp's rounding to three levels, which is the default, is for models that were trained to have them.</summary>
+    [Theory]
+    [InlineData("TQ2_0", "", true)]
+    [InlineData("TQ2_0", "--range mse", false)]
+    [InlineData("Q4_0", "", false)]
+    [InlineData("Q1_0", "", false)]
+    public void Rounding_that_ruins_a_model_is_said_once(string format, string options, bool ruins)
+    {
+        CommandRun run = CommandRun.Of(
+            ["quantize", EmbeddedModel.Folder, "--to", format, "-o", _folder.PathOf("r.gguf"), "--json", .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
+        Assert.Equal(0, run.ExitCode);
+        Assert.Equal(ruins ? 1 : 0, run.Error.Split('\n').Count(line => line.Contains("--range mse loses less", StringComparison.Ordinal)));
+        Assert.Equal(ruins, run.Json.GetProperty("warnings").EnumerateArray().Any(w => w.GetString()!.Contains(format, StringComparison.Ordinal)));
     }
 
     [Fact]

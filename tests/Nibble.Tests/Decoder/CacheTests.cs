@@ -171,6 +171,7 @@ public class CacheTests
             using KvCache cache = model.NewCache(100);
             // 6 layers, keys and values, 4 heads of 32 numbers.
             Assert.Equal(100L * model.Config.Layers.Count * 2 * model.Config.KvHeads * (model.Config.HeadSize / 32) * bytesOfAHead, cache.Bytes);
+            Assert.Equal(cache.Bytes, model.CacheBytes(100));
         }
     }
 

@@ -77,6 +77,11 @@ public sealed class ModelQuantizerTests : IDisposable
         Assert.Throws<ArgumentOutOfRangeException>(() => source.Calibrate(PlanOf(source), text, 0, new Gptq(), _pool));
     }
 
+    /// <summary>Files are hashed side by side, which must not hide what is wrong with one.</summary>
+    [Fact]
+    public void A_file_that_cannot_be_hashed_is_named() =>
+        Assert.Contains("/nowhere/model.gguf", Assert.ThrowsAny<IOException>(() => Provenance.Hash(["/nowhere/model.gguf"])).Message, StringComparison.Ordinal);
+
     public void Dispose()
     {
         _pool.Dispose();

@@ -157,6 +157,7 @@ public class HostileTokenizerTests
         Tokenizer tokenizer = Load(Bpe, """{"eos_token":"a"}""", """{"eos_token_id":[1,2]}""");
         Assert.Equal([0, 1, 2], tokenizer.EndTokens);
         Assert.Equal(0, tokenizer.Eos);
+        Assert.Equal([0], Load(Bpe, """{"eos_token":"a"}""", """{"eos_token_id":-1}""").EndTokens);
     }
 
     private static Tokenizer Load(string json, string? config = null, string? generation = null)

@@ -94,10 +94,11 @@ internal static class FolderTokenizer
         return null;
     }
 
+    /// <summary>What generation ends at. No token is below 0, which says that there is none.</summary>
     private static TokenizerParts EndTokens(JsonPlace config, TokenizerParts parts)
     {
         if (config.Find("eos_token_id") is not { } ids) return parts;
         int[] end = ids.Value.ValueKind == System.Text.Json.JsonValueKind.Array ? [.. ids.Items().Select(id => id.Integer)] : [ids.Integer];
-        return parts with { EndTokens = end };
+        return parts with { EndTokens = [.. end.Where(id => id >= 0)] };
     }
 }
