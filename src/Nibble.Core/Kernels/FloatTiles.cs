@@ -123,8 +123,9 @@ public sealed unsafe class FloatTiles
         int pairs = weight.Columns / 2;
         numbers.Reserve((nint)pairs * TileRows * sizeof(uint));
         var words = (ushort*)numbers.Pointer;
-        if (!PairKernel.TakeBFloat16(weight, row, pairs, (uint*)words)) return false;
-        ClearBeyond(words, pairs, Math.Min(TileRows, weight.Rows - row));
+        int rows = Math.Min(TileRows, weight.Rows - row);
+        if (!PairKernel.TakeBFloat16(weight.IsMapped ? weight.Window(row, rows) : weight, row, pairs, (uint*)words)) return false;
+        ClearBeyond(words, pairs, rows);
         int lowest = Math.Max(0, Largest(words, pairs) - Codes);
         for (int code = 1; code <= Codes; code++)
             ((ushort*)tile)[code] = ((ushort*)tile)[code + 16] = (ushort)((lowest + code) << ExponentShift);

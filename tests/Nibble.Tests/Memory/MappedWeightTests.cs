@@ -73,6 +73,20 @@ public sealed unsafe class MappedWeightTests : IDisposable
         }
     }
 
+    /// <summary>The rows of a tile at a time; the last is not full.</summary>
+    [Fact]
+    public void Floats_are_packed_from_copies()
+    {
+        Weight inMemory = Random("BF16", 1024);
+        Weight mapped = Map(inMemory, out MappedFile file);
+        file.Dispose();
+        FloatTiles expected = FloatTiles.Pack(inMemory, _pool)!, packed = FloatTiles.Pack(mapped, _pool)!;
+        Assert.Equal(expected.Outliers, packed.Outliers);
+        Assert.Equal(Bytes(expected), Bytes(packed));
+
+        static byte[] Bytes(FloatTiles tiles) => new ReadOnlySpan<byte>(tiles.Tile(0), (int)tiles.Bytes).ToArray();
+    }
+
     /// <summary>Small ones where they are mapped, large ones from the file.</summary>
     [Theory]
     [InlineData("Q6_K", 512)]
