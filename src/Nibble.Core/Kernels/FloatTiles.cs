@@ -124,7 +124,7 @@ public sealed unsafe class FloatTiles
         numbers.Reserve((nint)pairs * TileRows * sizeof(uint));
         var words = (ushort*)numbers.Pointer;
         int rows = Math.Min(TileRows, weight.Rows - row);
-        if (!PairKernel.TakeBFloat16(weight.IsMapped ? weight.Window(row, rows) : weight, row, pairs, (uint*)words)) return false;
+        if (!PairKernel.TakeBFloat16(weight.Window(row, rows), row, pairs, (uint*)words)) return false;
         ClearBeyond(words, pairs, rows);
         int lowest = Math.Max(0, Largest(words, pairs) - Codes);
         for (int code = 1; code <= Codes; code++)

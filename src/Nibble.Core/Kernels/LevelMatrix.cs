@@ -109,8 +109,8 @@ public sealed unsafe class LevelMatrix
             // A block and a stretch may each hold several of the other.
             Format format = Weight.Format;
             var codes = new ushort[Weight.Columns];
-            foreach ((int first, Weight stretch) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
-                for (int r = 0; r < stretch.Rows; r++) Put(stretch.Row(r), format, codes, first + r);
+            foreach ((int first, int end, Weight rows) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
+                for (int r = first; r < end; r++) Put(rows.Row(r), format, codes, r);
         }
 
         /// <summary>Writes a stored row.</summary>

@@ -98,8 +98,8 @@ public sealed unsafe class LevelTiles
             (int from, int to) = ParallelRows.Share(Tiles.Tiles, worker, workers);
             Format format = Weight.Format;
             var codes = new ushort[format.BlockSize];
-            foreach ((int first, Weight stretch) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
-                for (int r = 0; r < stretch.Rows; r++) Tiles.Put(stretch.Row(r), format, codes, first + r);
+            foreach ((int first, int end, Weight rows) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
+                for (int r = first; r < end; r++) Tiles.Put(rows.Row(r), format, codes, r);
         }
     }
 

@@ -146,7 +146,7 @@ public static unsafe partial class MatrixProduct
             (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, Together);
             if (!IsFirst) TrellisKernel.Multiply(Weight, X, Y, from, to);
             else
-                foreach ((int first, int end, Weight rows) in Weight.Windows(from, to, Together)) TrellisKernel.Multiply(rows, X, Y, first, end);
+                foreach ((int first, int end, Weight rows) in Weight.Stretches(from, to, Together)) TrellisKernel.Multiply(rows, X, Y, first, end);
         }
     }
 
@@ -163,7 +163,7 @@ public static unsafe partial class MatrixProduct
             (int from, int to) = ParallelRows.Share(Weight.Rows, worker, workers, Together);
             if (!IsFirst) FloatKernel.Multiply(Weight, X, Tokens, Y, from, to);
             else
-                foreach ((int first, int end, Weight rows) in Weight.Windows(from, to, Together)) FloatKernel.Multiply(rows, X, Tokens, Y, first, end);
+                foreach ((int first, int end, Weight rows) in Weight.Stretches(from, to, Together)) FloatKernel.Multiply(rows, X, Tokens, Y, first, end);
         }
     }
 }

@@ -83,8 +83,8 @@ public sealed unsafe class PackedMatrix
         {
             (int from, int to) = ParallelRows.Share(Matrix.Tiles, worker, workers);
             ITilePacker packer = DirectPacker.CanPack(Weight.Format) ? new DirectPacker(Matrix, Weight.Format) : new TilePacker(Matrix, Weight.Format);
-            foreach ((int first, Weight stretch) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
-                for (int row = 0; row < stretch.Rows; row += TileRows) packer.Pack(stretch, row, Matrix.Tile((first + row) / TileRows));
+            foreach ((int first, int end, Weight rows) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
+                for (int row = first; row < end; row += TileRows) packer.Pack(rows, row, Matrix.Tile(row / TileRows));
         }
     }
 }

@@ -19,13 +19,14 @@ internal static unsafe partial class PairKernel
     {
         int rows = products[0].Weight.Rows, panels = rows / PairPanel.Rows;
         if (panels == 0 || rows % PairPanel.Rows != 0 || after.Units == 0 || after.Units % panels != 0) return false;
+        foreach (Product product in products)
+        {
+            Weight w = product.Weight;
+            if (w.Rows != rows || w.Columns != x.Columns || w.AsStored != w || !MeetsPanels(w, x.Tokens, rounding)) return false;
+        }
         Matrices matrices = default;
         for (int i = 0; i < products.Length; i++)
-        {
-            Weight w = products[i].Weight;
-            if (w.Rows != rows || w.Columns != x.Columns || w.AsStored != w || !MeetsPanels(w, x.Tokens, rounding)) return false;
-            matrices[i] = rounding!.IsMixed ? new Matrix(w.Packed(pool)) : Matrix.Of(w);
-        }
+            matrices[i] = rounding!.IsMixed ? new Matrix(products[i].Weight.Packed(pool)) : Matrix.Of(products[i].Weight);
         if (AreMany(x.Tokens, x.Columns) && AmxPairs.Instance is { } code)
         {
             x.MakePairs(pool, InputPairs.Lines(x.Tokens, AmxPairs.Tokens));

@@ -80,10 +80,10 @@ public sealed unsafe class VectorTiles
         public readonly void Run(int worker, int workers)
         {
             (int from, int to) = ParallelRows.Share(Tiles.Tiles, worker, workers);
-            foreach ((int first, Weight stretch) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
+            foreach ((int first, int end, Weight rows) in Weight.Stretches(from * TileRows, to * TileRows, TileRows))
             {
-                int rows = (stretch.Rows + TileRows - 1) / TileRows * TileRows;
-                for (int r = 0; r < rows; r++) Tiles.Put(stretch.Row(Math.Min(r, stretch.Rows - 1)), first + r);
+                int whole = (end + TileRows - 1) / TileRows * TileRows;
+                for (int r = first; r < whole; r++) Tiles.Put(rows.Row(Math.Min(r, end - 1)), r);
             }
         }
     }

@@ -123,21 +123,29 @@ public sealed unsafe class Weight : IWeightSource
     /// <param name="from">The first row.</param>
     /// <param name="to">The row after the last, or beyond the weight's own.</param>
     /// <param name="multiple">What each stretch but the last is a multiple of.</param>
-    /// <returns>The first row of each stretch, and the stretch as a weight, which is the caller's thread's until it asks for the next.</returns>
+    /// <returns>The first row of each stretch, the row after its last, and its <see cref="Window"/>.</returns>
     /// <exception cref="UnusableInputException">The file has become shorter, or cannot be read.</exception>
-    internal IEnumerable<(int First, Weight Rows)> Stretches(int from, int to, int multiple)
+    internal IEnumerable<(int From, int To, Weight Rows)> Stretches(int from, int to, int multiple)
     {
         int most = StretchRows(multiple);
         to = Math.Min(to, Rows);
-        for (int first = from; first < to; first += most) yield return (first, Copy(first, Math.Min(most, to - first)));
+        for (int first = from; first < to; first += most)
+        {
+            int end = Math.Min(first + most, to);
+            yield return (first, end, Window(first, end - first));
+        }
     }
 
     /// <summary>Rows that are copied at once, a multiple.</summary>
     internal int StretchRows(int multiple) => (int)Math.Max(1, StretchBytes / (RowBytes * multiple)) * multiple;
 
-    /// <summary>The rows, as they are stored: in the thread's buffer if they lie in a mapped file, else where they are.</summary>
-    private Weight Copy(int first, int rows) =>
-        _owner is IMappedMemory mapped ? new Weight(Name, Format, rows, Columns, Read(mapped, first, rows), t_rows) : Slice(Name, first, rows);
+    /// <summary>
+    /// The weight, of which only some rows may be read, and if it lies in a mapped file until the thread asks for others: these are copied
+    /// to the thread's buffer.
+    /// </summary>
+    /// <exception cref="UnusableInputException">The file has become shorter, or cannot be read.</exception>
+    internal Weight Window(int first, int rows) => _owner is not IMappedMemory mapped ? this
+        : new Weight(Name, Format, Rows, Columns, Read(mapped, first, rows) - first * RowBytes, t_rows);
 
     /// <summary>Rows of the file, in the thread's buffer.</summary>
     private byte* Read(IMappedMemory mapped, int first, int rows)
@@ -150,27 +158,10 @@ public sealed unsafe class Weight : IWeightSource
     }
 
     /// <summary>
-    /// Whether a product of the weight as it is stored shall read <see cref="Windows"/>: the first one of a mapped file, for which
-    /// to map pages takes longer than all else (see <see cref="Stretches"/>). Whoever multiplies again and again is better off with
-    /// pages that are mapped once.
+    /// Whether a product of the weight as it is stored shall read <see cref="Stretches"/>: the first one of a mapped file, for which
+    /// to map pages takes longer than all else. Whoever multiplies again and again is better off with pages that are mapped once.
     /// </summary>
     internal bool IsMultipliedFirst() => IsMapped && !Interlocked.Exchange(ref _wasMultiplied, true);
-
-    /// <summary>The rows, some at a time, copied from the file. For whoever numbers them as before, each part is the whole weight.</summary>
-    /// <param name="from">The first row.</param>
-    /// <param name="to">The row after the last.</param>
-    /// <param name="multiple">Rows that are wanted together.</param>
-    /// <returns>The first row of each part, the row after its last, and the weight, of which only these may be read, until the thread asks for the next.</returns>
-    /// <exception cref="UnusableInputException">The file has become shorter, or cannot be read.</exception>
-    internal IEnumerable<(int From, int To, Weight Rows)> Windows(int from, int to, int multiple)
-    {
-        int most = StretchRows(multiple);
-        for (int first = from; first < to; first += most) yield return (first, Math.Min(first + most, to), Window(first, Math.Min(most, to - first)));
-    }
-
-    /// <summary>One of the <see cref="Windows"/>.</summary>
-    internal Weight Window(int first, int rows) =>
-        new(Name, Format, Rows, Columns, Read((IMappedMemory)_owner!, first, rows) - first * RowBytes, t_rows);
 
     /// <summary>Tells the owner of the memory that rows will hardly be read again, now that they are packed.</summary>
     internal void DoneWith(int firstRow, int rows) => (_owner as IMappedMemory)?.DoneWith(Data + firstRow * RowBytes, rows * RowBytes);
