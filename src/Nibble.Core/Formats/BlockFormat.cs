@@ -19,6 +19,7 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
     public override bool PowerScales => TBlock.PowerScales;
     public override bool HasOffsets => TBlock.HasOffsets;
     public override bool HasUnits => TBlock.HasUnits;
+    public override float UnitFactor => TBlock.UnitFactor;
     public override bool HasRange => TBlock.HasRange;
     public override IReadOnlyList<BlockParameter> BlockParameters { get; } = TBlock.BlockParameters;
     public override IReadOnlyList<CodePlanes> CodePlanes { get; } = TBlock.CodePlanes;

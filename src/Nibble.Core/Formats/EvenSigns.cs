@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -25,6 +27,22 @@ internal static class EvenSigns
     /// <summary>Eight signs from the seven that are stored.</summary>
     public static int FromSeven(uint seven) => (int)(seven | (uint)(BitOperations.PopCount(seven) & 1) << 7);
 
+    /// <summary>The signs of four eights, a byte each, from seven bits each, which follow each other.</summary>
+    public static uint FromSevens(uint sevens)
+    {
+        return FromSevenOfEach(sevens & 0x7F | (sevens & 0x3F80) << 1 | (sevens & 0x1F_C000) << 2 | (sevens & 0xFE0_0000) << 3);
+    }
+
+    /// <summary>The same where each byte has its seven.</summary>
+    public static uint FromSevenOfEach(uint signs)
+    {
+        // Bit 0 of each byte becomes the parity of its eight.
+        uint odd = signs ^ signs >> 4;
+        odd ^= odd >> 2;
+        odd ^= odd >> 1;
+        return signs | (odd & 0x0101_0101) << 7;
+    }
+
     /// <summary>Eight signed bytes times a scale.</summary>
     public static void Expand(ulong codes, float scale, Span<float> weights)
     {
@@ -39,5 +57,16 @@ internal static class EvenSigns
         ulong ones = ((spread + 0x7F7F_7F7F_7F7F_7F7FUL) & 0x8080_8080_8080_8080UL) >> 7;
         ulong mask = ones * 255;
         return (magnitudes ^ mask) + ones; // ~m + 1 is -m; above zero, it carries into no other byte
+    }
+
+    /// <summary>Four times eight bytes, those negated whose bit is set; lanes are weights.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<sbyte> Apply(Vector256<ulong> magnitudes, uint signs)
+    {
+        Vector256<byte> bits = Vector256.Create(0x8040_2010_0804_0201UL).AsByte();
+        Vector256<byte> eights = Vector256.Shuffle(Vector256.Create(signs).AsByte(), Vector256.Create(
+            0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, (byte)19));
+        Vector256<sbyte> negative = Vector256.Equals(eights & bits, bits).AsSByte();
+        return (magnitudes.AsSByte() ^ negative) - negative; // where it is -1: ~m + 1
     }
 }

@@ -144,6 +144,9 @@ public abstract partial class Format
     /// </summary>
     public virtual (float Scale, float Offset) Units(ReadOnlySpan<byte> block) => default;
 
+    /// <summary>Units over this power of two are exact in half precision. Only formats without offsets have another than 1.</summary>
+    public virtual float UnitFactor => 1;
+
     /// <summary>
     /// The weights of one block as the integer kernels want them:
     /// <c>weight[i] = scales[i / Group] * codes[i] + offsets[i / Group]</c>.

@@ -77,6 +77,9 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// </summary>
     static virtual (float Scale, float Offset) Units(in TSelf block) => default;
 
+    /// <summary>See <see cref="Format.UnitFactor"/>.</summary>
+    static virtual float UnitFactor => 1;
+
     static virtual void Unpack(in TSelf block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
         throw new NotSupportedException($"{TSelf.Name} has no integer form.");
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -26,6 +27,8 @@ public struct IQ2_S : IBlock<IQ2_S>
     public static uint? GgufType => 22;
     public static int Size => 256;
     public static int Stride => 8;
+    public static bool HasUnits => true;
+    public static float UnitFactor => 1f / 8;
     public static int Group => 16;
     public static ReadOnlySpan<sbyte> Levels => [-43, -25, -8, 8, 25, 43];
     public static double ErrorBudget => 0.065;
@@ -52,10 +55,19 @@ public struct IQ2_S : IBlock<IQ2_S>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
+    public static (float Scale, float Offset) Units(in IQ2_S block) => ((float)block.D * UnitFactor, 0);
+
     public static void Unpack(in IQ2_S block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
-        Span<ulong> eights = MemoryMarshal.Cast<sbyte, ulong>(codes);
-        for (int e = 0; e < 32; e++) eights[e] = Codes(in block, e);
+        ulong[] points = Lattices.IQ2_S.Points;
+        ReadOnlySpan<uint> signs = MemoryMarshal.Cast<byte, uint>((ReadOnlySpan<byte>)block.Signs);
+        for (int four = 0; four < 8; four++)
+        {
+            int e = 4 * four, high = block.High[four];
+            ulong a = points[block.Low[e] | (high & 3) << 8], b = points[block.Low[e + 1] | (high & 12) << 6];
+            ulong c = points[block.Low[e + 2] | (high & 48) << 4], d = points[block.Low[e + 3] | (high & 192) << 2];
+            EvenSigns.Apply(Vector256.Create(a, b, c, d), signs[four]).CopyTo(codes[(8 * e)..]);
+        }
         for (int g = 0; g < 16; g++) scales[g] = Scale(in block, g);
         offsets.Clear();
     }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -25,6 +26,8 @@ public struct IQ2_XS : IBlock<IQ2_XS>
     public static uint? GgufType => 17;
     public static int Size => 256;
     public static int Stride => 8;
+    public static bool HasUnits => true;
+    public static float UnitFactor => 1f / 8;
     public static int Group => 16;
     public static ReadOnlySpan<sbyte> Levels => [-43, -25, -8, 8, 25, 43];
     public static double ErrorBudget => 0.09;
@@ -51,10 +54,17 @@ public struct IQ2_XS : IBlock<IQ2_XS>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
+    public static (float Scale, float Offset) Units(in IQ2_XS block) => ((float)block.D * UnitFactor, 0);
+
     public static void Unpack(in IQ2_XS block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
-        Span<ulong> eights = MemoryMarshal.Cast<sbyte, ulong>(codes);
-        for (int e = 0; e < 32; e++) eights[e] = Codes(in block, e);
+        ulong[] points = Lattices.IQ2_XS.Points;
+        for (int e = 0; e < 32; e += 4)
+        {
+            uint a = block.Q[e], b = block.Q[e + 1], c = block.Q[e + 2], d = block.Q[e + 3];
+            uint signs = EvenSigns.FromSevenOfEach(a >> 9 | b >> 9 << 8 | c >> 9 << 16 | d >> 9 << 24);
+            EvenSigns.Apply(Vector256.Create(points[a & 511], points[b & 511], points[c & 511], points[d & 511]), signs).CopyTo(codes[(8 * e)..]);
+        }
         for (int g = 0; g < 16; g++) scales[g] = Scale(in block, g);
         offsets.Clear();
     }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -23,6 +24,8 @@ public struct IQ2_XXS : IBlock<IQ2_XXS>
     public static uint? GgufType => 16;
     public static int Size => 256;
     public static int Stride => 8;
+    public static bool HasUnits => true;
+    public static float UnitFactor => 1f / 8;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-43, -25, -8, 8, 25, 43];
     public static double ErrorBudget => 0.12;
@@ -49,11 +52,18 @@ public struct IQ2_XXS : IBlock<IQ2_XXS>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
+    public static (float Scale, float Offset) Units(in IQ2_XXS block) => ((float)block.D * UnitFactor, 0);
+
     public static void Unpack(in IQ2_XXS block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
-        Span<ulong> eights = MemoryMarshal.Cast<sbyte, ulong>(codes);
-        for (int e = 0; e < 32; e++) eights[e] = Codes(in block, e);
-        for (int g = 0; g < 8; g++) scales[g] = Scale(in block, g);
+        ulong[] points = Lattices.IQ2_XXS.Points;
+        for (int g = 0; g < 8; g++)
+        {
+            uint at = block.Q[2 * g], rest = block.Q[2 * g + 1];
+            var eights = Vector256.Create(points[at & 255], points[at >> 8 & 255], points[at >> 16 & 255], points[at >> 24]);
+            EvenSigns.Apply(eights, EvenSigns.FromSevens(rest)).CopyTo(codes[(32 * g)..]);
+            scales[g] = Scale(in block, g);
+        }
         offsets.Clear();
     }
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -26,6 +27,7 @@ public struct IQ3_S : IBlock<IQ3_S>
     public static uint? GgufType => 21;
     public static int Size => 256;
     public static int Stride => 4;
+    public static bool HasUnits => true;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15];
     public static double ErrorBudget => 0.02;
@@ -55,18 +57,25 @@ public struct IQ3_S : IBlock<IQ3_S>
             rounded[i] = scale * ((signs >> i & 1) != 0 ? -1 : 1) * Lattices.IQ3_S.Coordinate(point, i);
     }
 
+    public static (float Scale, float Offset) Units(in IQ3_S block) => ((float)block.D, 0);
+
     public static void Unpack(in IQ3_S block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
-        ulong[] points = Lattices.IQ3_S.Points;
-        Span<ulong> eights = MemoryMarshal.Cast<sbyte, ulong>(codes);
-        for (int e = 0; e < 32; e++)
+        ReadOnlySpan<uint> signs = MemoryMarshal.Cast<byte, uint>((ReadOnlySpan<byte>)block.Signs);
+        for (int g = 0; g < 8; g++)
         {
-            int high = block.High[e / 4] >> (2 * (e % 4));
-            ulong first = points[block.Low[2 * e] | (high & 1) << 8], second = points[block.Low[2 * e + 1] | (high & 2) << 7];
-            eights[e] = EvenSigns.Apply(first | second << 32, block.Signs[e]);
+            var eights = Vector256.Create(Magnitudes(in block, 4 * g), Magnitudes(in block, 4 * g + 1), Magnitudes(in block, 4 * g + 2), Magnitudes(in block, 4 * g + 3));
+            EvenSigns.Apply(eights, signs[g]).CopyTo(codes[(32 * g)..]);
         }
         for (int g = 0; g < 8; g++) scales[g] = Scale(in block, g);
         offsets.Clear();
+    }
+
+    private static ulong Magnitudes(in IQ3_S block, int eight)
+    {
+        ulong[] points = Lattices.IQ3_S.Points;
+        int high = block.High[eight / 4] >> (2 * (eight % 4));
+        return points[block.Low[2 * eight] | (high & 1) << 8] | points[block.Low[2 * eight + 1] | (high & 2) << 7] << 32;
     }
 
     private static void Store(ref IQ3_S block, int four, int point, int signs)

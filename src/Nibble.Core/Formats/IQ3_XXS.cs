@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Nibble.Core.Formats;
 
@@ -25,6 +26,8 @@ public struct IQ3_XXS : IBlock<IQ3_XXS>
     public static uint? GgufType => 18;
     public static int Size => 256;
     public static int Stride => 8;
+    public static bool HasUnits => true;
+    public static float UnitFactor => 1f / 4;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-62, -52, -44, -36, -28, -20, -12, -4, 4, 12, 20, 28, 36, 44, 52, 62];
     public static double ErrorBudget => 0.036;
@@ -67,11 +70,16 @@ public struct IQ3_XXS : IBlock<IQ3_XXS>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
+    public static (float Scale, float Offset) Units(in IQ3_XXS block) => ((float)block.D * UnitFactor, 0);
+
     public static void Unpack(in IQ3_XXS block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
-        Span<ulong> eights = MemoryMarshal.Cast<sbyte, ulong>(codes);
-        for (int e = 0; e < 32; e++) eights[e] = Codes(in block, e);
-        for (int g = 0; g < 8; g++) scales[g] = Scale(in block, g);
+        for (int g = 0; g < 8; g++)
+        {
+            var eights = Vector256.Create(Magnitudes(in block, 4 * g), Magnitudes(in block, 4 * g + 1), Magnitudes(in block, 4 * g + 2), Magnitudes(in block, 4 * g + 3));
+            EvenSigns.Apply(eights, EvenSigns.FromSevens(block.SignsAndScales[g])).CopyTo(codes[(32 * g)..]);
+            scales[g] = Scale(in block, g);
+        }
         offsets.Clear();
     }
 
@@ -86,9 +94,14 @@ public struct IQ3_XXS : IBlock<IQ3_XXS>
 
     private static ulong Codes(in IQ3_XXS block, int eight)
     {
-        ulong[] points = Lattices.IQ3_XXS.Points;
         uint signs = block.SignsAndScales[eight / 4] >> (7 * (eight % 4)) & 127;
-        return EvenSigns.Apply(points[block.Points[2 * eight]] | points[block.Points[2 * eight + 1]] << 32, EvenSigns.FromSeven(signs));
+        return EvenSigns.Apply(Magnitudes(in block, eight), EvenSigns.FromSeven(signs));
+    }
+
+    private static ulong Magnitudes(in IQ3_XXS block, int eight)
+    {
+        ulong[] points = Lattices.IQ3_XXS.Points;
+        return points[block.Points[2 * eight]] | points[block.Points[2 * eight + 1]] << 32;
     }
 
     private static float Scale(in IQ3_XXS block, int group) => (float)block.D * (0.5f + (block.SignsAndScales[group] >> 28)) * 0.5f;

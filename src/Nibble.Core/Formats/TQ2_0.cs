@@ -19,6 +19,8 @@ public struct TQ2_0 : IBlock<TQ2_0>
     public static int Group => 256;
     public static ReadOnlySpan<sbyte> Levels => [-1, 0, 1];
     public static bool HalfScales => true;
+    public static IReadOnlyList<CodePlanes> CodePlanes => [new(0, 2, 32)];
+    public static IReadOnlyList<BlockParameter> BlockParameters => [BlockParameter.OfHalf(64)];
     public static double ErrorBudget => 0.7;
 
     public static void Fit(ref TQ2_0 block, ReadOnlySpan<float> weights, in FitOptions options) =>

@@ -17,11 +17,14 @@ public unsafe interface ICodeLayout
     /// <summary>True if the codes are up to 4 bits, so that products of 32 of them can be summed in 16-bit lanes.</summary>
     static virtual bool IsSmall => false;
 
+    /// <summary>True if codes are looked up in a table of levels.</summary>
+    static virtual bool IsTable => false;
+
     /// <summary>The codes of 8 rows and 4 columns, a byte each.</summary>
     /// <param name="chunk">The chunk's codes, 64 * <see cref="Bits"/> bytes.</param>
     /// <param name="half">0 for rows 0 to 7, 1 for rows 8 to 15.</param>
     /// <param name="step">0 to 7.</param>
-    /// <param name="table">The level of each code, plus 128, in both 128-bit lanes; only <see cref="Table4"/> reads it.</param>
+    /// <param name="table">The level of each code, plus 128, in both 128-bit lanes; only <see cref="Table{TPlaces}"/> reads it.</param>
     static abstract Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table);
 
     /// <summary>Packs codes given a byte each, step by step (8 steps of 64 bytes).</summary>
@@ -62,21 +65,22 @@ public unsafe struct Bits4 : ICodeLayout
     }
 }
 
-/// <summary>As <see cref="Bits4"/>, each code then looked up in a table of 16 levels.</summary>
-public unsafe struct Table4 : ICodeLayout
+/// <summary>As codes of up to 4 bits lie, each then looked up in a table of levels.</summary>
+public unsafe struct Table<TPlaces> : ICodeLayout where TPlaces : struct, ICodeLayout
 {
-    public static int Bits => 4;
+    public static int Bits => TPlaces.Bits;
+    public static bool IsTable => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Step(byte* chunk, int half, int step, Vector256<byte> table)
     {
-        Vector256<byte> codes = Bits4.Step(chunk, half, step, table);
+        Vector256<byte> codes = TPlaces.Step(chunk, half, step, table);
         return Avx2.IsSupported
             ? Avx2.Shuffle(table, codes)
             : Vector256.Create(Vector128.Shuffle(table.GetLower(), codes.GetLower()), Vector128.Shuffle(table.GetLower(), codes.GetUpper()));
     }
 
-    public static void Pack(byte* codes, byte* chunk) => Bits4.Pack(codes, chunk);
+    public static void Pack(byte* codes, byte* chunk) => TPlaces.Pack(codes, chunk);
 }
 
 /// <summary>A quarter of a byte a code: step s in bits 2 (s mod 4) of bytes 64 (s / 4) and on.</summary>

@@ -22,6 +22,9 @@ internal sealed unsafe class DirectPacker : ITilePacker
     private readonly PackedMatrix _matrix;
     private readonly CodePlanes[] _planes;
     private readonly int _blockBytes, _blockRuns;
+
+    /// <summary>Where a block's scale is, if it has only one.</summary>
+    private readonly int _scaleAt;
     private readonly PackedShape _shape;
     private readonly UnitNumbers? _units;
 
@@ -40,6 +43,7 @@ internal sealed unsafe class DirectPacker : ITilePacker
         _blockBytes = format.BlockBytes;
         _blockRuns = format.BlockSize / (Activation.Chunk * matrix.Kernel.RunChunks);
         _shape = matrix.Kernel.Shape;
+        if (_shape.NumberBytes == 0) _scaleAt = format.BlockParameters[0].Low.Byte;
         if (format.HasUnits) _units = new UnitNumbers(format, _shape);
     }
 
@@ -56,6 +60,7 @@ internal sealed unsafe class DirectPacker : ITilePacker
         for (nint left = weight.RowBytes; left > 0; left -= _blockBytes, at += _blockRuns * _matrix.Kernel.RunBytes)
         {
             if (_units is not null) _units.Pack(blocks, rows, at);
+            else if (_shape.NumberBytes == 0) PackScales(blocks, at);
             else if (_shape.HasExponents) PackExponents(blocks, at);
             else if (_byteScales.Length > 0) PackByteScales(blocks, at);
             else PackNumbers(blocks, at);
@@ -73,6 +78,12 @@ internal sealed unsafe class DirectPacker : ITilePacker
         block.Clear();
         if (_planes is [{ Bits: 8, InOrder: false } bytes]) block[bytes.At..].Fill(128);
         if (_places.Length > 0) block[_planes[0].At..].Fill((byte)(0x11 * Array.IndexOf(_places, (byte)0)));
+    }
+
+    /// <summary>A block, which is a run, has one scale, which is the unit.</summary>
+    private void PackScales(byte** blocks, byte* run)
+    {
+        for (int r = 0; r < TileRows; r++) ((ushort*)run)[r] = *(ushort*)(blocks[r] + _scaleAt);
     }
 
     /// <summary>A block, which is a chunk, begins with the exponent of twice its scale.</summary>

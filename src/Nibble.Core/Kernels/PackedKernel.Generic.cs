@@ -52,7 +52,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private static bool HasUnits
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => typeof(TNumber) == typeof(UnitByte) || SharesBytes;
+        get => typeof(TNumber) == typeof(UnitByte) || typeof(TNumber) == typeof(UnitOne) || SharesBytes;
     }
     private static bool SharesBytes
     {
@@ -77,14 +77,17 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>What must be added to a code to give its level.</summary>
     private readonly int _zero;
 
+    /// <summary>See <see cref="Format.UnitFactor"/>.</summary>
+    private readonly float _unitFactor;
+
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
     public PackedKernel(Format format)
     {
         ReadOnlySpan<sbyte> levels = format.Levels;
-        bool table = typeof(TCodes) == typeof(Table4);
-        if (table) _table = TableOf(levels);
-        _zero = table || typeof(TCodes) == typeof(Bits8) ? -128 : levels[0];
+        if (TCodes.IsTable) _table = TableOf(levels);
+        _zero = TCodes.IsTable || typeof(TCodes) == typeof(Bits8) ? -128 : levels[0];
+        _unitFactor = format.UnitFactor;
         for (int together = 1; together <= WideTileCode.MostTiles; together++) _mostTokens[together] = WideTileCode.MaxTokens(Shape, together);
     }
 
@@ -95,13 +98,13 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     public override int Parts => TShape.Parts;
 
     internal override PackedShape Shape => new(
-        TCodes.Bits, typeof(TCodes) == typeof(Table4), TNumber.Size, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints,
-        SharesBytes, typeof(TNumber) == typeof(Exponent8));
+        TCodes.Bits, TCodes.IsTable, TNumber.Size, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints,
+        SharesBytes, typeof(TNumber) == typeof(Exponent8), _unitFactor);
 
     public override void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run)
     {
-        for (int i = 0; i < UnitsBytes / Half16.Size; i++) ((Half*)run)[i] = (Half)units[i];
+        for (int i = 0; i < UnitsBytes / Half16.Size; i++) ((Half*)run)[i] = (Half)(units[i] / _unitFactor);
         int numbers = TShape.Parts * PackedMatrix.TileRows;
         fixed (byte* source = codes)
         fixed (float* s = scales, o = offsets, u = units)
@@ -139,12 +142,13 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private static Vector256<float> LoadOffsets(byte* at) => SharesBytes ? UnitNibble.LoadOffsets(at) : TNumber.Load(at);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<short> LoadPairs(byte* at) => SharesBytes ? UnitNibble.LoadPairs(at) : UnitByte.LoadPairs(at);
+    private static Vector256<short> LoadPairs(byte* at) =>
+        TNumber.Size == 0 ? Vector256<short>.One : SharesBytes ? UnitNibble.LoadPairs(at) : UnitByte.LoadPairs(at);
 
     /// <summary>Of a run: 16 for the scales, then 16 for the offsets if there are any.</summary>
-    private static void LoadUnits(byte* run, float* units)
+    private void LoadUnits(byte* run, float* units)
     {
-        for (int i = 0; i < UnitsBytes / Half16.Size; i += 8) Half16.LoadAny(run + i * Half16.Size).Store(units + i);
+        for (int i = 0; i < UnitsBytes / Half16.Size; i += 8) (Half16.LoadAny(run + i * Half16.Size) * Vector256.Create(_unitFactor)).Store(units + i);
     }
 
     /// <summary>0 where the divisor is.</summary>

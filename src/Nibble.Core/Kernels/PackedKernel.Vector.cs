@@ -88,7 +88,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         {
             Vector256<float> sum = Vector256.ConvertToSingle(TDot.IsNarrow ? TDot.Widen(dot, Vector256<short>.One) : dot);
             if (TShape.HasZeroPoints) sum -= UnitByte.Load(offsets) * Vector256.Create(input[2]);
-            y = Vector256.FusedMultiplyAdd(sum * TNumber.Load(numbers), scale, y);
+            y = Vector256.FusedMultiplyAdd(TNumber.Size == 0 ? sum : sum * TNumber.Load(numbers), scale, y);
         }
         if (TShape.HasOffsets && !TShape.HasZeroPoints)
             yOffset = Vector256.FusedMultiplyAdd(LoadOffsets(offsets), Vector256.Create(input[2]), yOffset);
@@ -96,11 +96,11 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
 
     /// <summary>Adds the sums of a stretch to y, times the units if there are any.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Finish(Vector256<float> sum, Vector256<float> offsetSum, byte* units, float* y)
+    private void Finish(Vector256<float> sum, Vector256<float> offsetSum, byte* units, float* y)
     {
         if (HasUnits)
         {
-            sum *= Half16.LoadAny(units);
+            sum *= Half16.LoadAny(units) * Vector256.Create(_unitFactor);
             if (TShape.HasOffsets) offsetSum *= Half16.LoadAny(units + PackedMatrix.TileRows * Half16.Size);
         }
         (Vector256.Load(y) + (TShape.HasOffsets && !TShape.HasZeroPoints ? sum + offsetSum : sum)).Store(y);

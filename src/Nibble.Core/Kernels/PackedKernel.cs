@@ -84,7 +84,8 @@ public abstract unsafe class PackedKernel
         <= 4 when IsRun(format.Levels) => WithCodes<TDot, Bits2>(format),
         <= 8 when IsRun(format.Levels) => WithCodes<TDot, Bits3>(format),
         <= 16 when IsRun(format.Levels) => WithCodes<TDot, Bits4>(format),
-        <= 16 => WithBytes<TDot, Table4>(format),
+        <= 8 => WithBytes<TDot, Table<Bits3>>(format),
+        <= 16 => WithBytes<TDot, Table<Bits4>>(format),
         <= 32 when IsRun(format.Levels) => WithCodes<TDot, Bits5>(format),
         _ when IsRun(format.Levels) => WithCodes<TDot, Bits6>(format),
         _ => WithBytes<TDot, Bits8>(format),
@@ -97,6 +98,7 @@ public abstract unsafe class PackedKernel
         format.HasZeroPoints && format.Group >= Activation.Chunk ? new PackedKernel<TDot, TCodes, Half16, ScaleZeroPointOf32>(format)
         : format is { HasUnits: true, HasOffsets: true, Group: 16 } ? new PackedKernel<TDot, TCodes, UnitNibble, ScaleOffsetOf16>(format)
         : format.HasUnits ? WithNumber<TDot, TCodes, UnitByte>(format)
+        : format is { HalfScales: true, HasOffsets: false, Group: StretchChunks * Activation.Chunk } ? new PackedKernel<TDot, TCodes, UnitOne, ScaleOf32>(format)
         : format.PowerScales ? new PackedKernel<TDot, TCodes, Exponent8, ScaleOf32>(format)
         : format.HalfScales ? WithNumber<TDot, TCodes, Half16>(format) : WithNumber<TDot, TCodes, Single32>(format);
 

@@ -142,6 +142,17 @@ internal static unsafe class EightBytes
     }
 }
 
+/// <summary>Nothing: the scale is the unit that 256 columns share.</summary>
+public unsafe struct UnitOne : IScaleNumber
+{
+    public static int Size => 0;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* numbers) => Vector256<float>.One;
+
+    public static void Store(Vector256<float> numbers, byte* at) { }
+}
+
 /// <summary>A power of two by its exponent, as the upper bits of a single have it; 0, and what is below 2^-126, is 0.</summary>
 public unsafe struct Exponent8 : IScaleNumber
 {
@@ -171,7 +182,7 @@ public unsafe struct Single32 : IScaleNumber
 
 /// <summary>
 /// Which scales a tile's chunk has, ahead of its codes: for each part of its 32 columns 16 scales, one a row, then 16
-/// offsets if the format has them. Where these are <see cref="UnitByte"/>s or <see cref="UnitNibble"/>s, eight chunks are a run,
+/// offsets if the format has them. Where these are <see cref="UnitByte"/>s, <see cref="UnitNibble"/>s or <see cref="UnitOne"/>s, eight chunks are a run,
 /// and their units stand ahead of it: 16 for the scales, then 16 for the offsets, in half precision. Zero points stand in the
 /// offsets' place, a signed byte each: the offset is minus the scale times that.
 /// </summary>

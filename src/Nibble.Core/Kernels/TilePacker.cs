@@ -22,8 +22,9 @@ internal sealed unsafe class TilePacker : ITilePacker
     /// <summary>The level of code 0 where codes are levels less that; else levels have their places in the format's list for codes.</summary>
     private readonly sbyte? _firstLevel;
 
-    /// <summary>The places of numbers from the first level on, where all levels are among 32 of these; else empty.</summary>
-    private readonly sbyte[] _places;
+    /// <summary>The place of the level that lies so far above the first, in steps of 2 to the shift; empty where 32 such steps do not tell the levels apart.</summary>
+    private readonly byte[] _places;
+    private readonly int _placeShift;
 
     /// <summary>
     /// Elsewhere all levels but the first, 32 times each: the list ascends, so a level's place is the number of these that it reaches.
@@ -51,7 +52,8 @@ internal sealed unsafe class TilePacker : ITilePacker
         _matrix = matrix;
         _format = format;
         _firstLevel = PackedKernel.FirstLevel(_format);
-        _places = _firstLevel is null && _format.Levels[^1] - _format.Levels[0] < Chunk ? Places(_format.Levels) : [];
+        if (_firstLevel is null) (_places, _placeShift) = Places(_format.Levels);
+        else _places = [];
         _thresholds = _firstLevel is not null || _places.Length > 0 ? [] : [.. _format.Levels[1..].ToArray().SelectMany(level => Enumerable.Repeat(level, Chunk))];
         _partWidth = Chunk / matrix.Kernel.Parts;
         _partsOfGroup = _format.Group / _partWidth;
@@ -69,11 +71,22 @@ internal sealed unsafe class TilePacker : ITilePacker
 
     public PackedMatrix Matrix => _matrix;
 
-    private static sbyte[] Places(ReadOnlySpan<sbyte> levels)
+    private static (byte[] Places, int Shift) Places(ReadOnlySpan<sbyte> levels)
     {
-        var places = new sbyte[Chunk];
-        for (int i = 0; i < levels.Length; i++) places[levels[i] - levels[0]] = (sbyte)i;
-        return places;
+        for (int shift = 0; shift < 8; shift++)
+        {
+            var places = new byte[Chunk];
+            int last = -1;
+            for (int i = 0; i < levels.Length; i++)
+            {
+                int step = levels[i] - levels[0] >> shift;
+                if (step == last || step >= Chunk) break;
+                places[step] = (byte)i;
+                if (i == levels.Length - 1) return (places, shift);
+                last = step;
+            }
+        }
+        return ([], 0);
     }
 
     public void Pack(Weight weight, int first, byte* at)
@@ -127,6 +140,9 @@ internal sealed unsafe class TilePacker : ITilePacker
                 _rowScales.AsSpan(b * groups, groups), _rowOffsets.AsSpan(b * groups, groups));
             if (_format.HasUnits) (_units[b * 2 * TileRows + r], _units[(b * 2 + 1) * TileRows + r]) = _format.Units(block);
         }
+        // What is the scale of a whole run is its unit.
+        if (_matrix.Kernel.Shape.NumberBytes == 0)
+            for (int run = 0; run < columns / _format.Group; run++) _units[run * 2 * TileRows + r] = _rowScales[run];
         Span<sbyte> levels = _levels.AsSpan(r * _width, _width);
         // Where half a chunk is missing, what an earlier stretch left there is no level any more, and its bits would reach into other codes.
         levels[columns..].Fill(_firstLevel ?? 0);
@@ -152,11 +168,12 @@ internal sealed unsafe class TilePacker : ITilePacker
     /// <summary>In the lower or the upper half of the table: the other one has nothing at such a place.</summary>
     private void LookUpPlaces(Span<sbyte> levels)
     {
-        Vector128<sbyte> lower = Vector128.Create(_places), upper = Vector128.Create(_places, 16), first = Vector128.Create(_format.Levels[0]);
+        Vector128<byte> lower = Vector128.Create(_places), upper = Vector128.Create(_places, 16), first = Vector128.Create((byte)_format.Levels[0]);
+        Vector128<byte> mask = Vector128.Create((byte)(0xFF >> _placeShift));
         for (int i = 0; i < levels.Length; i += 16)
         {
-            Vector128<sbyte> at = Vector128.Create<sbyte>(levels[i..]) - first;
-            (Vector128.Shuffle(lower, at) | Vector128.Shuffle(upper, at - Vector128.Create((sbyte)16))).CopyTo(levels[i..]);
+            Vector128<byte> step = ((Vector128.Create<sbyte>(levels[i..]).AsByte() - first).AsUInt16() >>> _placeShift).AsByte() & mask;
+            (Vector128.Shuffle(lower, step) | Vector128.Shuffle(upper, step - Vector128.Create((byte)16))).AsSByte().CopyTo(levels[i..]);
         }
     }
 

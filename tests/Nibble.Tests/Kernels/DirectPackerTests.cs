@@ -10,7 +10,7 @@ public sealed unsafe class DirectPackerTests
 {
     private static readonly string[] s_linear =
         ["Linear2-sym-g32", "Linear2-zero-g128", "Linear2-min-g32", "Linear4-sym-g128", "Linear4-zero-g32", "Linear4-min-g64", "Linear8-sym-g32", "Linear8-zero-g256",
-        "Linear3", "Linear3-zero-g32", "Linear5-min-g64", "Linear5-sym-g32", "Linear6-zero-g64", "Linear6-sym-g32"];
+        "Linear3", "Linear3-zero-g32", "Linear5-min-g64", "Linear5-sym-g32", "Linear6-zero-g64", "Linear6-sym-g32", "Linear4-sym-g256", "Linear3-sym-g256"];
 
     public static TheoryData<string> Formats => [.. Format.All.Where(DirectPacker.CanPack).Select(f => f.Name), .. s_linear];
 

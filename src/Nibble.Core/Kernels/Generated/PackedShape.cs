@@ -1,20 +1,24 @@
+using Nibble.Core.Formats;
+
 namespace Nibble.Core.Kernels.Generated;
 
 /// <summary>How the chunks of a packed matrix lie in memory, as code that is generated must know it.</summary>
 /// <param name="CodeBits">Bits a code: 2 to 6, or 8.</param>
-/// <param name="IsTable">True if the codes, of 4 bits, stand for entries of a table.</param>
-/// <param name="NumberBytes">Bytes of a scale or offset: 4 of single precision, 2 of half, 1 for multiples of a unit or exponents.</param>
+/// <param name="IsTable">True if the codes, of 3 or 4 bits, stand for entries of a table.</param>
+/// <param name="NumberBytes">Bytes of a scale or offset: 4 of single precision, 2 of half, 1 for multiples of a unit or exponents, 0 where the unit is the scale.</param>
 /// <param name="Parts">Scales of a row in a chunk, 1 or 2.</param>
 /// <param name="HasOffsets">Whether rows have offsets too.</param>
 /// <param name="HasZeroPoints">Whether these are stored as zero points, a byte each.</param>
 /// <param name="SharesBytes">True if multiples of a unit are half bytes: a scale below its offset.</param>
 /// <param name="HasExponents">True if scales are powers of two, of which the exponent is stored.</param>
+/// <param name="UnitFactor">What units are multiplied by: see <see cref="Format.UnitFactor"/>.</param>
 /// <seealso cref="ICodeLayout"/>
 /// <seealso cref="IScaleShape"/>
-public readonly record struct PackedShape(int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets, bool HasZeroPoints, bool SharesBytes = false, bool HasExponents = false)
+public readonly record struct PackedShape(
+    int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets, bool HasZeroPoints, bool SharesBytes = false, bool HasExponents = false, float UnitFactor = 1)
 {
     /// <summary>True if eight chunks are a run, whose units stand ahead of it.</summary>
-    public bool HasUnits => NumberBytes == 1 && !HasExponents;
+    public bool HasUnits => NumberBytes <= 1 && !HasExponents;
 
     /// <summary>True if a code times its scale, 0 to 15, always fits a byte: both are looked up as one.</summary>
     public bool FoldsScales => SharesBytes && CodeBits == 2;

@@ -251,6 +251,12 @@ internal sealed class WideTileCode
         {
             AssemblerRegisterZMM unit = _number, offsetUnit = _codes[i];
             if (_shape.HasUnits) _.vcvtph2ps(unit, __ymmword_ptr[At(s_units, i, 0)]);
+            if (_shape.UnitFactor != 1)
+            {
+                _.mov(r10d, BitConverter.SingleToInt32Bits(_shape.UnitFactor));
+                _.vpbroadcastd(offsetUnit, r10d);
+                _.vmulps(unit, unit, offsetUnit);
+            }
             if (_shape.HasUnits && SumsOffsets) _.vcvtph2ps(offsetUnit, __ymmword_ptr[At(s_units, i, PackedMatrix.TileRows * Half16.Size)]);
             for (int token = 0; token < _tokens; token++)
             {
@@ -357,7 +363,7 @@ internal sealed class WideTileCode
     private void AddToSums(int i, int part)
     {
         AssemblerRegisterZMM offset = _codes[i];
-        if (!FoldsScales) LoadNumber(_number, i, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
+        if (!FoldsScales && _shape.NumberBytes > 0) LoadNumber(_number, i, part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes);
         if (_shape.HasZeroPoints) LoadNumber(offset, i, _shape.NumbersBytes + part * PackedMatrix.TileRows, 1);
         else if (SumsOffsets) LoadNumber(offset, i, _shape.OffsetsAt + part * PackedMatrix.TileRows * _shape.NumberBytes, _shape.NumberBytes, areOffsets: true);
         bool last = part == _shape.Parts - 1;
@@ -375,6 +381,7 @@ internal sealed class WideTileCode
         AssemblerRegisterZMM dot = Dot(i, part, token);
         _.vcvtdq2ps(dot, dot);
         if (_shape.HasZeroPoints) _.vfnmadd231ps(dot, zeroPoint, __dword_bcst[s_inputs + Input(part, 2, token)]);
+        if (_shape.NumberBytes == 0) return;
         if (part == 0) _.vmulps(dot, dot, _number);
         else _.vfmadd231ps(Dot(i, 0, token), dot, _number);
     }
