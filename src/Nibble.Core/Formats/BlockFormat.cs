@@ -19,12 +19,12 @@ public sealed class BlockFormat<TBlock> : Format where TBlock : unmanaged, IBloc
     public override bool PowerScales => TBlock.PowerScales;
     public override bool HasOffsets => TBlock.HasOffsets;
     public override bool HasUnits => TBlock.HasUnits;
-    public override float UnitFactor => TBlock.UnitFactor;
+    public override float ScaleFactor => TBlock.ScaleFactor;
     public override bool HasRange => TBlock.HasRange;
     public override IReadOnlyList<BlockParameter> BlockParameters { get; } = TBlock.BlockParameters;
     public override IReadOnlyList<CodePlanes> CodePlanes { get; } = TBlock.CodePlanes;
     public override ReadOnlySpan<byte> CodePlaces => TBlock.CodePlaces;
-    public override ReadOnlySpan<ushort> ByteScales => TBlock.ByteScales;
+    public override bool Float8Scales => TBlock.Float8Scales;
 
     public override void Fit(ReadOnlySpan<float> weights, in FitOptions options, Span<byte> block) =>
         TBlock.Fit(ref MemoryMarshal.AsRef<TBlock>(block), weights, options);

@@ -105,6 +105,9 @@ public abstract partial class Format
     /// <summary>True if every scale and offset of <see cref="Unpack"/>, or scale of <see cref="LevelsAt"/>, is exact in 16 bits.</summary>
     public virtual bool HalfScales => false;
 
+    /// <summary>True if every scale of <see cref="Unpack"/>, over <see cref="ScaleFactor"/>, is 2^-8 times a number of E4M3.</summary>
+    public virtual bool Float8Scales => false;
+
     /// <summary>
     /// True if every scale of <see cref="Unpack"/> is a power of two, at least 32 weights share one, and there are no offsets. Kernels
     /// keep its exponent, and take a scale below 2^-126, which is subnormal, for 0.
@@ -130,12 +133,6 @@ public abstract partial class Format
     /// <summary>The place of each code's level in <see cref="Levels"/>, where a code of 4 bits is not that place itself; else empty.</summary>
     public virtual ReadOnlySpan<byte> CodePlaces => [];
 
-    /// <summary>
-    /// Of formats whose blocks begin with a scale of a byte for each group, and have no other numbers: what each byte stands for, as the bits
-    /// of a half; else empty.
-    /// </summary>
-    public virtual ReadOnlySpan<ushort> ByteScales => [];
-
     /// <summary>True for two-level blocks, whose scales are small whole multiples of one number: see <see cref="Units"/>.</summary>
     public virtual bool HasUnits => false;
 
@@ -144,8 +141,11 @@ public abstract partial class Format
     /// </summary>
     public virtual (float Scale, float Offset) Units(ReadOnlySpan<byte> block) => default;
 
-    /// <summary>Units over this power of two are exact in half precision. Only formats without offsets have another than 1.</summary>
-    public virtual float UnitFactor => 1;
+    /// <summary>
+    /// A power of two that all scales are multiplied by: it is units over it that are exact in half precision, or scales over it that are
+    /// what <see cref="HalfScales"/> or <see cref="Float8Scales"/> says. Only formats without offsets have another than 1.
+    /// </summary>
+    public virtual float ScaleFactor => 1;
 
     /// <summary>
     /// The weights of one block as the integer kernels want them:

@@ -63,8 +63,8 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// <summary>See <see cref="Format.CodePlaces"/>.</summary>
     static virtual ReadOnlySpan<byte> CodePlaces => [];
 
-    /// <summary>See <see cref="Format.ByteScales"/>.</summary>
-    static virtual ReadOnlySpan<ushort> ByteScales => [];
+    /// <summary>See <see cref="Format.Float8Scales"/>.</summary>
+    static virtual bool Float8Scales => false;
 
     /// <summary>See <see cref="Format.HasRange"/>.</summary>
     static virtual bool HasRange => true;
@@ -77,8 +77,8 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// </summary>
     static virtual (float Scale, float Offset) Units(in TSelf block) => default;
 
-    /// <summary>See <see cref="Format.UnitFactor"/>.</summary>
-    static virtual float UnitFactor => 1;
+    /// <summary>See <see cref="Format.ScaleFactor"/>.</summary>
+    static virtual float ScaleFactor => 1;
 
     static virtual void Unpack(in TSelf block, Span<sbyte> codes, Span<float> scales, Span<float> offsets) =>
         throw new NotSupportedException($"{TSelf.Name} has no integer form.");

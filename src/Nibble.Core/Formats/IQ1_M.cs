@@ -28,7 +28,7 @@ public struct IQ1_M : IBlock<IQ1_M>
     public static int Size => 256;
     public static int Stride => 8;
     public static bool HasUnits => true;
-    public static float UnitFactor => 1f / 8;
+    public static float ScaleFactor => 1f / 8;
     public static int Group => 16;
     public static ReadOnlySpan<sbyte> Levels => [-9, -7, -1, 1, 7, 9];
     public static double ErrorBudget => 0.19;
@@ -58,7 +58,7 @@ public struct IQ1_M : IBlock<IQ1_M>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
-    public static (float Scale, float Offset) Units(in IQ1_M block) => (D(in block) * UnitFactor, 0);
+    public static (float Scale, float Offset) Units(in IQ1_M block) => (D(in block) * ScaleFactor, 0);
 
     public static void Unpack(in IQ1_M block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

@@ -26,7 +26,7 @@ public struct IQ1_S : IBlock<IQ1_S>
     public static int Size => 256;
     public static int Stride => 8;
     public static bool HasUnits => true;
-    public static float UnitFactor => 1f / 8;
+    public static float ScaleFactor => 1f / 8;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-9, -7, -1, 1, 7, 9];
     public static double ErrorBudget => 0.22;
@@ -54,7 +54,7 @@ public struct IQ1_S : IBlock<IQ1_S>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
-    public static (float Scale, float Offset) Units(in IQ1_S block) => ((float)block.D * UnitFactor, 0);
+    public static (float Scale, float Offset) Units(in IQ1_S block) => ((float)block.D * ScaleFactor, 0);
 
     public static void Unpack(in IQ1_S block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

@@ -27,7 +27,7 @@ public struct IQ2_XS : IBlock<IQ2_XS>
     public static int Size => 256;
     public static int Stride => 8;
     public static bool HasUnits => true;
-    public static float UnitFactor => 1f / 8;
+    public static float ScaleFactor => 1f / 8;
     public static int Group => 16;
     public static ReadOnlySpan<sbyte> Levels => [-43, -25, -8, 8, 25, 43];
     public static double ErrorBudget => 0.09;
@@ -54,7 +54,7 @@ public struct IQ2_XS : IBlock<IQ2_XS>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
-    public static (float Scale, float Offset) Units(in IQ2_XS block) => ((float)block.D * UnitFactor, 0);
+    public static (float Scale, float Offset) Units(in IQ2_XS block) => ((float)block.D * ScaleFactor, 0);
 
     public static void Unpack(in IQ2_XS block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

@@ -25,7 +25,7 @@ public struct IQ2_XXS : IBlock<IQ2_XXS>
     public static int Size => 256;
     public static int Stride => 8;
     public static bool HasUnits => true;
-    public static float UnitFactor => 1f / 8;
+    public static float ScaleFactor => 1f / 8;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-43, -25, -8, 8, 25, 43];
     public static double ErrorBudget => 0.12;
@@ -52,7 +52,7 @@ public struct IQ2_XXS : IBlock<IQ2_XXS>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
-    public static (float Scale, float Offset) Units(in IQ2_XXS block) => ((float)block.D * UnitFactor, 0);
+    public static (float Scale, float Offset) Units(in IQ2_XXS block) => ((float)block.D * ScaleFactor, 0);
 
     public static void Unpack(in IQ2_XXS block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

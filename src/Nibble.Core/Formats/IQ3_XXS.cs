@@ -27,7 +27,7 @@ public struct IQ3_XXS : IBlock<IQ3_XXS>
     public static int Size => 256;
     public static int Stride => 8;
     public static bool HasUnits => true;
-    public static float UnitFactor => 1f / 4;
+    public static float ScaleFactor => 1f / 4;
     public static int Group => 32;
     public static ReadOnlySpan<sbyte> Levels => [-62, -52, -44, -36, -28, -20, -12, -4, 4, 12, 20, 28, 36, 44, 52, 62];
     public static double ErrorBudget => 0.036;
@@ -70,7 +70,7 @@ public struct IQ3_XXS : IBlock<IQ3_XXS>
         EvenSigns.Expand(Codes(in block, at / 8), scale, rounded);
     }
 
-    public static (float Scale, float Offset) Units(in IQ3_XXS block) => ((float)block.D * UnitFactor, 0);
+    public static (float Scale, float Offset) Units(in IQ3_XXS block) => ((float)block.D * ScaleFactor, 0);
 
     public static void Unpack(in IQ3_XXS block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {

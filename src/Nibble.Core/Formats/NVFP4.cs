@@ -20,15 +20,13 @@ public struct NVFP4 : IBlock<NVFP4>
     public static int Size => 64;
     public static int Group => 16;
     public static ReadOnlySpan<sbyte> Levels => Fp4.Levels;
-    public static bool HalfScales => true;
+    public static bool Float8Scales => true;
+    public static float ScaleFactor => 128; // half of 2^8, as values are doubled
     public static IReadOnlyList<CodePlanes> CodePlanes => [new(4, 4, 8)];
     public static ReadOnlySpan<byte> CodePlaces => Fp4.Places;
-    public static ReadOnlySpan<ushort> ByteScales => s_byteScales;
     public static double ErrorBudget => 0.008;
 
     private const int LargestScale = 0x7E;
-
-    private static readonly ushort[] s_byteScales = [.. Enumerable.Range(0, 256).Select(bits => BitConverter.HalfToUInt16Bits((Half)Scale((byte)bits)))];
 
     [SkipLocalsInit]
     public static void Fit(ref NVFP4 block, ReadOnlySpan<float> weights, in FitOptions options)

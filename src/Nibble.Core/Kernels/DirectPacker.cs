@@ -31,19 +31,15 @@ internal sealed unsafe class DirectPacker : ITilePacker
     /// <summary>The place that each code of 4 bits stands for; empty where it is that itself.</summary>
     private readonly byte[] _places;
 
-    /// <summary>What scales of a byte stand for, if blocks have such.</summary>
-    private readonly ushort[] _byteScales;
-
     public DirectPacker(PackedMatrix matrix, Format format)
     {
         _matrix = matrix;
         _planes = [.. format.CodePlanes];
         _places = format.CodePlaces.ToArray();
-        _byteScales = format.ByteScales.ToArray();
         _blockBytes = format.BlockBytes;
         _blockRuns = format.BlockSize / (Activation.Chunk * matrix.Kernel.RunChunks);
         _shape = matrix.Kernel.Shape;
-        if (_shape.NumberBytes == 0) _scaleAt = format.BlockParameters[0].Low.Byte;
+        if (_shape.Numbers == ScaleNumbers.Units) _scaleAt = format.BlockParameters[0].Low.Byte;
         if (format.HasUnits) _units = new UnitNumbers(format, _shape);
     }
 
@@ -60,9 +56,9 @@ internal sealed unsafe class DirectPacker : ITilePacker
         for (nint left = weight.RowBytes; left > 0; left -= _blockBytes, at += _blockRuns * _matrix.Kernel.RunBytes)
         {
             if (_units is not null) _units.Pack(blocks, rows, at);
-            else if (_shape.NumberBytes == 0) PackScales(blocks, at);
-            else if (_shape.HasExponents) PackExponents(blocks, at);
-            else if (_byteScales.Length > 0) PackByteScales(blocks, at);
+            else if (_shape.HasUnits) PackScales(blocks, at);
+            else if (_shape.Numbers == ScaleNumbers.Exponents) PackExponents(blocks, at);
+            else if (_shape.Numbers == ScaleNumbers.HalfUppers) PackHalfUppers(blocks, at);
             else PackNumbers(blocks, at);
             PackCodes(blocks, at + _shape.UnitsBytes + _shape.CodesAt);
             for (int r = 0; r < rows; r++) blocks[r] += _blockBytes;
@@ -92,13 +88,17 @@ internal sealed unsafe class DirectPacker : ITilePacker
         for (int r = 0; r < TileRows; r++) chunk[r] = (byte)Math.Max(*blocks[r] - 1, 0);
     }
 
-    /// <summary>A block begins with the scales of its groups, one for each part of a chunk.</summary>
-    private void PackByteScales(byte** blocks, byte* chunk)
+    /// <summary>A block begins with the scales of its groups in E4M3, one for each part of a chunk: without sign, and 0 for what is no number.</summary>
+    private void PackHalfUppers(byte** blocks, byte* chunk)
     {
         for (int i = 0; i < _blockRuns * _shape.Parts; i++)
         {
-            var scales = (ushort*)(chunk + i / _shape.Parts * _shape.ChunkBytes) + i % _shape.Parts * TileRows;
-            for (int r = 0; r < TileRows; r++) scales[r] = _byteScales[blocks[r][i]];
+            byte* scales = chunk + i / _shape.Parts * _shape.ChunkBytes + i % _shape.Parts * TileRows;
+            for (int r = 0; r < TileRows; r++)
+            {
+                int scale = blocks[r][i] & 0x7F;
+                scales[r] = (byte)(scale == 0x7F ? 0 : scale);
+            }
         }
     }
 

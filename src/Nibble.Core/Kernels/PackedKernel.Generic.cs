@@ -52,12 +52,12 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private static bool HasUnits
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => typeof(TNumber) == typeof(UnitByte) || typeof(TNumber) == typeof(UnitOne) || SharesBytes;
+        get => TNumber.Kind is ScaleNumbers.Multiples or ScaleNumbers.HalfByteMultiples or ScaleNumbers.Units;
     }
     private static bool SharesBytes
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => typeof(TNumber) == typeof(UnitNibble);
+        get => TNumber.Kind == ScaleNumbers.HalfByteMultiples;
     }
     private static int UnitsBytes
     {
@@ -77,8 +77,8 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>What must be added to a code to give its level.</summary>
     private readonly int _zero;
 
-    /// <summary>See <see cref="Format.UnitFactor"/>.</summary>
-    private readonly float _unitFactor;
+    /// <summary>See <see cref="Format.ScaleFactor"/>.</summary>
+    private readonly float _scaleFactor;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;
 
@@ -87,7 +87,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
         ReadOnlySpan<sbyte> levels = format.Levels;
         if (TCodes.IsTable) _table = TableOf(levels);
         _zero = TCodes.IsTable || typeof(TCodes) == typeof(Bits8) ? -128 : levels[0];
-        _unitFactor = format.UnitFactor;
+        _scaleFactor = format.ScaleFactor;
         for (int together = 1; together <= WideTileCode.MostTiles; together++) _mostTokens[together] = WideTileCode.MaxTokens(Shape, together);
     }
 
@@ -98,13 +98,12 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     public override int Parts => TShape.Parts;
 
     internal override PackedShape Shape => new(
-        TCodes.Bits, TCodes.IsTable, TNumber.Size, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints,
-        SharesBytes, typeof(TNumber) == typeof(Exponent8), _unitFactor);
+        TCodes.Bits, TCodes.IsTable, TNumber.Kind, TShape.Parts, TShape.HasOffsets, TShape.HasZeroPoints, _scaleFactor);
 
     public override void PackRun(
         ReadOnlySpan<byte> codes, ReadOnlySpan<float> scales, ReadOnlySpan<float> offsets, ReadOnlySpan<float> units, byte* run)
     {
-        for (int i = 0; i < UnitsBytes / Half16.Size; i++) ((Half*)run)[i] = (Half)(units[i] / _unitFactor);
+        for (int i = 0; i < UnitsBytes / Half16.Size; i++) ((Half*)run)[i] = (Half)(units[i] / _scaleFactor);
         int numbers = TShape.Parts * PackedMatrix.TileRows;
         fixed (byte* source = codes)
         fixed (float* s = scales, o = offsets, u = units)
@@ -119,13 +118,13 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     public override void PackCodes(byte* codes, byte* at) => TCodes.Pack(codes, at);
 
     /// <summary>The scales of a chunk, and its offsets or zero points.</summary>
-    private static void PackNumbers(float* scales, float* offsets, float* units, byte* chunk)
+    private void PackNumbers(float* scales, float* offsets, float* units, byte* chunk)
     {
         for (int i = 0; i < TShape.Parts * PackedMatrix.TileRows; i += 8)
         {
             float* unit = units + i % PackedMatrix.TileRows;
             Vector256<float> scale = Vector256.Load(scales + i), offset = Vector256.Load(offsets + i);
-            TNumber.Store(HasUnits ? Quotient(scale, Vector256.Load(unit)) : scale, chunk + i * TNumber.Size);
+            TNumber.Store(HasUnits ? Quotient(scale, Vector256.Load(unit)) : scale / Vector256.Create(_scaleFactor), chunk + i * TNumber.Size);
             if (TShape.HasZeroPoints) UnitByte.Store(Quotient(-offset, scale), chunk + NumbersBytes + i);
             else if (TShape.HasOffsets)
                 StoreOffsets(HasUnits ? Quotient(offset, Vector256.Load(unit + PackedMatrix.TileRows)) : offset, chunk + OffsetsAt + i * TNumber.Size);
@@ -148,7 +147,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>Of a run: 16 for the scales, then 16 for the offsets if there are any.</summary>
     private void LoadUnits(byte* run, float* units)
     {
-        for (int i = 0; i < UnitsBytes / Half16.Size; i += 8) (Half16.LoadAny(run + i * Half16.Size) * Vector256.Create(_unitFactor)).Store(units + i);
+        for (int i = 0; i < UnitsBytes / Half16.Size; i += 8) (Half16.LoadAny(run + i * Half16.Size) * Vector256.Create(_scaleFactor)).Store(units + i);
     }
 
     /// <summary>0 where the divisor is.</summary>

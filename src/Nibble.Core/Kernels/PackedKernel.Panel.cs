@@ -81,12 +81,13 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     }
 
     /// <summary>The scales of a chunk, and its offsets if it has them, to [part, 16].</summary>
-    private static void UnpackNumbers(byte* chunk, float* units, float* scales, float* offsets)
+    private void UnpackNumbers(byte* chunk, float* units, float* scales, float* offsets)
     {
         const int n = PackedMatrix.TileRows;
         for (int i = 0; i < TShape.Parts * n; i += 8)
         {
-            Times(TNumber.Load(chunk + i * TNumber.Size), units + i % n).Store(scales + i);
+            Vector256<float> scale = TNumber.Load(chunk + i * TNumber.Size);
+            (HasUnits ? Times(scale, units + i % n) : scale * _scaleFactor).Store(scales + i);
             if (TShape.HasZeroPoints) (UnitByte.Load(chunk + NumbersBytes + i) * -Vector256.Load(scales + i)).Store(offsets + i);
             else if (TShape.HasOffsets) Times(LoadOffsets(chunk + OffsetsAt + i * TNumber.Size), units + n + i % n).Store(offsets + i);
         }

@@ -98,9 +98,10 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Finish(Vector256<float> sum, Vector256<float> offsetSum, byte* units, float* y)
     {
+        sum *= _scaleFactor;
         if (HasUnits)
         {
-            sum *= Half16.LoadAny(units) * Vector256.Create(_unitFactor);
+            sum *= Half16.LoadAny(units);
             if (TShape.HasOffsets) offsetSum *= Half16.LoadAny(units + PackedMatrix.TileRows * Half16.Size);
         }
         (Vector256.Load(y) + (TShape.HasOffsets && !TShape.HasZeroPoints ? sum + offsetSum : sum)).Store(y);

@@ -100,6 +100,7 @@ public abstract unsafe class PackedKernel
         : format.HasUnits ? WithNumber<TDot, TCodes, UnitByte>(format)
         : format is { HalfScales: true, HasOffsets: false, Group: StretchChunks * Activation.Chunk } ? new PackedKernel<TDot, TCodes, UnitOne, ScaleOf32>(format)
         : format.PowerScales ? new PackedKernel<TDot, TCodes, Exponent8, ScaleOf32>(format)
+        : format.Float8Scales ? WithNumber<TDot, TCodes, HalfUpper8>(format)
         : format.HalfScales ? WithNumber<TDot, TCodes, Half16>(format) : WithNumber<TDot, TCodes, Single32>(format);
 
     private static PackedKernel WithNumber<TDot, TCodes, TNumber>(Format format)

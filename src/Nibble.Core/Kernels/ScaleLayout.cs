@@ -4,9 +4,37 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Nibble.Core.Kernels;
 
+/// <summary>What scales and offsets of a chunk are stored as.</summary>
+public enum ScaleNumbers
+{
+    /// <summary><see cref="Single32"/>.</summary>
+    Singles,
+
+    /// <summary><see cref="Half16"/>.</summary>
+    Halves,
+
+    /// <summary><see cref="UnitByte"/>.</summary>
+    Multiples,
+
+    /// <summary><see cref="UnitNibble"/>.</summary>
+    HalfByteMultiples,
+
+    /// <summary><see cref="UnitOne"/>.</summary>
+    Units,
+
+    /// <summary><see cref="Exponent8"/>.</summary>
+    Exponents,
+
+    /// <summary><see cref="HalfUpper8"/>.</summary>
+    HalfUppers,
+}
+
 /// <summary>How one scale or offset is stored.</summary>
 public unsafe interface IScaleNumber
 {
+    /// <summary>Which of them it is.</summary>
+    static abstract ScaleNumbers Kind { get; }
+
     /// <summary>Bytes.</summary>
     static abstract int Size { get; }
 
@@ -20,6 +48,7 @@ public unsafe interface IScaleNumber
 /// <summary>IEEE half precision.</summary>
 public unsafe struct Half16 : IScaleNumber
 {
+    public static ScaleNumbers Kind => ScaleNumbers.Halves;
     public static int Size => 2;
 
     /// <summary>
@@ -27,9 +56,12 @@ public unsafe struct Half16 : IScaleNumber
     /// sign-extended first, so one mask keeps the sign bit and drops its copies.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Load(byte* numbers)
+    public static Vector256<float> Load(byte* numbers) => ToSingle(Vector128.Load((short*)numbers));
+
+    /// <summary>Of eight lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ToSingle(Vector128<short> halves)
     {
-        Vector128<short> halves = Vector128.Load((short*)numbers);
         Vector256<int> bits = Vector256.WidenLower(halves.ToVector256Unsafe()) << 13;
         return (bits & Vector256.Create(unchecked((int)0x8FFFE000))).AsSingle() * Vector256.Create(5.192296858534828e33f);
     }
@@ -46,9 +78,16 @@ public unsafe struct Half16 : IScaleNumber
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector256<float> numbers, byte* at)
     {
-        Vector256<int> bits = (numbers * Vector256.Create(1.925929944387236e-34f)).AsInt32();
-        Vector256<int> halves = ((bits >> 13) & Vector256.Create(0x7FFF)) | ((bits >> 16) & Vector256.Create(0x8000));
+        Vector256<int> halves = ToHalves(numbers);
         Vector128.Narrow(halves.AsUInt32().GetLower(), halves.AsUInt32().GetUpper()).Store((ushort*)at);
+    }
+
+    /// <summary>Of eight lanes, which are exact in this form.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> ToHalves(Vector256<float> numbers)
+    {
+        Vector256<int> bits = (numbers * Vector256.Create(1.925929944387236e-34f)).AsInt32();
+        return ((bits >> 13) & Vector256.Create(0x7FFF)) | ((bits >> 16) & Vector256.Create(0x8000));
     }
 
     /// <summary>Two halves a lane: the lower ones, and the upper ones, as <see cref="Load"/> makes floats of them.</summary>
@@ -64,6 +103,7 @@ public unsafe struct Half16 : IScaleNumber
 /// <summary>A signed byte: a multiple of the unit that 256 columns share.</summary>
 public unsafe struct UnitByte : IScaleNumber
 {
+    public static ScaleNumbers Kind => ScaleNumbers.Multiples;
     public static int Size => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -95,6 +135,7 @@ public unsafe struct UnitByte : IScaleNumber
 /// </summary>
 public unsafe struct UnitNibble : IScaleNumber
 {
+    public static ScaleNumbers Kind => ScaleNumbers.HalfByteMultiples;
     public static int Size => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -145,6 +186,7 @@ internal static unsafe class EightBytes
 /// <summary>Nothing: the scale is the unit that 256 columns share.</summary>
 public unsafe struct UnitOne : IScaleNumber
 {
+    public static ScaleNumbers Kind => ScaleNumbers.Units;
     public static int Size => 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -159,6 +201,7 @@ public unsafe struct Exponent8 : IScaleNumber
     /// <summary>Bits of a single below its exponent.</summary>
     internal const int MantissaBits = 23;
 
+    public static ScaleNumbers Kind => ScaleNumbers.Exponents;
     public static int Size => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -168,9 +211,29 @@ public unsafe struct Exponent8 : IScaleNumber
     public static void Store(Vector256<float> numbers, byte* at) => EightBytes.Store(numbers.AsInt32() >>> MantissaBits, at);
 }
 
+/// <summary>
+/// The upper bits of a half without its sign: a 4-bit exponent with 3 bits behind it, which are E4M3's, whose numbers are 2^8 times as large.
+/// </summary>
+public unsafe struct HalfUpper8 : IScaleNumber
+{
+    /// <summary>Bits of a half below those that are stored.</summary>
+    internal const int Shift = 7;
+
+    public static ScaleNumbers Kind => ScaleNumbers.HalfUppers;
+    public static int Size => 1;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* numbers) =>
+        Half16.ToSingle(Vector128.WidenLower(Vector128.CreateScalar(*(long*)numbers).AsByte()).AsInt16() << Shift);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<float> numbers, byte* at) => EightBytes.Store(Half16.ToHalves(numbers) >>> Shift, at);
+}
+
 /// <summary>IEEE single precision.</summary>
 public unsafe struct Single32 : IScaleNumber
 {
+    public static ScaleNumbers Kind => ScaleNumbers.Singles;
     public static int Size => 4;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -141,7 +141,7 @@ internal sealed unsafe class TilePacker : ITilePacker
             if (_format.HasUnits) (_units[b * 2 * TileRows + r], _units[(b * 2 + 1) * TileRows + r]) = _format.Units(block);
         }
         // What is the scale of a whole run is its unit.
-        if (_matrix.Kernel.Shape.NumberBytes == 0)
+        if (_matrix.Kernel.Shape.Numbers == ScaleNumbers.Units)
             for (int run = 0; run < columns / _format.Group; run++) _units[run * 2 * TileRows + r] = _rowScales[run];
         Span<sbyte> levels = _levels.AsSpan(r * _width, _width);
         // Where half a chunk is missing, what an earlier stretch left there is no level any more, and its bits would reach into other codes.

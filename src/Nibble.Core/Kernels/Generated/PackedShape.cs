@@ -5,20 +5,24 @@ namespace Nibble.Core.Kernels.Generated;
 /// <summary>How the chunks of a packed matrix lie in memory, as code that is generated must know it.</summary>
 /// <param name="CodeBits">Bits a code: 2 to 6, or 8.</param>
 /// <param name="IsTable">True if the codes, of 3 or 4 bits, stand for entries of a table.</param>
-/// <param name="NumberBytes">Bytes of a scale or offset: 4 of single precision, 2 of half, 1 for multiples of a unit or exponents, 0 where the unit is the scale.</param>
+/// <param name="Numbers">What a scale or offset is stored as.</param>
 /// <param name="Parts">Scales of a row in a chunk, 1 or 2.</param>
 /// <param name="HasOffsets">Whether rows have offsets too.</param>
 /// <param name="HasZeroPoints">Whether these are stored as zero points, a byte each.</param>
-/// <param name="SharesBytes">True if multiples of a unit are half bytes: a scale below its offset.</param>
-/// <param name="HasExponents">True if scales are powers of two, of which the exponent is stored.</param>
-/// <param name="UnitFactor">What units are multiplied by: see <see cref="Format.UnitFactor"/>.</param>
+/// <param name="ScaleFactor">What scales, or their units, are multiplied by: see <see cref="Format.ScaleFactor"/>.</param>
 /// <seealso cref="ICodeLayout"/>
 /// <seealso cref="IScaleShape"/>
 public readonly record struct PackedShape(
-    int CodeBits, bool IsTable, int NumberBytes, int Parts, bool HasOffsets, bool HasZeroPoints, bool SharesBytes = false, bool HasExponents = false, float UnitFactor = 1)
+    int CodeBits, bool IsTable, ScaleNumbers Numbers, int Parts, bool HasOffsets, bool HasZeroPoints, float ScaleFactor = 1)
 {
+    /// <summary>Bytes of a scale or offset.</summary>
+    public int NumberBytes => Numbers switch { ScaleNumbers.Singles => 4, ScaleNumbers.Halves => 2, ScaleNumbers.Units => 0, _ => 1 };
+
     /// <summary>True if eight chunks are a run, whose units stand ahead of it.</summary>
-    public bool HasUnits => NumberBytes <= 1 && !HasExponents;
+    public bool HasUnits => Numbers is ScaleNumbers.Multiples or ScaleNumbers.HalfByteMultiples or ScaleNumbers.Units;
+
+    /// <summary>True if a scale and its offset are half a byte each, the scale below.</summary>
+    public bool SharesBytes => Numbers == ScaleNumbers.HalfByteMultiples;
 
     /// <summary>True if a code times its scale, 0 to 15, always fits a byte: both are looked up as one.</summary>
     public bool FoldsScales => SharesBytes && CodeBits == 2;

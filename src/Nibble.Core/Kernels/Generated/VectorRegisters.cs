@@ -18,6 +18,9 @@ internal static class VectorRegisters
     /// <summary>zmm0 to zmm31.</summary>
     public static AssemblerRegisterZMM Number(int number) => new(Register.ZMM0 + number);
 
+    /// <summary>The lower half of a register.</summary>
+    public static AssemblerRegisterYMM LowerOf(AssemblerRegisterZMM register) => new(Register.YMM0 + (register.Value - Register.ZMM0));
+
     private static readonly AssemblerRegisterXMM[] s_saved = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
 
     /// <param name="used">How many of <see cref="All"/> the code takes.</param>

@@ -67,7 +67,7 @@ public sealed unsafe class WideTile
     internal WideTile(nint code) => _code = (delegate* unmanaged<Arguments*, void>)code;
 
     /// <summary>True if such code runs here.</summary>
-    public static bool IsInUse => For(new PackedShape(CodeBits: 4, IsTable: false, NumberBytes: 2, Parts: 1, HasOffsets: false, HasZeroPoints: false), 1, 1) is not null;
+    public static bool IsInUse => For(new PackedShape(CodeBits: 4, IsTable: false, Numbers: ScaleNumbers.Halves, Parts: 1, HasOffsets: false, HasZeroPoints: false), 1, 1) is not null;
 
     /// <summary>The code for a layout and a number of tokens and of tiles that are taken together, or null where it cannot run.</summary>
     public static WideTile? For(PackedShape shape, int tokens, int tiles) =>

@@ -251,17 +251,18 @@ internal sealed class WideTileCode
         {
             AssemblerRegisterZMM unit = _number, offsetUnit = _codes[i];
             if (_shape.HasUnits) _.vcvtph2ps(unit, __ymmword_ptr[At(s_units, i, 0)]);
-            if (_shape.UnitFactor != 1)
+            if (_shape.ScaleFactor != 1)
             {
-                _.mov(r10d, BitConverter.SingleToInt32Bits(_shape.UnitFactor));
-                _.vpbroadcastd(offsetUnit, r10d);
-                _.vmulps(unit, unit, offsetUnit);
+                AssemblerRegisterZMM factor = _shape.HasUnits ? offsetUnit : unit;
+                _.mov(r10d, BitConverter.SingleToInt32Bits(_shape.ScaleFactor));
+                _.vpbroadcastd(factor, r10d);
+                if (_shape.HasUnits) _.vmulps(unit, unit, factor);
             }
             if (_shape.HasUnits && SumsOffsets) _.vcvtph2ps(offsetUnit, __ymmword_ptr[At(s_units, i, PackedMatrix.TileRows * Half16.Size)]);
             for (int token = 0; token < _tokens; token++)
             {
                 AssemblerRegisterZMM sum = Sum(i, token);
-                if (_shape.HasUnits) _.vmulps(sum, sum, unit);
+                if (_shape.HasUnits || _shape.ScaleFactor != 1) _.vmulps(sum, sum, unit);
                 if (_shape.HasUnits && SumsOffsets) _.vmulps(OffsetSum(i, token), OffsetSum(i, token), offsetUnit);
                 if (SumsOffsets) _.vaddps(sum, sum, OffsetSum(i, token));
             }
@@ -393,7 +394,13 @@ internal sealed class WideTileCode
         {
             case 4: _.vmovups(target, __[At(s_tile, i, at)]); break;
             case 2: _.vcvtph2ps(target, __ymmword_ptr[At(s_tile, i, at)]); break;
-            case 1 when _shape.HasExponents:
+            case 1 when _shape.Numbers == ScaleNumbers.HalfUppers:
+                AssemblerRegisterYMM halves = VectorRegisters.LowerOf(target);
+                _.vpmovzxbw(halves, __xmmword_ptr[At(s_tile, i, at)]);
+                _.vpsllw(halves, halves, HalfUpper8.Shift);
+                _.vcvtph2ps(target, halves);
+                break;
+            case 1 when _shape.Numbers == ScaleNumbers.Exponents:
                 _.vpmovzxbd(target, __xmmword_ptr[At(s_tile, i, at)]);
                 _.vpslld(target, target, Exponent8.MantissaBits);
                 break;
