@@ -81,18 +81,18 @@ internal sealed class BenchCommand : Verb
         if (r.BatchDecodeTokensPerSecond is { } together) table.AddRow($"decode {r.Generate}, {r.Batch} together", Runs([Median(together)]), Runs(together));
         terminal.Write(table);
         terminal.Markup(string.Create(CultureInfo.InvariantCulture,
-            $"  {Quantity.Bytes(r.WeightBytes)} of weights a token{(r.ReadBytes < r.WeightBytes ? $", held in {Quantity.Bytes(r.ReadBytes)}" : "")}, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
+            $"  {Quantity.Bytes(r.WeightBytes)} of weights a token{(r.ReadBytes != r.WeightBytes ? $", held in {Quantity.Bytes(r.ReadBytes)}" : "")}, memory gives {Quantity.Bytes(r.ReadBandwidthBytesPerSecond)} a second: "
             + $"decoding uses {100 * r.BandwidthShare:F0} % of that ({r.Threads} threads)"));
         terminal.Markup(string.Create(CultureInfo.InvariantCulture, $"  The processor gives {r.Int8OperationsPerSecond / 1e9:F0} G operations a second on 8-bit integers: ")
             + (r.ArithmeticShare is { } share ? string.Create(CultureInfo.InvariantCulture, $"prefill uses {100 * share:F0} % of that") : $"this model is multiplied in {(inPairs ? "pairs of bfloat16" : "float32")}"));
     }
 
-    /// <summary>What a token need not read of weights that are held in fewer bits than they are stored in.</summary>
+    /// <summary>What a token need not read of weights that are held in fewer bits than they are stored in; below zero where they are held in more.</summary>
     private static long SavedBytesOf(DecoderModel model)
     {
         IEnumerable<Weight> weights = model.LinearsAndHead.Select(l => l.Weight).Distinct();
         double used = BenchResult.UsedShare(model.Config);
-        return (long)weights.Sum(w => w.FloatTiles is { } tiles ? (w.Bytes - tiles.Bytes) * (w.Name.Contains("_exps", StringComparison.Ordinal) ? used : 1) : 0);
+        return (long)weights.Sum(w => (w.Bytes - w.BytesHeld) * (w.Name.Contains("_exps", StringComparison.Ordinal) ? used : 1));
     }
 
     private static string Runs(IReadOnlyList<double> speeds) => string.Join("  ", speeds.Select(s => s.ToString("F1", CultureInfo.InvariantCulture)));
@@ -106,7 +106,7 @@ internal sealed record BenchResult(
 {
     public double Int8OperationsPerSecond { get; init; }
 
-    /// <summary>What a token reads of the weights: less than they are stored in where they are held in fewer bits.</summary>
+    /// <summary>What a token reads of the weights, as they are held: in fewer bits than they are stored in, or in more.</summary>
     public long ReadBytes { get; init; }
 
     /// <summary>What the products of prefill use of it; null where some matrices are multiplied in floats.</summary>

@@ -146,7 +146,7 @@ public class FormatLawTests
 
     public static TheoryData<string> Parameterized => [.. Format.All.Select(f => Bound(f.Name)).Where(f => f.BlockParameters.Count > 0).Select(f => f.Name), "Linear3-min-g32", "Linear4-row"];
 
-    /// <summary>Each moves its weights along a line and leaves the codes; together they reach every weight.</summary>
+    /// <summary>Each moves its weights along a line and leaves the codes; together they reach every weight that is not 0.</summary>
     [Theory, MemberData(nameof(Parameterized))]
     public void Weights_are_linear_in_each_parameter(string name)
     {
@@ -172,7 +172,7 @@ public class FormatLawTests
             parameter.Write(bytes, at);
             Assert.Equal(before, bytes);
         }
-        Assert.True(reached.Count(r => r) > 0.6 * reached.Length);
+        Assert.DoesNotContain(start.Zip(reached), weight => weight is { First: not 0, Second: false });
     }
 
     private static Format Bound(string name) => Format.Parse(name).ForColumns(Columns);

@@ -9,7 +9,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// <remarks>
 /// Few tokens wait for memory. The processor reads ahead of plain loads, but the more is computed on a line the less it does so; and a
 /// line asked for into the first cache holds one of its few places for misses until it comes, which is slower still. So the rows after
-/// these are asked for into the second cache, in the order in which they lie. docs/performance.md has what each way costs.
+/// these are asked for into the second cache, in the order in which they lie. docs/performance-log.md has what each way costs.
 /// </remarks>
 public sealed unsafe class PairRows
 {

@@ -10,7 +10,7 @@ namespace Nibble.Core.Kernels.Generated;
 /// AMD's Zen 5 reads ahead by itself, but not beyond a page, and requests for each line hold it up: one for each page to come lets one
 /// token decode up to half as fast again. Where so much is computed meanwhile that it does not look far ahead, lines are asked for as
 /// well; floats do best with requests for each line to come to the first cache alone (<c>prefetchnta</c>). Intel's Sapphire Rapids
-/// loses by all of that, so it is done where it was measured (docs/performance.md, "Requests by the page").
+/// loses by all of that, so it is done where it was measured (docs/performance-log.md, "Requests by the page").
 /// </remarks>
 internal static class StreamRequests
 {
