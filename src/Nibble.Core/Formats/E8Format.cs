@@ -144,6 +144,9 @@ public sealed class E8Format : StrideFormat
     public override int Group => _granularity.Reach == Reach.Group ? _granularity.Size : GroupedFormat.PieceOf(BlockSize);
     public override ReadOnlySpan<sbyte> Levels => [-11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11];
 
+    public override bool HalfScales => _scale.Type == ScaleType.F16;
+    public override float ScaleFactor => HalfScales ? 0.25f : 1;
+
     public override void Unpack(ReadOnlySpan<byte> block, Span<sbyte> codes, Span<float> scales, Span<float> offsets)
     {
         for (int i = 0; i < BlockSize / Stride; i++)

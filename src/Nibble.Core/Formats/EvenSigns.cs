@@ -28,10 +28,8 @@ internal static class EvenSigns
     public static int FromSeven(uint seven) => (int)(seven | (uint)(BitOperations.PopCount(seven) & 1) << 7);
 
     /// <summary>The signs of four eights, a byte each, from seven bits each, which follow each other.</summary>
-    public static uint FromSevens(uint sevens)
-    {
-        return FromSevenOfEach(sevens & 0x7F | (sevens & 0x3F80) << 1 | (sevens & 0x1F_C000) << 2 | (sevens & 0xFE0_0000) << 3);
-    }
+    public static uint FromSevens(uint sevens) =>
+        FromSevenOfEach(sevens & 0x7F | (sevens & 0x3F80) << 1 | (sevens & 0x1F_C000) << 2 | (sevens & 0xFE0_0000) << 3);
 
     /// <summary>The same where each byte has its seven.</summary>
     public static uint FromSevenOfEach(uint signs)

@@ -102,7 +102,7 @@ public abstract partial class Format
     /// <summary>Every code that <see cref="Unpack"/> can give, ascending; empty if it may give any signed byte.</summary>
     public virtual ReadOnlySpan<sbyte> Levels => [];
 
-    /// <summary>True if every scale and offset of <see cref="Unpack"/>, or scale of <see cref="LevelsAt"/>, is exact in 16 bits.</summary>
+    /// <summary>True if every scale and offset of <see cref="Unpack"/> over <see cref="ScaleFactor"/>, or scale of <see cref="LevelsAt"/>, is exact in 16 bits.</summary>
     public virtual bool HalfScales => false;
 
     /// <summary>True if every scale of <see cref="Unpack"/>, over <see cref="ScaleFactor"/>, is 2^-8 times a number of E4M3.</summary>

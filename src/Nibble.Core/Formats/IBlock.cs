@@ -48,7 +48,7 @@ public interface IBlock<TSelf> where TSelf : unmanaged, IBlock<TSelf>
     /// </summary>
     static virtual ReadOnlySpan<sbyte> Levels => [];
 
-    /// <summary>True if every scale and offset of <see cref="Unpack"/> is exact in 16 bits.</summary>
+    /// <summary>True if every scale and offset of <see cref="Unpack"/>, over <see cref="ScaleFactor"/>, is exact in 16 bits.</summary>
     static virtual bool HalfScales => false;
 
     /// <summary>See <see cref="Format.PowerScales"/>.</summary>

@@ -68,7 +68,7 @@ public sealed partial class TableFormat : GroupedFormat
 
     public override int LevelTables => _whole is null && Family != FormatFamily.Float && HasWholeStretches ? 1 : 0;
     public override bool HalfScales => Scale == ScaleType.F16;
-    public override float ScaleFactor => _whole?.Unit ?? 1;
+    public override float ScaleFactor => HalfScales && _whole is { } whole ? whole.Unit : 1;
     public override (float Scale, int Table) LevelsAt(ReadOnlySpan<byte> block, int at) => (ScaleOf(Parameters(block), at / GroupSize), 0);
     public override ReadOnlySpan<float> LevelTable(int table) => _table.Levels;
 

@@ -23,7 +23,7 @@ internal sealed unsafe class DirectPacker : ITilePacker
     private readonly CodePlanes[] _planes;
     private readonly int _blockBytes, _blockRuns;
 
-    /// <summary>Where a block's scale is, if it has only one.</summary>
+    /// <summary>Where a block, which is a run then, has the scale that is its unit.</summary>
     private readonly int _scaleAt;
     private readonly PackedShape _shape;
     private readonly UnitNumbers? _units;
@@ -39,8 +39,10 @@ internal sealed unsafe class DirectPacker : ITilePacker
         _blockBytes = format.BlockBytes;
         _blockRuns = format.BlockSize / (Activation.Chunk * matrix.Kernel.RunChunks);
         _shape = matrix.Kernel.Shape;
-        if (_shape.Numbers == ScaleNumbers.Units) _scaleAt = format.BlockParameters[0].Low.Byte;
         if (format.HasUnits) _units = new UnitNumbers(format, _shape);
+        if (_shape.Numbers != ScaleNumbers.Units) return;
+        _scaleAt = format.BlockParameters[0].Low.Byte;
+        if (_blockRuns != 1) throw new NotSupportedException($"{format.Name} has several scales of 256 columns in a block.");
     }
 
     public static bool CanPack(Format format) => format.CodePlanes.Count > 0;
@@ -56,7 +58,7 @@ internal sealed unsafe class DirectPacker : ITilePacker
         for (nint left = weight.RowBytes; left > 0; left -= _blockBytes, at += _blockRuns * _matrix.Kernel.RunBytes)
         {
             if (_units is not null) _units.Pack(blocks, rows, at);
-            else if (_shape.HasUnits) PackScales(blocks, at);
+            else if (_shape.Numbers == ScaleNumbers.Units) PackScales(blocks, at);
             else if (_shape.Numbers == ScaleNumbers.Exponents) PackExponents(blocks, at);
             else if (_shape.Numbers == ScaleNumbers.HalfUppers) PackHalfUppers(blocks, at);
             else PackNumbers(blocks, at);

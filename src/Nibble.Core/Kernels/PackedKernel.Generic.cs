@@ -77,7 +77,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     /// <summary>What must be added to a code to give its level.</summary>
     private readonly int _zero;
 
-    /// <summary>See <see cref="Format.ScaleFactor"/>.</summary>
+    /// <summary>See <see cref="Format.ScaleFactor"/>: 1 where there are offsets.</summary>
     private readonly float _scaleFactor;
 
     [ThreadStatic] private static GrowingBuffer? t_scratch;

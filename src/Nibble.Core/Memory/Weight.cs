@@ -181,8 +181,8 @@ public sealed unsafe class Weight : IWeightSource
     /// <summary>The weight in 12 bits a number, if it was packed so: products of bfloat16 then read that.</summary>
     public FloatTiles? FloatTiles { get; private set; }
 
-    /// <summary>Bytes that a product reads: those of the form that it was packed into, else those that are stored.</summary>
-    public long BytesHeld => AsStored._packed?.Bytes ?? FloatTiles?.Bytes ?? Bytes;
+    /// <summary>Bytes that one token's product reads: those of the tiles of codes or floats that are held, else those that are stored, which other forms are as large as.</summary>
+    public long BytesHeld => AsStored._packed is { IsStreamed: false } packed ? packed.Bytes : FloatTiles?.Bytes ?? Bytes;
 
     /// <summary>Makes <see cref="FloatTiles"/> if they are not there and the numbers allow it. The numbers must not change after that.</summary>
     public void PackFloats(WorkerPool pool)

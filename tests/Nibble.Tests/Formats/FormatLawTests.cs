@@ -71,7 +71,7 @@ public class FormatLawTests
             if (!format.Levels.IsEmpty) Assert.Contains(codes[i], format.Levels.ToArray());
             if (!format.HasOffsets) Assert.Equal(0, offset);
         }
-        if (format.HalfScales) Assert.All(scales.Concat(offsets), s => Assert.Equal(s, (float)(Half)s));
+        if (format.HalfScales) Assert.All(scales.Concat(offsets), s => Assert.Equal(s / format.ScaleFactor, (float)(Half)(s / format.ScaleFactor)));
     }
 
     /// <summary>Importance that was measured may be zero for a column, a block or a row: then any bits will do, but no NaN.</summary>

@@ -80,7 +80,7 @@ public class GroupedFormatTests
                 Assert.Equal(decoded[b * codes.Length + i], scales[i / format.Group] * codes[i] + offsets[i / format.Group], 1e-5f);
             Assert.True(format.Levels.IsEmpty || codes.All(c => format.Levels.ToArray().Contains(c)));
             Assert.True(format.HasOffsets || offsets.All(o => o == 0));
-            Assert.True(!format.HalfScales || scales.Concat(offsets).All(s => s == (float)(Half)s));
+            Assert.True(!format.HalfScales || scales.Concat(offsets).All(s => s / format.ScaleFactor == (float)(Half)(s / format.ScaleFactor)));
         }
     }
 

@@ -13,7 +13,7 @@ namespace Nibble.Tests.Kernels;
 public sealed unsafe class MatrixProductTests
 {
     /// <summary>The list, a group that chunks of 32 columns would cross, and other parameters of linear formats.</summary>
-    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48", "Linear4-g16", "Linear4-min", "Linear3-row", "Fixed4", "Fixed8-g64", "F8_E4M3-g64", "F8_E5M2-row"]);
+    public static TheoryData<string> Formats => new([.. Format.All.Select(f => f.Name), "Linear4-g48", "Linear4-g16", "Linear4-min", "Linear3-row", "Fixed4", "Fixed8-g64", "Linear4-sym-row", "FP4-row", "FP4-f32", "Pot3-g256", "F8_E4M3-g64", "F8_E5M2-row"]);
 
     [Theory, MemberData(nameof(Formats))]
     public void The_product_is_decode_and_multiply(string name)
@@ -65,7 +65,8 @@ public sealed unsafe class MatrixProductTests
 
     /// <summary>Groups of tokens whose sizes differ by one, tiles alone and in twos, emulated as both systems call them and run where the processor can.</summary>
     [Theory, InlineData("Q4_0"), InlineData("Q8_0"), InlineData("Q5_1"), InlineData("Q2_K"), InlineData("Q3_K"), InlineData("Q4_K"), InlineData("Q6_K")]
-    [InlineData("IQ4_XS"), InlineData("Linear4"), InlineData("Linear1"), InlineData("Trellis2")]
+    [InlineData("IQ4_XS"), InlineData("IQ3_XXS"), InlineData("IQ2_XS"), InlineData("IQ1_S"), InlineData("NVFP4"), InlineData("MXFP4"), InlineData("TQ2_0"), InlineData("FP4"), InlineData("FP4-row")]
+    [InlineData("Linear4"), InlineData("Linear1"), InlineData("Trellis2")]
     public void Generated_code_takes_any_number_of_tokens(string name)
     {
         using var pool = new WorkerPool(1);

@@ -30,6 +30,7 @@ public sealed class PackedBitsTests
     [InlineData("MXFP4", 4.25)]
     [InlineData("NVFP4", 4.5)]
     [InlineData("FP4", 4.5)]
+    [InlineData("Vector8-E8", 4.5)]
     [InlineData("Linear4-sym-row", 4.0625)]
     public void Packed_weights_take(string name, double bits)
     {

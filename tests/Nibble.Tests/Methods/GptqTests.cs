@@ -136,7 +136,7 @@ public sealed class GptqTests : IDisposable
         Assert.True(after.Sum() < before.Sum(), $"{before.Sum()} {after.Sum()}");
     }
 
-    [Theory, InlineData("Q4_0"), InlineData("Q4_K"), InlineData("Q3_K"), InlineData("Q2_K"), InlineData("Q6_K"), InlineData("IQ4_XS"), InlineData("Linear3"), InlineData("Linear2-min-g32")]
+    [Theory, InlineData("Q4_0"), InlineData("Q4_K"), InlineData("Q3_K"), InlineData("Q2_K"), InlineData("Q6_K"), InlineData("IQ4_XS"), InlineData("TQ2_0"), InlineData("Linear3"), InlineData("Linear2-min-g32")]
     public void Tuned_scales_lessen_the_error_of_the_output_and_of_no_row_raise_it(string format)
     {
         Weight source = RandomWeight(6, 512, seed: 8);
