@@ -24,15 +24,8 @@ internal static class EvenSigns
 
     public static bool IsOdd(int signs) => (BitOperations.PopCount((uint)signs) & 1) != 0;
 
-    /// <summary>Eight signs from the seven that are stored.</summary>
-    public static int FromSeven(uint seven) => (int)(seven | (uint)(BitOperations.PopCount(seven) & 1) << 7);
-
-    /// <summary>The signs of four eights, a byte each, from seven bits each, which follow each other.</summary>
-    public static uint FromSevens(uint sevens) =>
-        FromSevenOfEach(sevens & 0x7F | (sevens & 0x3F80) << 1 | (sevens & 0x1F_C000) << 2 | (sevens & 0xFE0_0000) << 3);
-
-    /// <summary>The same where each byte has its seven.</summary>
-    public static uint FromSevenOfEach(uint signs)
+    /// <summary>The signs of up to four eights, a byte each, of which seven are stored.</summary>
+    public static uint FromSeven(uint signs)
     {
         // Bit 0 of each byte becomes the parity of its eight.
         uint odd = signs ^ signs >> 4;
@@ -41,21 +34,18 @@ internal static class EvenSigns
         return signs | (odd & 0x0101_0101) << 7;
     }
 
+    /// <summary>The same of four times seven bits that follow each other.</summary>
+    public static uint FromSevens(uint sevens) =>
+        FromSeven(sevens & 0x7F | (sevens & 0x3F80) << 1 | (sevens & 0x1F_C000) << 2 | (sevens & 0xFE0_0000) << 3);
+
     /// <summary>Eight signed bytes times a scale.</summary>
     public static void Expand(ulong codes, float scale, Span<float> weights)
     {
         for (int i = 0; i < 8; i++) weights[i] = scale * (sbyte)(codes >> (8 * i));
     }
 
-    /// <summary>Eight bytes above zero, negated where the sign's bit is set.</summary>
-    public static ulong Apply(ulong magnitudes, int signs)
-    {
-        // Bit i -> byte i: copies, one bit kept in each, and 0x80 carried up wherever it was set.
-        ulong spread = ((uint)signs * 0x0101_0101_0101_0101UL) & 0x8040_2010_0804_0201UL;
-        ulong ones = ((spread + 0x7F7F_7F7F_7F7F_7F7FUL) & 0x8080_8080_8080_8080UL) >> 7;
-        ulong mask = ones * 255;
-        return (magnitudes ^ mask) + ones; // ~m + 1 is -m; above zero, it carries into no other byte
-    }
+    /// <summary>Eight bytes, those negated whose bit is set.</summary>
+    public static ulong Apply(ulong magnitudes, uint signs) => Apply(Vector256.CreateScalar(magnitudes), signs).AsUInt64()[0];
 
     /// <summary>Four times eight bytes, those negated whose bit is set; lanes are weights.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

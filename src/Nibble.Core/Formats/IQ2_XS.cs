@@ -62,7 +62,7 @@ public struct IQ2_XS : IBlock<IQ2_XS>
         for (int e = 0; e < 32; e += 4)
         {
             uint a = block.Q[e], b = block.Q[e + 1], c = block.Q[e + 2], d = block.Q[e + 3];
-            uint signs = EvenSigns.FromSevenOfEach(a >> 9 | b >> 9 << 8 | c >> 9 << 16 | d >> 9 << 24);
+            uint signs = EvenSigns.FromSeven(a >> 9 | b >> 9 << 8 | c >> 9 << 16 | d >> 9 << 24);
             EvenSigns.Apply(Vector256.Create(points[a & 511], points[b & 511], points[c & 511], points[d & 511]), signs).CopyTo(codes[(8 * e)..]);
         }
         for (int g = 0; g < 16; g++) scales[g] = Scale(in block, g);

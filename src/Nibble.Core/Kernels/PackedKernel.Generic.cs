@@ -52,7 +52,7 @@ internal sealed unsafe partial class PackedKernel<TDot, TCodes, TNumber, TShape>
     private static bool HasUnits
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TNumber.Kind is ScaleNumbers.Multiples or ScaleNumbers.HalfByteMultiples or ScaleNumbers.Units;
+        get => PackedShape.HaveUnits(TNumber.Kind);
     }
     private static bool SharesBytes
     {

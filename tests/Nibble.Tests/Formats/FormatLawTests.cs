@@ -173,6 +173,8 @@ public class FormatLawTests
             Assert.Equal(before, bytes);
         }
         Assert.DoesNotContain(start.Zip(reached), weight => weight is { First: not 0, Second: false });
+        // Of ternary ones, the largest of which is 1, most are 0.
+        Assert.True(reached.Count(r => r) > 0.6 * reached.Length || format.Levels.Length == 3);
     }
 
     private static Format Bound(string name) => Format.Parse(name).ForColumns(Columns);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Nibble.Core.Formats;
 
 namespace Nibble.Core.Kernels.Generated;
@@ -16,10 +17,20 @@ public readonly record struct PackedShape(
     int CodeBits, bool IsTable, ScaleNumbers Numbers, int Parts, bool HasOffsets, bool HasZeroPoints, float ScaleFactor = 1)
 {
     /// <summary>Bytes of a scale or offset.</summary>
-    public int NumberBytes => Numbers switch { ScaleNumbers.Singles => 4, ScaleNumbers.Halves => 2, ScaleNumbers.Units => 0, _ => 1 };
+    public int NumberBytes => Numbers switch
+    {
+        ScaleNumbers.Singles => Single32.Size,
+        ScaleNumbers.Halves => Half16.Size,
+        ScaleNumbers.Units => UnitOne.Size,
+        _ => UnitByte.Size,
+    };
 
     /// <summary>True if eight chunks are a run, whose units stand ahead of it.</summary>
-    public bool HasUnits => Numbers is ScaleNumbers.Multiples or ScaleNumbers.HalfByteMultiples or ScaleNumbers.Units;
+    public bool HasUnits => HaveUnits(Numbers);
+
+    /// <summary>True of numbers that are multiples of a unit, or the unit itself.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static bool HaveUnits(ScaleNumbers numbers) => numbers is ScaleNumbers.Multiples or ScaleNumbers.HalfByteMultiples or ScaleNumbers.Units;
 
     /// <summary>True if a scale and its offset are half a byte each, the scale below.</summary>
     public bool SharesBytes => Numbers == ScaleNumbers.HalfByteMultiples;
